@@ -1,0 +1,414 @@
+/**
+ * The closed table of ops: operands, parameters, cost and tolerance of each. Adding an op is one entry here, one function
+ * in `backends/reference/`, one in `kernels/wasm/`, one shader in `kernels/wgsl/`. See `docs/add_an_op.md`.
+ *
+ * Words used below. `M` tokens of this run; `Hq`, `Hkv` query and KV heads, `G = Hq / Hkv`, query head `i` reads KV head
+ * `floor(i / G)`. `rows(codec)[slots, d]`: row storage of a tier; the row of head h at index t lies at slot `start_h + t`.
+ * `layout`: u32 [Hkv, 3] = (start, length, capacity) per head. `column`: f32 [slots], indexed by slot like rows. Slots that
+ * hold no row (slack) are never read, and only `append`, `extend`, `compact` and `copyRows` write rows.
+ * Position 0xFFFFFFFF as a query position means "no query here".
+ * @module
+ */
+
+/** Row codec of an op parameter. */
+export type RowCodec = "f32" | "f16";
+
+/** Elementwise functions of `map`; `a`, `b` operands, `v` the parameter `value`. */
+export type MapFn =
+  | "add" // a + b
+  | "sub" // a - b
+  | "mul" // a * b
+  | "div" // a / b
+  | "max" // max(a, b)
+  | "min" // min(a, b)
+  | "neg" // -a
+  | "abs" // |a|
+  | "exp" // e^a
+  | "log" // natural log of max(a, 1e-30)
+  | "sqrt" // sqrt(max(a, 0))
+  | "scale" // a * v
+  | "shift" // a + v
+  | "fill" // v
+  | "copy"; // a
+
+/** Parameters per op, all static for a prepared program. */
+export interface OpParams {
+  readonly embed: { readonly m: number; readonly dim: number; readonly scale: number };
+  readonly norm: { readonly rows: number; readonly dim: number; readonly eps: number };
+  readonly matmul: { readonly m: number; readonly n: number; readonly k: number; readonly accumulate: boolean };
+  readonly rope: { readonly m: number; readonly heads: number; readonly dim: number; readonly dims: number };
+  readonly glu: { readonly count: number; readonly activation: "silu" | "gelu" };
+  readonly map: { readonly fn: MapFn; readonly count: number; readonly value: number; readonly heads: number };
+  readonly append: {
+    readonly m: number;
+    readonly heads: number;
+    readonly keyDim: number;
+    readonly valueDim: number;
+    readonly keyCodec: RowCodec;
+    readonly valueCodec: RowCodec;
+  };
+  readonly extend: { readonly m: number; readonly heads: number; readonly value: number };
+  readonly attend: {
+    readonly m: number;
+    readonly heads: number;
+    readonly kvHeads: number;
+    readonly keyDim: number;
+    readonly valueDim: number;
+    readonly keyCodec: RowCodec;
+    readonly valueCodec: RowCodec;
+    readonly scale: number;
+    readonly window: number;
+    readonly softcap: number;
+    readonly merge: boolean;
+  };
+  readonly attendReduce: {
+    readonly queries: number;
+    readonly heads: number;
+    readonly kvHeads: number;
+    readonly keyDim: number;
+    readonly keyCodec: RowCodec;
+    readonly scale: number;
+    readonly window: number;
+    readonly softcap: number;
+    readonly overQueries: "sum" | "mean" | "max";
+    readonly overGroup: "sum" | "mean" | "max";
+    readonly accumulate: boolean;
+  };
+  readonly reduce: {
+    readonly heads: number;
+    readonly dim: number;
+    readonly codec: RowCodec;
+    readonly by: "l1" | "l2" | "sum" | "mean" | "max";
+  };
+  readonly meanUnit: { readonly heads: number; readonly dim: number; readonly codec: RowCodec };
+  readonly similarity: { readonly heads: number; readonly dim: number; readonly codec: RowCodec };
+  readonly positions: { readonly heads: number };
+  readonly pool: { readonly heads: number; readonly by: "max" | "mean"; readonly size: number; readonly dropLast: number };
+  readonly headMean: { readonly heads: number };
+  readonly rank: {
+    readonly heads: number;
+    readonly mode: "perHead" | "pooled";
+    readonly count: number;
+    readonly floor: number;
+    readonly sinks: number;
+    readonly recent: number;
+  };
+  readonly threshold: {
+    readonly heads: number;
+    readonly value: number;
+    readonly floor: number;
+    readonly sinks: number;
+    readonly recent: number;
+  };
+  readonly compact: { readonly heads: number; readonly rowBytes: number };
+  readonly truncate: { readonly heads: number };
+  readonly copyRows: { readonly heads: number; readonly rowBytes: number };
+  readonly slide: { readonly m: number; readonly window: number; readonly width: number };
+  readonly slice: { readonly from: number; readonly rows: number; readonly width: number };
+  readonly argmax: { readonly m: number; readonly n: number };
+}
+
+/** Names of the closed table. */
+export type OpName = keyof OpParams;
+
+/** One operand: how it is used, what it holds. */
+export interface OperandSpec {
+  readonly name: string;
+  readonly use: "in" | "out" | "inout";
+  readonly kind: "f32" | "u32" | "weight" | "rows" | "layout" | "column";
+  readonly axes: string;
+  readonly optional?: boolean;
+}
+
+/** One parameter as backends encode it, in this order: numbers as u32 or f32 words, flags as 0/1, choices as their index. */
+export type ParamSpec =
+  | { readonly name: string; readonly type: "u32" | "f32" | "bool" }
+  | { readonly name: string; readonly type: "choice"; readonly choices: ReadonlyArray<string> };
+
+/** How far a backend may be from the reference on this op, and why. `nmse` is relative to the energy of the reference. */
+export interface Tolerance {
+  readonly nmse: number;
+  readonly reason: string;
+}
+
+/** One row of the table. */
+export interface OpSpec {
+  readonly summary: string;
+  readonly operands: ReadonlyArray<OperandSpec>;
+  readonly params: ReadonlyArray<ParamSpec>;
+  readonly tolerance: Tolerance;
+}
+
+const u32 = (...names: ReadonlyArray<string>): ReadonlyArray<ParamSpec> => names.map((name) => ({ name, type: "u32" }));
+const f32 = (...names: ReadonlyArray<string>): ReadonlyArray<ParamSpec> => names.map((name) => ({ name, type: "f32" }));
+const bool = (name: string): ParamSpec => ({ name, type: "bool" });
+const choice = (name: string, choices: ReadonlyArray<string>): ParamSpec => ({ name, type: "choice", choices });
+const codec = (name: string): ParamSpec => choice(name, ["f32", "f16"]);
+const operand = (use: OperandSpec["use"]) => (name: string, kind: OperandSpec["kind"], axes: string): OperandSpec => ({
+  name,
+  use,
+  kind,
+  axes,
+});
+const read = operand("in");
+const write = operand("out");
+const update = operand("inout");
+const optional = (o: OperandSpec): OperandSpec => ({ ...o, optional: true });
+const layout: OperandSpec = read("layout", "layout", "Hkv 3");
+const exact: Tolerance = { nmse: 0, reason: "moves or compares bits, computes nothing" };
+const sums: Tolerance = { nmse: 1e-10, reason: "f32 sums in another order: about sqrt(terms) * 2^-24 relative" };
+const poly: Tolerance = { nmse: 1e-10, reason: "f32 polynomial exp within 2 ulp, and f32 sums in another order" };
+
+/** Functions of `map` in code order. */
+export const mapFns: ReadonlyArray<MapFn> = [
+  "add",
+  "sub",
+  "mul",
+  "div",
+  "max",
+  "min",
+  "neg",
+  "abs",
+  "exp",
+  "log",
+  "sqrt",
+  "scale",
+  "shift",
+  "fill",
+  "copy",
+];
+
+/** The table. Key order is the op code that Wasm sees. */
+export const ops: Readonly<Record<OpName, OpSpec>> = {
+  embed: {
+    summary: "out[i] = scale * row ids[i] of the embedding matrix",
+    operands: [read("table", "weight", "vocab dim"), read("ids", "u32", "M"), write("out", "f32", "M dim")],
+    params: [...u32("m", "dim"), ...f32("scale")],
+    tolerance: {
+      nmse: 1e-6,
+      reason: "a backend may hold the matrix repacked; blocks decode exactly, repacked 8-bit blocks within f32 rounding",
+    },
+  },
+  norm: {
+    summary: "RMS norm: out = x / sqrt(mean(x^2) + eps) * weight, row by row; out may be x",
+    operands: [read("x", "f32", "rows dim"), read("weight", "weight", "1 dim"), write("out", "f32", "rows dim")],
+    params: [...u32("rows", "dim"), ...f32("eps")],
+    tolerance: sums,
+  },
+  matmul: {
+    summary: "out[M, N] = x[M, K] * W[N, K]^T + bias, added to what out holds if accumulate",
+    operands: [
+      read("x", "f32", "M K"),
+      read("weight", "weight", "N K"),
+      optional(read("bias", "weight", "1 N")),
+      update("out", "f32", "M N"),
+    ],
+    params: [...u32("m", "n", "k"), bool("accumulate")],
+    tolerance: {
+      nmse: 1e-3,
+      reason:
+        "quantised weights: activations are rounded to int8 per 32 block (about 0.4 % of the block maximum); f32 and f16 weights must stay within 1e-10",
+    },
+  },
+  rope: {
+    summary: "rotates pairs (i, i + dims/2) of each head in place by the angles of `table` = [cos(dims/2) | sin(dims/2)] per token",
+    operands: [update("x", "f32", "M heads dim"), read("table", "f32", "M dims")],
+    params: u32("m", "heads", "dim", "dims"),
+    tolerance: sums,
+  },
+  glu: {
+    summary: "out = activation(gate) * up, elementwise; out may be gate",
+    operands: [read("gate", "f32", "count"), read("up", "f32", "count"), write("out", "f32", "count")],
+    params: [...u32("count"), choice("activation", ["silu", "gelu"])],
+    tolerance: poly,
+  },
+  map: {
+    summary: "elementwise fn over [0, count), or with a layout over the rows of a column only; out may be a or b",
+    operands: [read("a", "f32", "count"), optional(read("b", "f32", "count")), optional(layout), write("out", "f32", "count")],
+    params: [choice("fn", mapFns), ...u32("count"), ...f32("value"), ...u32("heads")],
+    tolerance: poly,
+  },
+  append: {
+    summary: "encodes M rows per head at the end of each segment, writes their positions, adds M to each length",
+    operands: [
+      read("k", "f32", "M Hkv keyDim"),
+      read("v", "f32", "M Hkv valueDim"),
+      read("positions", "u32", "M"),
+      update("keys", "rows", "slots keyDim"),
+      update("values", "rows", "slots valueDim"),
+      update("position", "u32", "slots"),
+      update("layout", "layout", "Hkv 3"),
+    ],
+    params: [...u32("m", "heads", "keyDim", "valueDim"), codec("keyCodec"), codec("valueCodec")],
+    tolerance: exact,
+  },
+  extend: {
+    summary: "sets a column to `value` on the last m rows of each segment (run after append)",
+    operands: [update("column", "column", "slots"), layout],
+    params: [...u32("m", "heads"), ...f32("value")],
+    tolerance: exact,
+  },
+  attend: {
+    summary:
+      "softmax attention of M queries over one tier: a row is visible if its position <= the query's and, with a window, position > query - window; scores = scale * q.k, then softcap * tanh(s / softcap) if softcap > 0. lse = log of the sum of exponentials, -1e30 where nothing is visible (out = 0). merge: combines with the out and lse already there",
+    operands: [
+      read("q", "f32", "M Hq keyDim"),
+      read("keys", "rows", "slots keyDim"),
+      read("values", "rows", "slots valueDim"),
+      read("position", "u32", "slots"),
+      layout,
+      read("queryPosition", "u32", "M"),
+      update("out", "f32", "M Hq valueDim"),
+      update("lse", "f32", "M Hq"),
+    ],
+    params: [
+      ...u32("m", "heads", "kvHeads", "keyDim", "valueDim"),
+      codec("keyCodec"),
+      codec("valueCodec"),
+      ...f32("scale"),
+      ...u32("window"),
+      ...f32("softcap"),
+      bool("merge"),
+    ],
+    tolerance: { nmse: 1e-9, reason: "f32 exp and sums, online rescaling, rows streamed in f16 convert exactly" },
+  },
+  attendReduce: {
+    summary:
+      "column of attention mass per row without the matrix: p = exp(score - lse) where visible else 0, reduced over queries, then over the group of query heads; mean over queries divides by the queries whose position is not 0xFFFFFFFF. accumulate adds to the column",
+    operands: [
+      read("q", "f32", "Q Hq keyDim"),
+      read("keys", "rows", "slots keyDim"),
+      read("position", "u32", "slots"),
+      layout,
+      read("queryPosition", "u32", "Q"),
+      read("lse", "f32", "Q Hq"),
+      update("out", "column", "slots"),
+    ],
+    params: [
+      ...u32("queries", "heads", "kvHeads", "keyDim"),
+      codec("keyCodec"),
+      ...f32("scale"),
+      ...u32("window"),
+      ...f32("softcap"),
+      choice("overQueries", ["sum", "mean", "max"]),
+      choice("overGroup", ["sum", "mean", "max"]),
+      bool("accumulate"),
+    ],
+    tolerance: { nmse: 1e-9, reason: "f32 exp of a difference of f32 sums" },
+  },
+  reduce: {
+    summary: "column of l1 / l2 norms, sums, means or maxima of the rows",
+    operands: [read("rows", "rows", "slots dim"), layout, write("out", "column", "slots")],
+    params: [...u32("heads", "dim"), codec("codec"), choice("by", ["l1", "l2", "sum", "mean", "max"])],
+    tolerance: sums,
+  },
+  meanUnit: {
+    summary: "per head the mean over rows of row / max(|row|, 1e-12); zeros for an empty head",
+    operands: [read("rows", "rows", "slots dim"), layout, write("out", "f32", "Hkv dim")],
+    params: [...u32("heads", "dim"), codec("codec")],
+    tolerance: sums,
+  },
+  similarity: {
+    summary: "column of cosine similarities of each row with its head's anchor; norms below 1e-12 count as 1e-12",
+    operands: [read("rows", "rows", "slots dim"), read("anchor", "f32", "Hkv dim"), layout, write("out", "column", "slots")],
+    params: [...u32("heads", "dim"), codec("codec")],
+    tolerance: sums,
+  },
+  positions: {
+    summary: "column of row positions as f32 (exact below 2^24)",
+    operands: [read("position", "u32", "slots"), layout, write("out", "column", "slots")],
+    params: u32("heads"),
+    tolerance: exact,
+  },
+  pool: {
+    summary:
+      "per segment, over its first length - dropLast rows: centred window of odd `size`; max over what exists, mean divides by size always; the last dropLast rows are copied",
+    operands: [read("a", "column", "slots"), layout, write("out", "column", "slots")],
+    params: [...u32("heads"), choice("by", ["max", "mean"]), ...u32("size", "dropLast")],
+    tolerance: sums,
+  },
+  headMean: {
+    summary: "out of head h at index t = mean over the heads that have an index t; heads of equal length end up identical",
+    operands: [read("a", "column", "slots"), layout, write("out", "column", "slots")],
+    params: u32("heads"),
+    tolerance: sums,
+  },
+  rank: {
+    summary:
+      "which rows stay. Protected: position < sinks, or position + recent > newest (integers, no wrap). perHead: each head keeps min(length, max(count, protected)) rows: protected first, then higher score, then lower position. pooled: the layer keeps min(sum lengths, heads * count) rows in all (more if protection demands); each head first keeps its protected and best rows up to min(length, floor), the rest go to the best remaining (score, then lower head, then lower position). NaN ranks below everything. keep = ascending indices within the segment, at the segment's slots; counts per head",
+    operands: [
+      read("score", "column", "slots"),
+      read("position", "u32", "slots"),
+      layout,
+      read("newest", "u32", "1"),
+      write("keep", "u32", "slots"),
+      write("counts", "u32", "Hkv"),
+    ],
+    params: [...u32("heads"), choice("mode", ["perHead", "pooled"]), ...u32("count", "floor", "sinks", "recent")],
+    tolerance: exact,
+  },
+  threshold: {
+    summary: "like rank, but keeps protected rows and rows with score >= value, and the best rows up to min(length, floor) if fewer remain",
+    operands: [
+      read("score", "column", "slots"),
+      read("position", "u32", "slots"),
+      layout,
+      read("newest", "u32", "1"),
+      write("keep", "u32", "slots"),
+      write("counts", "u32", "Hkv"),
+    ],
+    params: [...u32("heads"), ...f32("value"), ...u32("floor", "sinks", "recent")],
+    tolerance: exact,
+  },
+  compact: {
+    summary: "moves row keep[start_h + i] of source to row i of target, i < counts[h]; target may be source when both layouts start alike",
+    operands: [
+      read("source", "rows", "slots rowBytes"),
+      read("keep", "u32", "slots"),
+      read("counts", "u32", "Hkv"),
+      read("sourceLayout", "layout", "Hkv 3"),
+      read("targetLayout", "layout", "Hkv 3"),
+      update("target", "rows", "slots rowBytes"),
+    ],
+    params: u32("heads", "rowBytes"),
+    tolerance: exact,
+  },
+  truncate: {
+    summary: "sets each length of a layout to counts[h]",
+    operands: [read("counts", "u32", "Hkv"), update("layout", "layout", "Hkv 3")],
+    params: u32("heads"),
+    tolerance: exact,
+  },
+  copyRows: {
+    summary: "copies the rows of every segment to the segment of another layout (lengths from the source layout)",
+    operands: [
+      read("source", "rows", "slots rowBytes"),
+      read("sourceLayout", "layout", "Hkv 3"),
+      read("targetLayout", "layout", "Hkv 3"),
+      update("target", "rows", "slots rowBytes"),
+    ],
+    params: u32("heads", "rowBytes"),
+    tolerance: exact,
+  },
+  slide: {
+    summary: "ring = the last `window` rows of (ring, then x), bit for bit, 4-byte elements",
+    operands: [read("x", "f32", "M width"), update("ring", "f32", "window width")],
+    params: u32("m", "window", "width"),
+    tolerance: exact,
+  },
+  slice: {
+    summary: "out = rows [from, from + rows) of x",
+    operands: [read("x", "f32", "M width"), write("out", "f32", "rows width")],
+    params: u32("from", "rows", "width"),
+    tolerance: exact,
+  },
+  argmax: {
+    summary: "index of the largest value per row, the lowest index on ties; NaN never wins over a number",
+    operands: [read("x", "f32", "M N"), write("out", "u32", "M")],
+    params: u32("m", "n"),
+    tolerance: exact,
+  },
+};
+
+/** Op names in code order. */
+export const opNames: ReadonlyArray<OpName> = Object.keys(ops) as ReadonlyArray<OpName>;

@@ -1,0 +1,79 @@
+/**
+ * The cache value: immutable, ragged, per layer a list of tiers, rows ascending by position.
+ * @module
+ */
+import type { LayerShape } from "./shape.ts";
+
+/** How rows of a tier are stored. More variants (affine, transform-coded) join this union. */
+export type Codec = { readonly _tag: "Plain"; readonly dtype: "f32" | "f16" };
+
+/** A name for backend memory. Owns nothing; every use checks that the memory behind it still lives. */
+export interface Buffer {
+  readonly id: number;
+  /** Size asked for, bytes. */
+  readonly bytes: number;
+  readonly label: string;
+}
+
+/** One head's rows inside a tier's buffers: slots [start, start + capacity), of which the first `length` hold rows. Units: rows. */
+export interface Segment {
+  readonly start: number;
+  readonly length: number;
+  readonly capacity: number;
+}
+
+/** Memory of one tier. Several cache values may share it; `epoch` in {@link Tier} says which one may write in place. */
+export interface TierStorage {
+  readonly keys: Buffer;
+  readonly values: Buffer;
+  /** u32 per slot: true position of the row. */
+  readonly position: Buffer;
+  /** f32 per slot, by name: observations that travel with their rows. */
+  readonly columns: Readonly<Record<string, Buffer>>;
+}
+
+/** Rows of one layer under one codec pair. `segments` has one entry per KV head. */
+export interface Tier {
+  readonly keyCodec: Codec;
+  readonly valueCodec: Codec;
+  readonly storage: TierStorage;
+  readonly segments: ReadonlyArray<Segment>;
+  /** False when the device decided the lengths and nobody has read them yet: then `length` is an upper bound. */
+  readonly exact: boolean;
+  /** No value may append here any more (a fork shares it). */
+  readonly frozen: boolean;
+}
+
+/** A layer owns its tiers or reads those of another (layer sharing). */
+export type LayerCache =
+  | {
+    readonly _tag: "Own";
+    readonly shape: LayerShape;
+    readonly tiers: ReadonlyArray<Tier>;
+    /** Last `window` queries, their log-sum-exps and positions: kept by policies that score with an observation window. */
+    readonly recent: RecentQueries | null;
+  }
+  | { readonly _tag: "Alias"; readonly shape: LayerShape; readonly layer: number };
+
+/** Ring of the last `window` queries, oldest first. Unfilled entries have position 0xFFFFFFFF. */
+export interface RecentQueries {
+  readonly window: number;
+  /** f32 [window, queryHeads * keyDim], after rotation. */
+  readonly queries: Buffer;
+  /** f32 [window, queryHeads]. */
+  readonly lse: Buffer;
+  /** u32 [window]. */
+  readonly position: Buffer;
+}
+
+/** The cache: one sequence. Append copies nothing when this is the newest value of its memory (see `run/`). */
+export interface KvCache {
+  readonly _tag: "KvCache";
+  readonly layers: ReadonlyArray<LayerCache>;
+  /** Tokens seen, evicted or not: the position the next token gets. */
+  readonly nextPosition: number;
+  /** Identity of this value among those that share memory; a later value that wrote in place makes it stale or copy-on-write. */
+  readonly epoch: number;
+  /** Memory family this value belongs to. */
+  readonly family: number;
+}

@@ -1,0 +1,90 @@
+/**
+ * What planning gives: per layer storage decisions, and for each moment a pure function that splices the policy's ops
+ * into a program under construction.
+ * @module
+ */
+import type { Buffer, Codec } from "../cache/types.ts";
+import type { ModelShape } from "../cache/shape.ts";
+import type { Caps } from "../backends/backend.ts";
+import type { Instr, Slot, Value } from "../backends/program.ts";
+import type { OpName } from "../backends/ops.ts";
+
+/** What a policy is planned for. */
+export interface Target {
+  readonly shape: ModelShape;
+  readonly backend: { readonly name: string; readonly caps: Caps; readonly supports: (op: OpName) => boolean };
+  /** Tokens of the prompt, which resolve Share and Pyramid budgets. */
+  readonly promptTokens: number;
+  /** Largest number of tokens one run appends. */
+  readonly chunk: number;
+  /** Codec of rows where no block says otherwise. */
+  readonly codec: Codec;
+}
+
+/** How one layer's rows are stored under a policy. */
+export interface LayerPlan {
+  readonly keyCodec: Codec;
+  readonly valueCodec: Codec;
+  /** Layer whose rows are read; itself if it owns them. */
+  readonly readsFrom: number;
+  /** Columns that rows carry, with the value of a new row. */
+  readonly columns: ReadonlyArray<{ readonly name: string; readonly initial: number }>;
+  /** Length of the ring of recent queries, 0 for none. */
+  readonly recentQueries: number;
+  /** Most rows per head this layer can hold after its Append blocks, or null if it grows with the text. */
+  readonly rowsBound: number | null;
+}
+
+/** A program under construction. Immutable: every step returns a longer one. */
+export interface Draft {
+  readonly values: ReadonlyArray<Value>;
+  readonly body: ReadonlyArray<Instr>;
+}
+
+/** Where one layer's things are in a draft. The tail tier is the one rows are appended to and evicted from. */
+export interface LayerSlots {
+  /** Rotated queries of this run, f32 [M, Hq, keyDim], or NONE outside a forward pass. */
+  readonly queries: Slot;
+  /** f32 [M, Hq], the log-sum-exp over all tiers, or NONE. */
+  readonly lse: Slot;
+  /** u32 [M]. */
+  readonly queryPosition: Slot;
+  /** u32 [1], the newest position. */
+  readonly newest: Slot;
+  readonly keys: Slot;
+  readonly values: Slot;
+  readonly position: Slot;
+  readonly layout: Slot;
+  readonly columns: Readonly<Record<string, Slot>>;
+  /** Slots in the tail tier's storage: the length of its columns. */
+  readonly capacity: number;
+  /** Ring of recent queries, or null. */
+  readonly recent: { readonly queries: Slot; readonly lse: Slot; readonly position: Slot } | null;
+}
+
+/** Points of a run at which policy ops are spliced in. `step` carries the number of decoded tokens so far (from 1) for `Every`. */
+export type SplicePoint =
+  | { readonly _tag: "AfterChunk"; readonly m: number }
+  | { readonly _tag: "PrefillEnd" }
+  | { readonly _tag: "AfterStep"; readonly every: ReadonlyArray<number> };
+
+/** Names under which a cache's memory is bound: `L3.keys`, `L3.column.mass`, `L3.recent.lse`, … */
+export interface PolicyPlan {
+  readonly text: string;
+  readonly layers: ReadonlyArray<LayerPlan>;
+  /** Periods n of the policy's Every(n) blocks, ascending. */
+  readonly periods: ReadonlyArray<number>;
+  /** True if some layer can lose rows at this point (then lengths must be read back afterwards). */
+  readonly evictsAt: (point: SplicePoint) => boolean;
+  /** Appends the ops of this layer at this point. */
+  readonly splice: (point: SplicePoint, layer: number, slots: LayerSlots) => (draft: Draft) => Draft;
+  /** The plan as text, one line per op family and layer range: golden files under `tests/` pin it. */
+  readonly describe: string;
+}
+
+/** A buffer with its place in a program. */
+export interface NamedBuffer {
+  readonly name: string;
+  readonly buffer: Buffer;
+  readonly offset: number;
+}

@@ -1,0 +1,129 @@
+/**
+ * A policy is data: blocks of (moment, layers, verbs). This file holds only the types; constructors and combinators are
+ * beside it, and `plan/` gives them meaning.
+ * @module
+ */
+
+/** When a block acts. `Append` is after every chunk of prefill and every decoded token; `Step` after every decoded token. */
+export type Moment =
+  | { readonly _tag: "Build" }
+  | { readonly _tag: "PrefillEnd" }
+  | { readonly _tag: "Append" }
+  | { readonly _tag: "Step" }
+  | { readonly _tag: "Every"; readonly steps: number }
+  | { readonly _tag: "OnExit"; readonly window: number };
+
+/** Which layers a block touches: all, or those of [from, to) (negative counts from the end), or a list. */
+export type Layers =
+  | { readonly _tag: "All" }
+  | { readonly _tag: "Range"; readonly from: number; readonly to: number }
+  | { readonly _tag: "List"; readonly layers: ReadonlyArray<number> };
+
+/** An exact share, 0 < numerator/denominator <= 1 (a budget never goes through floating point). */
+export interface Ratio {
+  readonly numerator: number;
+  readonly denominator: number;
+}
+
+/** How many rows stay per KV head (of a layer). */
+export type Budget =
+  /** Exactly this many, or all there are. */
+  | { readonly _tag: "Rows"; readonly rows: number }
+  /** floor(share * prompt length), at least 1; the prompt length is fixed when the plan is made. */
+  | { readonly _tag: "Share"; readonly share: Ratio }
+  /** One budget per layer, in layer order. */
+  | { readonly _tag: "PerLayer"; readonly budgets: ReadonlyArray<Budget> }
+  /** PyramidKV: from many rows in the first layer to few in the last, `mean` on average, `window` included in it. */
+  | { readonly _tag: "Pyramid"; readonly mean: Budget; readonly window: number; readonly beta: number }
+  /** Every row that scores at least `value`, and at least `floor` rows. */
+  | { readonly _tag: "Above"; readonly value: number; readonly floor: number };
+
+/** Which queries an attention score looks at. */
+export type QuerySet =
+  /** The queries of this run (a chunk of prefill, or the decoded token). */
+  | { readonly _tag: "Current" }
+  /** The last `count` queries seen, across runs. */
+  | { readonly _tag: "Last"; readonly count: number };
+
+/** How a score folds an axis. */
+export type Fold = "sum" | "mean" | "max";
+
+/** Elementwise functions of one score. */
+export type Unary = "neg" | "abs" | "exp" | "log" | "sqrt";
+
+/** Elementwise functions of two scores. */
+export type Binary = "add" | "sub" | "mul" | "div" | "max" | "min";
+
+/** One number per cached row, as an expression over what may be observed. Higher stays. */
+export type Score =
+  | { readonly _tag: "Constant"; readonly value: number }
+  /** The row's position. */
+  | { readonly _tag: "Position" }
+  /** Norm of the row's key or value (keys after rotation). */
+  | { readonly _tag: "Norm"; readonly of: "keys" | "values"; readonly by: "l1" | "l2" }
+  /** Cosine similarity of the row's key with the mean of the unit keys of its head. */
+  | { readonly _tag: "KeySimilarity" }
+  /** Attention probability the row received (softmax over all rows then visible), folded over queries, then over the query heads of its group. */
+  | { readonly _tag: "Attention"; readonly queries: QuerySet; readonly overQueries: Fold; readonly overGroup: Fold }
+  /** A remembered column; rows that have never been written hold `initial`. */
+  | { readonly _tag: "Column"; readonly name: string; readonly initial: number }
+  /** Pooled along positions inside a head, odd `size`; the last `dropLast` rows neither take part nor change. */
+  | { readonly _tag: "Pool"; readonly by: "max" | "mean"; readonly size: number; readonly dropLast: number; readonly of: Score }
+  /** Mean over the KV heads of the layer: all heads rank alike. */
+  | { readonly _tag: "HeadMean"; readonly of: Score }
+  | { readonly _tag: "Unary"; readonly fn: Unary; readonly of: Score }
+  | { readonly _tag: "Binary"; readonly fn: Binary; readonly left: Score; readonly right: Score };
+
+/** Rows out of competition: they stay, and they count toward the budget. */
+export interface Protect {
+  /** Positions below this. */
+  readonly sinks: number;
+  /** The newest positions. */
+  readonly recent: number;
+}
+
+/** The six verbs and their modifiers. */
+export type Verb =
+  /** Names a score, for use as a column by later verbs of the same run and by reports. */
+  | { readonly _tag: "Score"; readonly name: string; readonly score: Score }
+  /** Writes a column that travels with its rows. */
+  | {
+    readonly _tag: "Remember";
+    readonly name: string;
+    readonly initial: number;
+    readonly score: Score;
+    readonly by: "set" | "sum" | "max";
+  }
+  /** Of the rows just appended, only those with score >= threshold enter. */
+  | { readonly _tag: "Admit"; readonly score: Score; readonly threshold: number }
+  /** Rows beyond the budget leave for good. `across: "layer"` lets the heads of a layer compete for one total of heads x budget;
+   * `floor` is the share of the budget that every head keeps then. */
+  | {
+    readonly _tag: "Evict";
+    readonly score: Score;
+    readonly budget: Budget;
+    readonly across: "head" | "layer";
+    readonly floor: Ratio | null;
+    readonly protect: Protect;
+  }
+  /** Only the best rows are read by the current query; the cache is unchanged. */
+  | { readonly _tag: "Select"; readonly score: Score; readonly budget: Budget }
+  /** How rows are stored. */
+  | { readonly _tag: "Encode"; readonly keys: "f32" | "f16"; readonly values: "f32" | "f16" }
+  /** These layers keep no rows of their own and read those of layer `from`. */
+  | { readonly _tag: "Share"; readonly from: number };
+
+/** When, where, what. */
+export interface Block {
+  readonly moment: Moment;
+  readonly layers: Layers;
+  readonly verbs: ReadonlyArray<Verb>;
+}
+
+/** A policy: blocks act in order. The empty list is `keepAll`, the neutral element of `and`. `text` is the short form it prints as. */
+export interface Policy {
+  readonly _tag: "Policy";
+  readonly blocks: ReadonlyArray<Block>;
+  /** How the short text form names it: `snapkv(rows=256)`; composed policies join with `+`. */
+  readonly text: string;
+}
