@@ -22,7 +22,7 @@ export interface Segment {
   readonly capacity: number;
 }
 
-/** Memory of one tier. Several cache values may share it; `epoch` in {@link Tier} says which one may write in place. */
+/** Memory of one tier. Several cache values may share it; see {@link KvCache.family} for which one may write in place. */
 export interface TierStorage {
   readonly keys: Buffer;
   readonly values: Buffer;
@@ -38,6 +38,8 @@ export interface Tier {
   readonly valueCodec: Codec;
   readonly storage: TierStorage;
   readonly segments: ReadonlyArray<Segment>;
+  /** Where this tier's layout (u32 [kvHeads, 3]) lies in {@link KvCache.layout}, bytes. */
+  readonly layoutOffset: number;
   /** False when the device decided the lengths and nobody has read them yet: then `length` is an upper bound. */
   readonly exact: boolean;
   /** No value may append here any more (a fork shares it). */
@@ -72,8 +74,10 @@ export interface KvCache {
   readonly layers: ReadonlyArray<LayerCache>;
   /** Tokens seen, evicted or not: the position the next token gets. */
   readonly nextPosition: number;
-  /** Identity of this value among those that share memory; a later value that wrote in place makes it stale or copy-on-write. */
+  /** Device copy of every tier's layout, as last staged by a run. */
+  readonly layout: Buffer;
+  /** Identity of this value: a transform that consumes it retires the number, and later use is a StaleHandle. */
   readonly epoch: number;
-  /** Memory family this value belongs to. */
+  /** Values that share tail memory; only the newest of them appends in place, the others copy first. */
   readonly family: number;
 }

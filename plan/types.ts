@@ -76,6 +76,9 @@ export interface PolicyPlan {
   readonly periods: ReadonlyArray<number>;
   /** True if some layer can lose rows at this point (then lengths must be read back afterwards). */
   readonly evictsAt: (point: SplicePoint) => boolean;
+  /** True if some op changes rows or columns that are already there (then the cache must own its memory alone; see `run/reserve.ts`).
+   * False means that splicing at this point adds nothing. */
+  readonly rewritesAt: (point: SplicePoint) => boolean;
   /** Appends the ops of this layer at this point. */
   readonly splice: (point: SplicePoint, layer: number, slots: LayerSlots) => (draft: Draft) => Draft;
   /** The plan as text, one line per op family and layer range: golden files under `tests/` pin it. */
