@@ -1,0 +1,140 @@
+/**
+ * A cache value around one run: the names its memory is bound to, its layouts on the device, and the value after the run.
+ *
+ * A run that appends `m` rows at a point of a plan goes like this; every step consumes the value before it:
+ * `reserve(memory, plan, point, m)` → `stage(memory)` → `backend.run(prepared, bindings(cache))` → `advance(memory, m,
+ * plan.evictsAt(point))` → if rows may have left, `settle(memory)`.
+ * @module
+ */
+import * as E from "fp-ts/Either.js";
+import { pipe } from "fp-ts/function.js";
+import type { IOEither } from "fp-ts/IOEither.js";
+import * as TE from "fp-ts/TaskEither.js";
+import type { Binding } from "../backends/backend.ts";
+import type { KvError } from "../cache/error.ts";
+import type { KvCache, LayerCache, Tier } from "../cache/types.ts";
+import { layoutBytes, type OwnLayer, ownLayers } from "../cache/view.ts";
+import type { PolicyPlan, SplicePoint } from "../plan/types.ts";
+import { encodeLayouts } from "./copy.ts";
+import { atFrontier, checkLive, isShared, type Memory, retire, succeed } from "./memory.ts";
+import { copyCache, grownCapacities, hasRoom, resizeTail, tailOf } from "./resize.ts";
+import { tierBuffers } from "../cache/view.ts";
+
+/** Names of a layer's memory: the tail tier is `L3.keys`, the frozen tier i of a fork `L3.t0.keys`. */
+export const tierName = (layer: number, tier: number, tiers: number): string => tier === tiers - 1 ? `L${layer}` : `L${layer}.t${tier}`;
+
+/** All memory of a cache by name: `L{l}.keys`, `.values`, `.position`, `.layout`, `.column.{name}`,
+ * `.recent.{queries,lse,position}`, and the same with `L{l}.t{i}` for frozen tier i. Layers that share another's rows have no names. */
+export function bindings(cache: KvCache): Readonly<Record<string, Binding>> {
+  const tier = (name: string, { storage, layoutOffset }: Tier): ReadonlyArray<readonly [string, Binding]> => [
+    [`${name}.keys`, { buffer: storage.keys }],
+    [`${name}.values`, { buffer: storage.values }],
+    [`${name}.position`, { buffer: storage.position }],
+    [`${name}.layout`, { buffer: cache.layout, offset: layoutOffset }],
+    ...Object.entries(storage.columns).map(([column, buffer]) => [`${name}.column.${column}`, { buffer }] as const),
+  ];
+  const ring = (index: number, { recent }: OwnLayer): ReadonlyArray<readonly [string, Binding]> =>
+    recent === null ? [] : [
+      [`L${index}.recent.queries`, { buffer: recent.queries }],
+      [`L${index}.recent.lse`, { buffer: recent.lse }],
+      [`L${index}.recent.position`, { buffer: recent.position }],
+    ];
+  return Object.fromEntries(
+    ownLayers(cache).flatMap(({ index, own }) => [
+      ...own.tiers.flatMap((t, i) => tier(tierName(index, i, own.tiers.length), t)),
+      ...ring(index, own),
+    ]),
+  );
+}
+
+/** Makes the cache ready for a run that appends `rows` tokens at this point: room in every head; memory of its own, in one
+ * tier, where the plan rewrites rows or columns there; a private tail where another value has appended already.
+ * The input is consumed, also on Left. */
+export const reserve =
+  (memory: Memory, plan: PolicyPlan, point: SplicePoint, rows: number) => (cache: KvCache): TE.TaskEither<KvError, KvCache> =>
+    pipe(
+      isExact(cache) ? TE.fromEither(checkLive(memory, cache)) : settle(memory)(cache),
+      TE.chain((exact) => {
+        const bound = (layer: number): number | null => plan.layers[layer]?.rowsBound ?? null;
+        const flatten = plan.rewritesAt(point) && ownLayers(exact).some(({ own }) => own.tiers.length > 1);
+        const tails = ownLayers(exact).flatMap(({ own }) => tailOf(own) ?? []);
+        const shared = plan.rewritesAt(point) ? isShared(memory, tails.flatMap(tierBuffers)) : rows > 0 && !atFrontier(memory, exact);
+        return flatten || shared ? privately(memory, flatten, rows, bound)(exact) : grow(memory, rows, bound)(exact);
+      }),
+    );
+
+const grow = (memory: Memory, rows: number, bound: (layer: number) => number | null) => (cache: KvCache): TE.TaskEither<KvError, KvCache> =>
+  ownLayers(cache).reduce<TE.TaskEither<KvError, KvCache>>((done, { index, own }) => {
+    const tail = tailOf(own);
+    if (tail === null || hasRoom(tail, rows)) return done;
+    return pipe(done, TE.chain(resizeTail(memory, index, grownCapacities(tail.segments, rows, bound(index)))));
+  }, TE.right(cache));
+
+const privately =
+  (memory: Memory, flatten: boolean, rows: number, bound: (layer: number) => number | null) =>
+  (cache: KvCache): TE.TaskEither<KvError, KvCache> =>
+  async () => {
+    const copied = await copyCache(memory, { flatten, capacities: (l, segments) => grownCapacities(segments, rows, bound(l)) })(cache)();
+    const gone = retire(memory, cache)();
+    return E.isRight(copied) && E.isLeft(gone) ? gone : copied;
+  };
+
+/** True if the host knows every length. */
+export const isExact = (cache: KvCache): boolean => ownLayers(cache).every(({ own }) => own.tiers.every((tier) => tier.exact));
+
+/** Uploads the layouts of this value, so that the next run sees exactly its rows. Lengths the device decided and nobody has
+ * read yet stay as the device has them. */
+export const stage = (memory: Memory) => (cache: KvCache): IOEither<KvError, void> => () => {
+  const live = checkLive(memory, cache);
+  if (E.isLeft(live)) return live;
+  if (!isExact(cache)) return E.right(undefined);
+  const bytes = new Uint8Array(cache.layout.bytes);
+  for (const { own } of ownLayers(cache)) {
+    for (const tier of own.tiers) bytes.set(encodeLayouts([tier.segments], layoutBytes(tier.segments.length)), tier.layoutOffset);
+  }
+  return memory.backend.write(cache.layout, 0, bytes)();
+};
+
+/** The value after a run that appended `m` rows per head; `evicted` says that the run may also have removed rows, whose
+ * new lengths only the device knows until {@link settle}. The input is consumed. */
+export const advance = (memory: Memory, m: number, evicted = false) => (cache: KvCache): IOEither<KvError, KvCache> => {
+  const grown = (tier: Tier): Tier => ({
+    ...tier,
+    exact: tier.exact && !evicted,
+    segments: tier.segments.map((s) => ({ ...s, length: s.length + m })),
+  });
+  const layers = mapTails(cache, (tail) => grown(tail));
+  return succeed(memory, { layers, nextPosition: cache.nextPosition + m })(cache);
+};
+
+/** Reads back the lengths the device decided. The input is consumed. */
+export const settle = (memory: Memory) => (cache: KvCache): TE.TaskEither<KvError, KvCache> => {
+  if (isExact(cache)) return TE.fromEither(checkLive(memory, cache));
+  return pipe(
+    TE.fromEither(checkLive(memory, cache)),
+    TE.chain(() => memory.backend.read(cache.layout, 0, cache.layout.bytes)),
+    TE.chainEitherK((bytes) => withLengths(cache, new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength))),
+    TE.chainIOEitherK((layers) => succeed(memory, { layers, nextPosition: cache.nextPosition })(cache)),
+  );
+};
+
+function withLengths(cache: KvCache, view: DataView): E.Either<KvError, ReadonlyArray<LayerCache>> {
+  const wrong: string[] = [];
+  const layers = mapTails(cache, (tail, index) => ({
+    ...tail,
+    exact: true,
+    segments: tail.segments.map((s, h) => {
+      const length = view.getUint32(tail.layoutOffset + h * 12 + 4, true);
+      if (length > s.capacity) wrong.push(`layer ${index} head ${h}: ${length} of ${s.capacity}`);
+      return { ...s, length };
+    }),
+  }));
+  return wrong[0] === undefined
+    ? E.right(layers)
+    : E.left({ _tag: "ShapeMismatch", at: "lengths read back", expected: "at most the capacity", actual: wrong[0] });
+}
+
+const mapTails = (cache: KvCache, f: (tail: Tier, layer: number) => Tier): ReadonlyArray<LayerCache> =>
+  cache.layers.map((layer, index) =>
+    layer._tag === "Alias" ? layer : { ...layer, tiers: layer.tiers.map((tier, i) => i === layer.tiers.length - 1 ? f(tier, index) : tier) }
+  );

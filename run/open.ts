@@ -1,0 +1,120 @@
+/**
+ * Opening, forking and disposing cache values.
+ * @module
+ */
+import * as E from "fp-ts/Either.js";
+import type { IOEither } from "fp-ts/IOEither.js";
+import type { TaskEither } from "fp-ts/TaskEither.js";
+import type { KvError } from "../cache/error.ts";
+import type { ModelShape } from "../cache/shape.ts";
+import type { Buffer, KvCache, LayerCache, Tier } from "../cache/types.ts";
+import { ownLayers, recentBuffers, rowsOf, tierBuffers } from "../cache/view.ts";
+import type { PolicyPlan } from "../plan/types.ts";
+import { admitNew, type CacheParts, checkLive, type Memory, retire } from "./memory.ts";
+import { copyRing, tailOf } from "./resize.ts";
+import { allocLayouts, allocRecent, allocTier, formOf, freeAll, segmentsOf } from "./storage.ts";
+
+/** An empty cache for a plan: one tier per layer that owns rows, with room for `capacity` rows per head (default 0; a
+ * layer the plan bounds gets at most its bound). */
+export const openCache =
+  (memory: Memory, plan: PolicyPlan, shape: Pick<ModelShape, "layers">, options: { readonly capacity?: number } = {}): IOEither<
+    KvError,
+    KvCache
+  > =>
+  () => {
+    const capacity = options.capacity ?? 0;
+    if (!Number.isSafeInteger(capacity) || capacity < 0) {
+      return E.left({ _tag: "InvalidArgument", argument: "capacity", value: String(capacity), allowed: "a whole number from 0" });
+    }
+    if (plan.layers.length !== shape.layers.length) {
+      const [expected, actual] = [`${plan.layers.length} layers as planned`, `${shape.layers.length} layers`];
+      return E.left({ _tag: "ShapeMismatch", at: "opening a cache", expected, actual });
+    }
+    const made: Buffer[] = [];
+    const parts = emptyLayers(memory, plan, shape, capacity, made);
+    if (E.isLeft(parts)) {
+      freeAll(memory, made)();
+      return parts;
+    }
+    return E.right(admitNew(memory, parts.right));
+  };
+
+function emptyLayers(
+  memory: Memory,
+  plan: PolicyPlan,
+  { layers: shapes }: Pick<ModelShape, "layers">,
+  capacity: number,
+  made: Buffer[],
+): E.Either<KvError, CacheParts> {
+  const owners = shapes.filter((_, l) => plan.layers[l]?.readsFrom === l);
+  const layouts = allocLayouts(memory, owners.map((s) => s.kvHeads))();
+  if (E.isLeft(layouts)) return layouts;
+  made.push(layouts.right.layout);
+  const layers: LayerCache[] = [];
+  let at = 0;
+  for (const [l, shape] of shapes.entries()) {
+    const planned = plan.layers[l];
+    if (planned === undefined || planned.readsFrom !== l) {
+      layers.push({ _tag: "Alias", shape, layer: planned?.readsFrom ?? l });
+      continue;
+    }
+    const form = { shape, keyCodec: planned.keyCodec, valueCodec: planned.valueCodec, columns: planned.columns.map((c) => c.name) };
+    const rows = planned.rowsBound === null ? capacity : Math.min(capacity, planned.rowsBound);
+    const segments = segmentsOf(Array.from({ length: shape.kvHeads }, () => rows));
+    const tier = allocTier(memory, form, segments, layouts.right.offsets[at++] ?? 0, `L${l}`)();
+    if (E.isLeft(tier)) return tier;
+    made.push(...tierBuffers(tier.right));
+    const recent = allocRecent(memory, shape, planned.recentQueries, `L${l}`)();
+    if (E.isLeft(recent)) return recent;
+    made.push(...recentBuffers(recent.right));
+    layers.push({ _tag: "Own", shape, tiers: [tier.right], recent: recent.right });
+  }
+  return E.right({ layers, nextPosition: 0, layout: layouts.right.layout });
+}
+
+/** A second value with the same rows that goes its own way: the rows are shared, new ones go to a fresh tail, nothing but
+ * the ring of recent queries is copied. `cache` stays as it is; dispose both, in any order. */
+export const fork = (memory: Memory) => (cache: KvCache): TaskEither<KvError, KvCache> => async () => {
+  const live = checkLive(memory, cache);
+  if (E.isLeft(live)) return live;
+  const inexact = ownLayers(cache).some(({ own }) => own.tiers.some((t) => !t.exact));
+  if (inexact) return E.left({ _tag: "InvalidArgument", argument: "cache", value: "lengths not read back", allowed: "a settled cache" });
+  const made: Buffer[] = [];
+  const parts = await forkLayers(memory, cache, made);
+  if (E.isLeft(parts)) {
+    freeAll(memory, made)();
+    return parts;
+  }
+  return E.right(admitNew(memory, parts.right));
+};
+
+async function forkLayers(memory: Memory, cache: KvCache, made: Buffer[]): Promise<E.Either<KvError, CacheParts>> {
+  const frozen = (tiers: ReadonlyArray<Tier>): ReadonlyArray<Tier> =>
+    tiers.filter((t) => rowsOf(t.segments) > 0).map((t) => ({ ...t, frozen: true }));
+  const heads = ownLayers(cache).flatMap(({ own }) => [...frozen(own.tiers), null].map(() => own.shape.kvHeads));
+  const layouts = allocLayouts(memory, heads)();
+  if (E.isLeft(layouts)) return layouts;
+  made.push(layouts.right.layout);
+  const layers: LayerCache[] = [];
+  let at = 0;
+  for (const [l, layer] of cache.layers.entries()) {
+    const like = layer._tag === "Own" ? tailOf(layer) : null;
+    if (layer._tag === "Alias" || like === null) {
+      layers.push(layer);
+      continue;
+    }
+    const kept = frozen(layer.tiers).map((t) => ({ ...t, layoutOffset: layouts.right.offsets[at++] ?? 0 }));
+    const empty = segmentsOf(like.segments.map(() => 0));
+    const tail = allocTier(memory, formOf(layer.shape, like), empty, layouts.right.offsets[at++] ?? 0, `L${l}`)();
+    if (E.isLeft(tail)) return tail;
+    made.push(...tierBuffers(tail.right));
+    const recent = await copyRing(memory, layer, `L${l}`);
+    if (E.isLeft(recent)) return recent;
+    made.push(...recentBuffers(recent.right));
+    layers.push({ ...layer, tiers: [...kept, tail.right], recent: recent.right });
+  }
+  return E.right({ layers, nextPosition: cache.nextPosition, layout: layouts.right.layout });
+}
+
+/** Ends a cache value. Memory that no other live value holds is freed; using the value again is a StaleHandle. */
+export const dispose = (memory: Memory) => (cache: KvCache): IOEither<KvError, void> => retire(memory, cache);

@@ -1,0 +1,164 @@
+/**
+ * Room for rows: growth, tight reallocation and private copies. Growth is geometric, so that appending is O(1) amortised.
+ * @module
+ */
+import * as E from "fp-ts/Either.js";
+import { pipe } from "fp-ts/function.js";
+import * as TE from "fp-ts/TaskEither.js";
+import type { KvError } from "../cache/error.ts";
+import type { Buffer, KvCache, LayerCache, Segment, Tier } from "../cache/types.ts";
+import { type OwnLayer, ownLayers, recentBuffers, tierBuffers } from "../cache/view.ts";
+import { copyRecent, tierCopier } from "./copy.ts";
+import { admitNew, type CacheParts, checkLive, isShared, type Memory, retire } from "./memory.ts";
+import { allocLayouts, allocRecent, allocTier, formOf, freeAll, segmentsOf } from "./storage.ts";
+
+/** Smallest number of spare rows per head that growth leaves. */
+const MIN_SPARE = 16;
+
+/** Capacities, per head, that leave room for `rows` more rows and for growth by half; never more than `bound + rows`
+ * where the plan bounds the rows of a head. */
+export function grownCapacities(segments: ReadonlyArray<Segment>, rows: number, bound: number | null): ReadonlyArray<number> {
+  const mean = segments.reduce((sum, s) => sum + s.length, 0) / Math.max(1, segments.length);
+  const spare = Math.max(rows, Math.ceil(mean / 2), MIN_SPARE);
+  return segments.map((s) => bound === null ? s.length + spare : Math.max(s.length + rows, Math.min(s.length + spare, bound + rows)));
+}
+
+/** The tier rows are appended to. */
+export const tailOf = (own: OwnLayer): Tier | null => own.tiers[own.tiers.length - 1] ?? null;
+
+/** True if every head has room for `rows` more. */
+export const hasRoom = (tier: Tier, rows: number): boolean => tier.segments.every((s) => s.length + rows <= s.capacity);
+
+/** Gives the tail tier of layer `index` memory with these capacities. The input is consumed, also on Left. */
+export const resizeTail =
+  (memory: Memory, index: number, capacities: ReadonlyArray<number>) => (cache: KvCache): TE.TaskEither<KvError, KvCache> => async () => {
+    const layer = cache.layers[index];
+    const tail = layer?._tag === "Own" ? tailOf(layer) : null;
+    if (layer === undefined || layer._tag !== "Own" || tail === null) return E.right(cache);
+    const moved = await moveTier(memory, layer, [tail], capacities, tail.layoutOffset, `L${index}`)();
+    if (E.isLeft(moved)) {
+      retire(memory, cache)();
+      return moved;
+    }
+    const next = { ...layer, tiers: [...layer.tiers.slice(0, -1), moved.right] };
+    return replaceBy(memory, cache, { ...cache, layers: cache.layers.map((l, i) => i === index ? next : l) });
+  };
+
+/** Registers `parts` as a new value in place of `cache`, which is consumed. */
+export function replaceBy(memory: Memory, cache: KvCache, parts: CacheParts): E.Either<KvError, KvCache> {
+  const { layers, nextPosition, layout } = parts;
+  const next = admitNew(memory, { layers, nextPosition, layout });
+  const gone = retire(memory, cache)();
+  return E.isLeft(gone) ? gone : E.right(next);
+}
+
+/** Gives tails tight memory: each head keeps its rows and room for `spare` more. Tails that are tight already, or that
+ * other values share, stay. The input is consumed, also on Left. */
+export const shrink = (memory: Memory, spare = 0) => (cache: KvCache): TE.TaskEither<KvError, KvCache> => {
+  const loose = ownLayers(cache).flatMap(({ index, own }) => {
+    const tail = tailOf(own);
+    if (tail === null || !tail.exact || isShared(memory, tierBuffers(tail))) return [];
+    return tail.segments.some((s) => s.capacity > s.length + spare)
+      ? [{ index, capacities: tail.segments.map((s) => s.length + spare) }]
+      : [];
+  });
+  return loose.reduce<TE.TaskEither<KvError, KvCache>>(
+    (done, { index, capacities }) => pipe(done, TE.chain(resizeTail(memory, index, capacities))),
+    TE.fromEither(checkLive(memory, cache)),
+  );
+};
+
+/** How {@link copyCache} lays out the copy. */
+export interface CopyOptions {
+  /** All tiers of a layer become one; otherwise frozen tiers stay shared and only the tail is copied. */
+  readonly flatten: boolean;
+  /** Capacities per head for these rows, whose lengths are what will be copied. */
+  readonly capacities: (layer: number, segments: ReadonlyArray<Segment>) => ReadonlyArray<number>;
+}
+
+/** A value with tail memory of its own and the same rows. `cache` stays as it is. */
+export const copyCache = (memory: Memory, options: CopyOptions) => (cache: KvCache): TE.TaskEither<KvError, KvCache> => async () => {
+  const live = checkLive(memory, cache);
+  if (E.isLeft(live)) return live;
+  const made: Buffer[] = [];
+  const copied = await copyLayers(memory, options, cache, made);
+  if (E.isLeft(copied)) {
+    freeAll(memory, made)();
+    return copied;
+  }
+  return E.right(admitNew(memory, copied.right));
+};
+
+async function copyLayers(memory: Memory, options: CopyOptions, cache: KvCache, made: Buffer[]): Promise<E.Either<KvError, CacheParts>> {
+  const kept = (own: OwnLayer): ReadonlyArray<Tier> => options.flatten ? [] : own.tiers.slice(0, -1);
+  const heads = ownLayers(cache).flatMap(({ own }) => [...kept(own), null].map(() => own.shape.kvHeads));
+  const layouts = allocLayouts(memory, heads)();
+  if (E.isLeft(layouts)) return layouts;
+  made.push(layouts.right.layout);
+  const layers: LayerCache[] = [];
+  let at = 0;
+  for (const [index, layer] of cache.layers.entries()) {
+    if (layer._tag === "Alias") {
+      layers.push(layer);
+      continue;
+    }
+    const frozen = kept(layer).map((tier) => ({ ...tier, layoutOffset: layouts.right.offsets[at++] ?? 0 }));
+    const sources = layer.tiers.slice(frozen.length);
+    const tail = await moveTier(
+      memory,
+      layer,
+      sources,
+      options.capacities(index, summed(sources)),
+      layouts.right.offsets[at++] ?? 0,
+      `L${index}`,
+    )();
+    if (E.isLeft(tail)) return tail;
+    made.push(...tierBuffers(tail.right));
+    const recent = await copyRing(memory, layer, `L${index}`);
+    if (E.isLeft(recent)) return recent;
+    made.push(...recentBuffers(recent.right));
+    layers.push({ ...layer, tiers: [...frozen, tail.right], recent: recent.right });
+  }
+  return E.right({ layers, nextPosition: cache.nextPosition, layout: layouts.right.layout });
+}
+
+/** A private copy of a layer's ring. */
+export async function copyRing(memory: Memory, layer: OwnLayer, label: string): Promise<E.Either<KvError, OwnLayer["recent"]>> {
+  const { recent, shape } = layer;
+  const target = allocRecent(memory, shape, recent?.window ?? 0, label)();
+  if (E.isLeft(target) || target.right === null || recent === null) return target;
+  const copied = await copyRecent(memory, shape, recent, target.right)();
+  if (E.isRight(copied)) return target;
+  freeAll(memory, recentBuffers(target.right))();
+  return copied;
+}
+
+/** Segments as long as those of all tiers together. */
+const summed = (tiers: ReadonlyArray<Tier>): ReadonlyArray<Segment> =>
+  (tiers[0]?.segments ?? []).map((first, head) => ({
+    ...first,
+    length: tiers.reduce((sum, tier) => sum + (tier.segments[head]?.length ?? 0), 0),
+  }));
+
+/** New memory for the rows of `sources`, with the rows copied into it; on Left nothing stays allocated. */
+const moveTier = (
+  memory: Memory,
+  layer: OwnLayer,
+  sources: ReadonlyArray<Tier>,
+  capacities: ReadonlyArray<number>,
+  layoutOffset: number,
+  label: string,
+): TE.TaskEither<KvError, Tier> =>
+async () => {
+  const like = sources[sources.length - 1];
+  if (like === undefined) return E.left({ _tag: "ShapeMismatch", at: label, expected: "at least one tier", actual: "none" });
+  const copier = await tierCopier(memory, layer.shape, like)();
+  if (E.isLeft(copier)) return copier;
+  const segments = segmentsOf(capacities, summed(sources).map((s) => s.length));
+  const target = allocTier(memory, formOf(layer.shape, like), segments, layoutOffset, label)();
+  if (E.isLeft(target)) return target;
+  const copied = copier.right.copy(sources, target.right)();
+  if (E.isRight(copied)) return target;
+  freeAll(memory, tierBuffers(target.right))();
+  return copied;
+};
