@@ -1,0 +1,211 @@
+/**
+ * Blocks that act on rows, resolved per layer: what the splicer lowers and what the knowable errors are.
+ * @module
+ */
+import * as E from "fp-ts/Either.js";
+import type { KvError } from "../cache/error.ts";
+import type { Moment, Policy, Protect, Score, Verb } from "../policy/types.ts";
+import { invalid, type Limit, resolveBudget, resolveLayers, shareOf } from "./resolve.ts";
+import type { Target } from "./types.ts";
+
+/** A verb of one layer with its numbers resolved. */
+export type PlannedVerb =
+  | Extract<Verb, { readonly _tag: "Score" | "Remember" }>
+  | {
+    readonly _tag: "Evict";
+    readonly score: Score;
+    readonly limit: Limit;
+    readonly across: "head" | "layer";
+    /** Rows every head keeps when the heads of a layer compete. */
+    readonly floor: number;
+    readonly protect: Protect;
+  };
+
+/** One block as one layer sees it. */
+export interface PlannedBlock {
+  readonly moment: Exclude<Moment, { readonly _tag: "Build" | "OnExit" }>;
+  readonly verbs: ReadonlyArray<PlannedVerb>;
+}
+
+/** A column that some layer's rows carry. */
+export interface PlannedColumn {
+  readonly name: string;
+  readonly initial: number;
+}
+
+/** The blocks of each layer in policy order; layers that read another's rows (`owns` false) have none. */
+export function planBlocks(
+  policy: Policy,
+  target: Target,
+  owns: (layer: number) => boolean,
+): E.Either<KvError, ReadonlyArray<ReadonlyArray<PlannedBlock>>> {
+  const planned: PlannedBlock[][] = target.shape.layers.map(() => []);
+  for (const [b, block] of policy.blocks.entries()) {
+    const { moment } = block;
+    const path = `blocks[${b}]`;
+    if (moment._tag === "Build") continue;
+    if (moment._tag === "OnExit") {
+      return unsupported("the moment OnExit", path, "rows are decided after a chunk, not as they leave a window");
+    }
+    const touched = resolveLayers(block.layers, planned.length, path);
+    if (E.isLeft(touched)) return touched;
+    for (const layer of touched.right) {
+      const verbs: PlannedVerb[] = [];
+      for (const [v, verb] of block.verbs.entries()) {
+        const one = planVerb(verb, moment, layer, target, `${path}.verbs[${v}]`);
+        if (E.isLeft(one)) return one;
+        verbs.push(one.right);
+      }
+      if (owns(layer)) planned[layer]?.push({ moment, verbs });
+    }
+  }
+  return E.right(planned);
+}
+
+function planVerb(verb: Verb, moment: Moment, layer: number, target: Target, path: string): E.Either<KvError, PlannedVerb> {
+  switch (verb._tag) {
+    case "Score":
+    case "Remember": {
+      const wrong = scoreError(verb.score, moment, target, path);
+      return E.isLeft(wrong) ? wrong : E.right(verb);
+    }
+    case "Evict": {
+      const wrong = scoreError(verb.score, moment, target, path);
+      return E.isLeft(wrong) ? wrong : planEvict(verb, layer, target, path);
+    }
+    case "Admit":
+      return unsupported("Admit", path, "rows enter when they are appended; use Evict with a threshold at the moment Append");
+    case "Select":
+      return unsupported("Select", path, "every query reads all rows that are kept; use Evict");
+    case "Encode":
+    case "Share":
+      return unsupported(
+        `${verb._tag} at the moment ${moment._tag}`,
+        path,
+        "rows keep the storage they were built with; use the moment Build",
+      );
+  }
+}
+
+function planEvict(
+  verb: Extract<Verb, { readonly _tag: "Evict" }>,
+  layer: number,
+  target: Target,
+  path: string,
+): E.Either<KvError, PlannedVerb> {
+  const limit = resolveBudget(verb.budget, layer, target, `${path}.budget`);
+  if (E.isLeft(limit)) return limit;
+  const { protect, score, across } = verb;
+  const kept = protect.sinks + protect.recent;
+  if (limit.right._tag === "Rows" && kept > limit.right.rows) {
+    const value = `${protect.sinks} sinks + ${protect.recent} recent = ${kept} rows`;
+    return invalid(`${path}.protect`, value, `at most the budget of ${limit.right.rows} rows (layer ${layer})`);
+  }
+  const floor = limit.right._tag === "Above" ? limit.right.floor : verb.floor === null ? 0 : shareOf(verb.floor, limit.right.rows);
+  return E.right({ _tag: "Evict", score, limit: limit.right, across, floor, protect });
+}
+
+/** Attention needs queries: those of the run, or a window of the last ones that the prompt can fill. */
+function scoreError(score: Score, moment: Moment, target: Target, path: string): E.Either<KvError, void> {
+  switch (score._tag) {
+    case "Attention": {
+      const { queries } = score;
+      if (queries._tag === "Current") {
+        return moment._tag === "PrefillEnd"
+          ? invalid(
+            `${path}.score.queries`,
+            "Current",
+            "Last(count) at the moment PrefillEnd, which comes after the runs that have queries",
+          )
+          : E.right(undefined);
+      }
+      const duringPrefill = moment._tag === "PrefillEnd" || moment._tag === "Append";
+      return queries.count >= 1 && !(duringPrefill && queries.count > target.promptTokens) ? E.right(undefined) : invalid(
+        `${path}.score.queries.count`,
+        queries.count,
+        `an observation window from 1 to the prompt's ${target.promptTokens} tokens`,
+      );
+    }
+    case "Pool":
+    case "HeadMean":
+    case "Unary":
+      return scoreError(score.of, moment, target, `${path}.of`);
+    case "Binary": {
+      const left = scoreError(score.left, moment, target, `${path}.left`);
+      return E.isLeft(left) ? left : scoreError(score.right, moment, target, `${path}.right`);
+    }
+    default:
+      return E.right(undefined);
+  }
+}
+
+const unsupported = (what: string, path: string, because: string): E.Either<KvError, never> =>
+  E.left({ _tag: "Unsupported", what: `${what} (${path})`, where: "the planner", because });
+
+/** Every score inside a score, itself first. */
+export function scoresIn(score: Score): ReadonlyArray<Score> {
+  switch (score._tag) {
+    case "Pool":
+    case "HeadMean":
+    case "Unary":
+      return [score, ...scoresIn(score.of)];
+    case "Binary":
+      return [score, ...scoresIn(score.left), ...scoresIn(score.right)];
+    default:
+      return [score];
+  }
+}
+
+/** Columns a layer's rows carry: what its blocks remember, sorted by name; every column that is read must be remembered by
+ * some block or named by a Score before it in the same block. */
+export function columnsOf(blocks: ReadonlyArray<PlannedBlock>, layer: number): E.Either<KvError, ReadonlyArray<PlannedColumn>> {
+  const columns = new Map<string, number>();
+  const path = `layer ${layer}`;
+  for (const verb of blocks.flatMap((b) => b.verbs)) {
+    if (verb._tag !== "Remember") continue;
+    const known = columns.get(verb.name);
+    if (known !== undefined && !Object.is(known, verb.initial)) {
+      return invalid(`${path}.columns.${verb.name}`, `initial ${verb.initial}`, `the initial value ${known} another block gives it`);
+    }
+    columns.set(verb.name, verb.initial);
+  }
+  for (const block of blocks) {
+    const named = new Set<string>();
+    for (const verb of block.verbs) {
+      for (const score of scoresIn(verb.score)) {
+        if (score._tag !== "Column" || named.has(score.name)) continue;
+        const initial = columns.get(score.name);
+        if (initial === undefined) {
+          return E.left({ _tag: "MissingPort", port: `column ${score.name}`, wantedBy: `${verb._tag} in ${path}` });
+        }
+        if (!Object.is(initial, score.initial)) {
+          return invalid(`${path}.columns.${score.name}`, `initial ${score.initial}`, `the initial value ${initial} it is remembered with`);
+        }
+      }
+      if (verb._tag === "Score") named.add(verb.name);
+    }
+  }
+  return E.right([...columns].map(([name, initial]) => ({ name, initial })).sort((a, b) => a.name < b.name ? -1 : 1));
+}
+
+/** Length of the ring of recent queries a layer needs: the largest window, unless it is the one query of a decoding step. */
+export const ringOf = (blocks: ReadonlyArray<PlannedBlock>): number =>
+  Math.max(
+    0,
+    ...blocks.flatMap(({ moment, verbs }) =>
+      verbs.flatMap((v) => scoresIn(v.score)).map((s) => {
+        if (s._tag !== "Attention" || s.queries._tag === "Current") return 0;
+        const ownQuery = s.queries.count === 1 && (moment._tag === "Step" || moment._tag === "Every");
+        return ownQuery ? 0 : s.queries.count;
+      })
+    ),
+  );
+
+/** Most rows per head after the Append blocks, or null. Heads that compete for `heads * rows` may leave the others their floor. */
+export function boundOf(blocks: ReadonlyArray<PlannedBlock>, heads: number): number | null {
+  const bounds = blocks.filter((b) => b.moment._tag === "Append").flatMap((b) => b.verbs).flatMap((v) => {
+    if (v._tag !== "Evict" || v.limit._tag !== "Rows") return [];
+    return [v.across === "head" ? v.limit.rows : heads * v.limit.rows - (heads - 1) * v.floor];
+  });
+  return bounds.length === 0 ? null : Math.min(...bounds);
+}

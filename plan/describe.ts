@@ -1,0 +1,111 @@
+/**
+ * A plan as text: storage by layer range, then for each point the ops of each layer range. Golden files pin it.
+ * @module
+ */
+import { pipe } from "fp-ts/function.js";
+import * as S from "fp-ts/State.js";
+import { type Instr, NONE, type Slot } from "../backends/program.ts";
+import type { LayerShape } from "../cache/shape.ts";
+import { bound, emptyDraft } from "./draft.ts";
+import type { Draft, LayerPlan, LayerSlots, PolicyPlan, SplicePoint, Target } from "./types.ts";
+
+/** A plan that is not described yet. */
+export type PlanParts = Omit<PolicyPlan, "describe">;
+
+/** The text of a plan. Equal neighbours are printed once, as a range of layers. */
+export function describePlan(plan: PlanParts, target: Target): string {
+  const { shape, promptTokens, chunk } = target;
+  const count = shape.layers.length;
+  const head = `plan ${plan.text}: ${count} layers, prompt of ${promptTokens} tokens, chunks of ${chunk}`;
+  const storage = byRange(plan.layers.map((layer, l) => storageLine(layer, l)), "  ");
+  const ops = pointsOf(plan, chunk).flatMap((point) => {
+    const lines = byRange(shape.layers.map((layer, l) => opLines(plan, layer, l, point)), "  ");
+    return lines.length === 0 ? [] : [pointName(point), ...lines];
+  });
+  return [head, "storage", ...storage, ...ops, ""].join("\n");
+}
+
+function storageLine(layer: LayerPlan, index: number): string {
+  if (layer.readsFrom !== index) return `reads the rows of layer ${layer.readsFrom}`;
+  const columns = layer.columns.map((c) => `, column ${c.name} from ${c.initial}`).join("");
+  const ring = layer.recentQueries === 0 ? "" : `, last ${layer.recentQueries} queries`;
+  const rows = layer.rowsBound === null ? "" : `, at most ${layer.rowsBound} rows a head after each append`;
+  return `keys ${layer.keyCodec.dtype}, values ${layer.valueCodec.dtype}${columns}${ring}${rows}`;
+}
+
+function pointName(point: SplicePoint): string {
+  if (point._tag === "AfterChunk") return "after each chunk";
+  if (point._tag === "PrefillEnd") return "at the end of prefill";
+  return point.every.length === 0 ? "after each decoded token" : `after every ${point.every.join(", ")} decoded tokens`;
+}
+
+function opLines(plan: PlanParts, shape: LayerShape, layer: number, point: SplicePoint): string {
+  const { values, body } = splicedOps(plan, shape, layer, point);
+  const name = (slot: Slot): string => {
+    const value = values[slot];
+    return slot === NONE || value === undefined ? "-" : value._tag === "Temp" ? `%${slot}` : value.name;
+  };
+  return body.map((instr) => `${instr.op} ${instr.args.map(name).join(" ")}${paramText(instr)}`).join("\n");
+}
+
+/** The `count` of `map` is left out: it is the capacity of the moment, not part of the plan. */
+function paramText({ op, params }: Instr): string {
+  const shown = Object.entries(params).filter(([name]) => !(op === "map" && name === "count"));
+  return shown.length === 0 ? "" : ` {${shown.map(([name, value]) => `${name}=${value}`).join(" ")}}`;
+}
+
+/** The ops one layer gets at a point, spliced into an empty program. */
+export function splicedOps(plan: PlanParts, shape: LayerShape, layer: number, point: SplicePoint): Draft {
+  const planned = plan.layers[layer];
+  if (planned === undefined) return emptyDraft;
+  const [slots, draft] = exampleSlots(planned, shape, point)(emptyDraft);
+  return plan.splice(point, layer, slots)(draft);
+}
+
+/** Every point at which blocks of a plan may act. */
+export const pointsOf = (plan: PlanParts, chunk: number): ReadonlyArray<SplicePoint> => [
+  { _tag: "AfterChunk", m: chunk },
+  { _tag: "PrefillEnd" },
+  { _tag: "AfterStep", every: [] },
+  ...plan.periods.map((n): SplicePoint => ({ _tag: "AfterStep", every: [n] })),
+];
+
+function exampleSlots(plan: LayerPlan, shape: LayerShape, point: SplicePoint): S.State<Draft, LayerSlots> {
+  const names = ["queries", "lse", "queryPosition", "newest", "keys", "values", "position", "layout"];
+  const ring = plan.recentQueries === 0 ? [] : ["recent.queries", "recent.lse", "recent.position"];
+  const columns = plan.columns.map((c) => `column.${c.name}`);
+  return pipe(
+    S.sequenceArray([...names, ...ring, ...columns].map(bound)),
+    S.map((all): LayerSlots => {
+      const at = (i: number): Slot => all[i] ?? NONE;
+      const inRun = (i: number): Slot => point._tag === "PrefillEnd" ? NONE : at(i);
+      return {
+        queries: inRun(0),
+        lse: inRun(1),
+        queryPosition: inRun(2),
+        newest: at(3),
+        keys: at(4),
+        values: at(5),
+        position: at(6),
+        layout: at(7),
+        columns: Object.fromEntries(plan.columns.map((c, i) => [c.name, at(8 + ring.length + i)])),
+        capacity: shape.kvHeads,
+        recent: ring.length === 0 ? null : { queries: at(8), lse: at(9), position: at(10) },
+      };
+    }),
+  );
+}
+
+/** Texts of layers as lines under their range: `layers 0-3`. Empty texts are left out. */
+function byRange(texts: ReadonlyArray<string>, indent: string): ReadonlyArray<string> {
+  const lines: string[] = [];
+  let from = 0;
+  texts.forEach((text, l) => {
+    if (texts[l + 1] === text) return;
+    if (text !== "") {
+      lines.push(`${indent}${from === l ? `layer ${l}` : `layers ${from}-${l}`}`, ...text.split("\n").map((t) => indent + indent + t));
+    }
+    from = l + 1;
+  });
+  return lines;
+}

@@ -1,0 +1,168 @@
+/**
+ * Scores as ops over column temporaries. Equal subexpressions of one layer and one point are computed once.
+ * @module
+ */
+import type { MapFn, RowCodec } from "../backends/ops.ts";
+import { NONE, type Slot } from "../backends/program.ts";
+import type { LayerShape } from "../cache/shape.ts";
+import type { Score } from "../policy/types.ts";
+import { scoresIn } from "./blocks.ts";
+import { emit, temp } from "./draft.ts";
+import type { Draft, LayerPlan, LayerSlots } from "./types.ts";
+
+/** Where ops are lowered to: one layer at one point. `m` is the number of queries of the run, 0 outside a forward pass. */
+export interface Site {
+  readonly shape: LayerShape;
+  readonly plan: LayerPlan;
+  readonly slots: LayerSlots;
+  readonly m: number;
+}
+
+/** A computed score: its column and the remembered columns it read. */
+interface Computed {
+  readonly slot: Slot;
+  readonly reads: ReadonlyArray<string>;
+}
+
+/** A draft with what is known about it: scores already computed (by their JSON), and named ones. */
+export interface Lowering {
+  readonly draft: Draft;
+  readonly memo: ReadonlyMap<string, Computed>;
+  readonly named: ReadonlyMap<string, Slot>;
+}
+
+/** Nothing lowered yet. */
+export const startLowering = (draft: Draft): Lowering => ({ draft, memo: new Map(), named: new Map() });
+
+/** Codec of a row operand. */
+export const rowCodec = (codec: LayerPlan["keyCodec"]): RowCodec => codec.dtype;
+
+/** A new column temporary of this layer. */
+export const newColumn = (site: Site, label: string): (draft: Draft) => readonly [Slot, Draft] => temp(label, site.slots.capacity * 4);
+
+/** The score as a column slot. Remembered and named columns are used where they are. */
+export const lowerScore = (site: Site, score: Score) => (state: Lowering): readonly [Slot, Lowering] => {
+  if (score._tag === "Column") return [state.named.get(score.name) ?? site.slots.columns[score.name] ?? NONE, state];
+  const key = JSON.stringify(score);
+  const known = state.memo.get(key);
+  if (known !== undefined) return [known.slot, state];
+  const [slot, next] = compute(site, score)(state);
+  const reads = scoresIn(score).flatMap((s) => s._tag === "Column" ? [s.name] : []);
+  return [slot, { ...next, memo: new Map([...next.memo, [key, { slot, reads }]]) }];
+};
+
+const compute = (site: Site, score: Exclude<Score, { readonly _tag: "Column" }>) => (state: Lowering): readonly [Slot, Lowering] => {
+  const { shape, slots } = site;
+  const heads = shape.kvHeads;
+  switch (score._tag) {
+    case "Constant":
+      return column(site, "constant", (out) => mapOp(site, "fill", out, NONE, out, score.value))(state);
+    case "Position":
+      return column(site, "position", (out) => emit({ op: "positions", args: [slots.position, slots.layout, out], params: { heads } }))(
+        state,
+      );
+    case "Norm":
+      return column(site, `${score.of} ${score.by}`, (out) => norm(site, score.of, score.by, out))(state);
+    case "KeySimilarity":
+      return column(site, "similarity", (out) => similarity(site, out))(state);
+    case "Attention":
+      return column(site, "attention", (out) => attention(site, score, out, false))(state);
+    case "Pool": {
+      const [of, next] = lowerScore(site, score.of)(state);
+      const { by, size, dropLast } = score;
+      return column(site, "pooled", (out) => emit({ op: "pool", args: [of, slots.layout, out], params: { heads, by, size, dropLast } }))(
+        next,
+      );
+    }
+    case "HeadMean": {
+      const [of, next] = lowerScore(site, score.of)(state);
+      return column(site, "head mean", (out) => emit({ op: "headMean", args: [of, slots.layout, out], params: { heads } }))(next);
+    }
+    case "Unary": {
+      const [of, next] = lowerScore(site, score.of)(state);
+      return column(site, score.fn, (out) => mapOp(site, score.fn, of, NONE, out))(next);
+    }
+    case "Binary": {
+      const [left, s1] = lowerScore(site, score.left)(state);
+      const [right, s2] = lowerScore(site, score.right)(s1);
+      return column(site, score.fn, (out) => mapOp(site, score.fn, left, right, out))(s2);
+    }
+  }
+};
+
+const column =
+  (site: Site, label: string, fill: (out: Slot) => (draft: Draft) => Draft) => (state: Lowering): readonly [Slot, Lowering] => {
+    const [out, draft] = newColumn(site, label)(state.draft);
+    return [out, { ...state, draft: fill(out)(draft) }];
+  };
+
+/** Elementwise over the rows of columns. */
+export const mapOp = (site: Site, fn: MapFn, a: Slot, b: Slot, out: Slot, value = 0): (draft: Draft) => Draft =>
+  emit({ op: "map", args: [a, b, site.slots.layout, out], params: { fn, count: site.slots.capacity, value, heads: site.shape.kvHeads } });
+
+const norm = ({ shape, plan, slots }: Site, of: "keys" | "values", by: "l1" | "l2", out: Slot): (draft: Draft) => Draft =>
+  emit(
+    of === "keys"
+      ? {
+        op: "reduce",
+        args: [slots.keys, slots.layout, out],
+        params: { heads: shape.kvHeads, dim: shape.keyDim, codec: rowCodec(plan.keyCodec), by },
+      }
+      : {
+        op: "reduce",
+        args: [slots.values, slots.layout, out],
+        params: { heads: shape.kvHeads, dim: shape.valueDim, codec: rowCodec(plan.valueCodec), by },
+      },
+  );
+
+const similarity = ({ shape, plan, slots }: Site, out: Slot) => (draft: Draft): Draft => {
+  const params = { heads: shape.kvHeads, dim: shape.keyDim, codec: rowCodec(plan.keyCodec) };
+  const [anchor, d1] = temp("anchor", shape.kvHeads * shape.keyDim * 4)(draft);
+  const d2 = emit({ op: "meanUnit", args: [slots.keys, slots.layout, anchor], params })(d1);
+  return emit({ op: "similarity", args: [slots.keys, anchor, slots.layout, out], params })(d2);
+};
+
+/** Attention mass into the column `out`: of the run's own queries, or of the ring of recent ones. */
+export const attention = (
+  { shape, plan, slots, m }: Site,
+  { queries, overQueries, overGroup }: Extract<Score, { readonly _tag: "Attention" }>,
+  out: Slot,
+  accumulate: boolean,
+) =>
+(draft: Draft): Draft => {
+  const own = queries._tag === "Current" || slots.recent === null || (queries.count === 1 && m === 1);
+  const params = {
+    queries: own ? m : queries.count,
+    heads: shape.queryHeads,
+    kvHeads: shape.kvHeads,
+    keyDim: shape.keyDim,
+    keyCodec: rowCodec(plan.keyCodec),
+    scale: shape.scale,
+    window: shape.window,
+    softcap: 0,
+    overQueries,
+    overGroup,
+    accumulate,
+  };
+  const rows = [slots.keys, slots.position, slots.layout];
+  if (own || slots.recent === null) {
+    return emit({ op: "attendReduce", args: [slots.queries, ...rows, slots.queryPosition, slots.lse, out], params })(draft);
+  }
+  const widths = [shape.queryHeads * shape.keyDim, 1, shape.queryHeads];
+  const ring = [slots.recent.queries, slots.recent.position, slots.recent.lse];
+  const [[q, at, lse], ready] = lastOf(ring, widths, plan.recentQueries, queries.count)(draft);
+  return emit({ op: "attendReduce", args: [q ?? NONE, ...rows, at ?? NONE, lse ?? NONE, out], params })(ready);
+};
+
+/** The last `count` entries of a ring that holds `window`: the ring itself where that is all of it. */
+const lastOf =
+  (ring: ReadonlyArray<Slot>, widths: ReadonlyArray<number>, window: number, count: number) =>
+  (draft: Draft): readonly [ReadonlyArray<Slot>, Draft] => {
+    if (count >= window) return [ring, draft];
+    return ring.reduce<readonly [ReadonlyArray<Slot>, Draft]>(([slots, d], from, i) => {
+      const width = widths[i] ?? 1;
+      const [out, d1] = temp("window", count * width * 4)(d);
+      const params = { from: window - count, rows: count, width };
+      return [[...slots, out], emit({ op: "slice", args: [from, out], params })(d1)];
+    }, [[], draft]);
+  };

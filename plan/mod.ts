@@ -1,0 +1,8 @@
+/**
+ * Planning: (policy, model shape, backend) to storage decisions and ops.
+ * @module
+ */
+export { planPolicy } from "./plan.ts";
+export { bound, emit, emptyDraft, finish, temp, weight } from "./draft.ts";
+export { pyramidRows } from "./resolve.ts";
+export type { Draft, LayerPlan, LayerSlots, NamedBuffer, PolicyPlan, SplicePoint, Target } from "./types.ts";

@@ -1,0 +1,112 @@
+/**
+ * `planPolicy`: from a policy, a model shape and a backend's abilities to a {@link PolicyPlan}. Pure; every error that can
+ * be known before anything runs is reported here.
+ * @module
+ */
+import * as E from "fp-ts/Either.js";
+import type { KvError } from "../cache/error.ts";
+import { rowBytes } from "../cache/view.ts";
+import type { Policy } from "../policy/types.ts";
+import { boundOf, columnsOf, planBlocks, type PlannedBlock, ringOf } from "./blocks.ts";
+import { describePlan, type PlanParts, pointsOf, splicedOps } from "./describe.ts";
+import { buildStorage, type LayerStorage } from "./layers.ts";
+import { actsAt, queriesAt, spliceBlocks } from "./splice.ts";
+import type { LayerPlan, PolicyPlan, SplicePoint, Target } from "./types.ts";
+
+/** Plans a policy: budgets and layer ranges become numbers, verbs become ops. Left if the policy can mean nothing for
+ * this model and prompt, wants what no part of this version does, or needs an op the backend lacks.
+ *
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import * as E from "fp-ts/Either.js";
+ * import { uniformShape } from "../cache/uniform.ts";
+ * const plan = planPolicy({ _tag: "Policy", blocks: [], text: "keepall" }, {
+ *   shape: uniformShape({ layers: 1, queryHeads: 2, kvHeads: 1, headDim: 4 }),
+ *   backend: { name: "any", caps: { maxBufferBytes: 1e9, threads: 1, deterministic: true, alignment: 16 }, supports: () => true },
+ *   promptTokens: 100,
+ *   chunk: 32,
+ *   codec: { _tag: "Plain", dtype: "f16" },
+ * });
+ * assertEquals(E.isRight(plan) && plan.right.layers[0]?.rowsBound, null);
+ * ```
+ */
+export function planPolicy(policy: Policy, target: Target): E.Either<KvError, PolicyPlan> {
+  const fits = checkTarget(target);
+  if (E.isLeft(fits)) return fits;
+  const storage = buildStorage(policy, target);
+  if (E.isLeft(storage)) return storage;
+  const blocks = planBlocks(policy, target, (l) => storage.right[l]?.readsFrom === l);
+  if (E.isLeft(blocks)) return blocks;
+  const layers = planLayers(storage.right, blocks.right, target);
+  if (E.isLeft(layers)) return layers;
+  const plan = assemble(policy, target, layers.right, blocks.right);
+  const lacking = checkOps(plan, target);
+  return E.isLeft(lacking) ? lacking : E.right(plan);
+}
+
+function checkTarget({ promptTokens, chunk, shape }: Target): E.Either<KvError, void> {
+  const whole = (n: number, from: number): boolean => Number.isSafeInteger(n) && n >= from;
+  const wrong = (argument: string, value: number, allowed: string): E.Either<KvError, never> =>
+    E.left({ _tag: "InvalidArgument", argument, value: String(value), allowed });
+  if (!whole(promptTokens, 1)) return wrong("promptTokens", promptTokens, "a whole number of tokens from 1");
+  if (!whole(chunk, 1)) return wrong("chunk", chunk, "a whole number of tokens from 1");
+  return shape.layers.length > 0 ? E.right(undefined) : wrong("layers", 0, "a model of at least one layer");
+}
+
+function planLayers(
+  storage: ReadonlyArray<LayerStorage>,
+  blocks: ReadonlyArray<ReadonlyArray<PlannedBlock>>,
+  target: Target,
+): E.Either<KvError, ReadonlyArray<LayerPlan>> {
+  const layers: LayerPlan[] = [];
+  for (const [l, stored] of storage.entries()) {
+    const own = blocks[l] ?? [];
+    const shape = target.shape.layers[l];
+    const columns = columnsOf(own, l);
+    if (E.isLeft(columns)) return columns;
+    const rowsBound = boundOf(own, shape?.kvHeads ?? 1);
+    const layer: LayerPlan = { ...stored, columns: columns.right, recentQueries: ringOf(own), rowsBound };
+    const rows = (shape?.kvHeads ?? 0) * Math.min(target.promptTokens, rowsBound === null ? Infinity : rowsBound + target.chunk);
+    const needed = rows * Math.max(rowBytes(stored.keyCodec, shape?.keyDim ?? 0), rowBytes(stored.valueCodec, shape?.valueDim ?? 0));
+    const available = target.backend.caps.maxBufferBytes;
+    if (needed > available && stored.readsFrom === l) {
+      return E.left({ _tag: "OverLimit", limit: `largest buffer of ${target.backend.name} (layer ${l}), bytes`, needed, available });
+    }
+    layers.push(layer);
+  }
+  return E.right(layers);
+}
+
+function assemble(
+  policy: Policy,
+  target: Target,
+  layers: ReadonlyArray<LayerPlan>,
+  blocks: ReadonlyArray<ReadonlyArray<PlannedBlock>>,
+): PolicyPlan {
+  const acting = (point: SplicePoint) => blocks.flat().filter((b) => actsAt(b.moment, point)).flatMap((b) => b.verbs);
+  const periods = new Set(blocks.flat().flatMap((b) => b.moment._tag === "Every" ? [b.moment.steps] : []));
+  const plan: PlanParts = {
+    text: policy.text,
+    layers,
+    periods: [...periods].sort((a, b) => a - b),
+    evictsAt: (point) => acting(point).some((v) => v._tag === "Evict"),
+    rewritesAt: (point) => acting(point).some((v) => v._tag !== "Score"),
+    splice: (point, layer, slots) => (draft) => {
+      const [shape, own, planned] = [target.shape.layers[layer], blocks[layer], layers[layer]];
+      if (shape === undefined || own === undefined || planned === undefined) return draft;
+      return spliceBlocks({ shape, plan: planned, slots, m: queriesAt(point) }, point, own)(draft);
+    },
+  };
+  return { ...plan, describe: describePlan(plan, target) };
+}
+
+function checkOps(plan: PolicyPlan, { backend, shape, chunk }: Target): E.Either<KvError, void> {
+  const body = pointsOf(plan, chunk).flatMap((point) => shape.layers.flatMap((layer, l) => splicedOps(plan, layer, l, point).body));
+  const lacking = body.find(({ op }) => !backend.supports(op));
+  return lacking === undefined ? E.right(undefined) : E.left({
+    _tag: "Unsupported",
+    what: `the op ${lacking.op}`,
+    where: `the backend ${backend.name}`,
+    because: "its op table does not have it",
+  });
+}

@@ -1,0 +1,113 @@
+/**
+ * Verbs as ops: the part of a program that scores, remembers and evicts in one layer at one point.
+ * @module
+ */
+import { NONE, type Slot } from "../backends/program.ts";
+import { rowBytes } from "../cache/view.ts";
+import type { Score } from "../policy/types.ts";
+import type { PlannedBlock, PlannedVerb } from "./blocks.ts";
+import { emit, temp } from "./draft.ts";
+import { attention, type Lowering, lowerScore, mapOp, newColumn, type Site, startLowering } from "./lower.ts";
+import type { Draft, SplicePoint } from "./types.ts";
+
+/** True if a block with this moment acts at this point. Append blocks act after chunks and after decoded tokens. */
+export function actsAt(moment: PlannedBlock["moment"], point: SplicePoint): boolean {
+  switch (moment._tag) {
+    case "PrefillEnd":
+      return point._tag === "PrefillEnd";
+    case "Append":
+      return point._tag !== "PrefillEnd";
+    case "Step":
+      return point._tag === "AfterStep";
+    case "Every":
+      return point._tag === "AfterStep" && point.every.includes(moment.steps);
+  }
+}
+
+/** Queries of the run at this point. */
+export const queriesAt = (point: SplicePoint): number => point._tag === "AfterChunk" ? point.m : point._tag === "AfterStep" ? 1 : 0;
+
+/** Appends the ops of these blocks that act at `point`, in order. Names of scores reach to the end of their block. */
+export const spliceBlocks = (site: Site, point: SplicePoint, blocks: ReadonlyArray<PlannedBlock>) => (draft: Draft): Draft =>
+  blocks.filter((b) => actsAt(b.moment, point)).reduce(
+    (state, block) => block.verbs.reduce((s, verb) => spliceVerb(site, verb)(s), { ...state, named: new Map() }),
+    startLowering(draft),
+  ).draft;
+
+const spliceVerb = (site: Site, verb: PlannedVerb) => (state: Lowering): Lowering => {
+  switch (verb._tag) {
+    case "Score": {
+      const [slot, next] = snapshot(site, verb.score)(state);
+      return { ...next, named: new Map([...next.named, [verb.name, slot]]) };
+    }
+    case "Remember":
+      return remember(site, verb)(state);
+    case "Evict":
+      return evict(site, verb)(state);
+  }
+};
+
+type Remember = Extract<PlannedVerb, { readonly _tag: "Remember" }>;
+type Evict = Extract<PlannedVerb, { readonly _tag: "Evict" }>;
+
+/** A score under a name keeps its value when a column it was read from is written later. */
+const snapshot = (site: Site, score: Score) => (state: Lowering): readonly [Slot, Lowering] => {
+  const [slot, next] = lowerScore(site, score)(state);
+  if (score._tag !== "Column") return [slot, next];
+  const [copy, draft] = newColumn(site, "named")(next.draft);
+  return [copy, { ...next, draft: mapOp(site, "copy", slot, NONE, copy)(draft) }];
+};
+
+/** Sums of attention accumulate straight into the column; anything else is computed apart and folded in. */
+const remember = (site: Site, { name, score, by }: Remember) => (state: Lowering): Lowering => {
+  const target = site.slots.columns[name];
+  if (target === undefined) return state;
+  if (score._tag === "Attention" && by === "sum") {
+    return forget(name)({ ...state, draft: attention(site, score, target, true)(state.draft) });
+  }
+  const [slot, next] = lowerScore(site, score)(state);
+  const fold = by === "set" ? mapOp(site, "copy", slot, NONE, target) : mapOp(site, by === "sum" ? "add" : "max", target, slot, target);
+  return forget(name)({ ...next, draft: fold(next.draft) });
+};
+
+/** Scores that read a column are out of date once it is written. */
+const forget = (name: string) => (state: Lowering): Lowering => ({
+  ...state,
+  memo: new Map([...state.memo].filter(([, { reads }]) => !reads.includes(name))),
+});
+
+/** Rank or cut, then close up keys, values, positions and every column in place. */
+const evict = (site: Site, verb: Evict) => (state: Lowering): Lowering => {
+  const { slots, shape: { kvHeads: heads, keyDim, valueDim }, plan } = site;
+  const [score, scored] = lowerScore(site, verb.score)(state);
+  const [keep, d1] = temp("keep", slots.capacity * 4)(scored.draft);
+  const [counts, d2] = temp("counts", heads * 4)(d1);
+  const chosen = choose(site, verb, score, keep, counts)(d2);
+  const rows: ReadonlyArray<readonly [Slot, number]> = [
+    [slots.keys, rowBytes(plan.keyCodec, keyDim)],
+    [slots.values, rowBytes(plan.valueCodec, valueDim)],
+    [slots.position, 4],
+    ...Object.values(slots.columns).map((c) => [c, 4] as const),
+    ...[...new Set(scored.named.values())].map((c) => [c, 4] as const),
+  ];
+  const closed = rows.reduce(
+    (draft, [slot, width]) =>
+      emit({ op: "compact", args: [slot, keep, counts, slots.layout, slots.layout, slot], params: { heads, rowBytes: width } })(draft),
+    chosen,
+  );
+  const draft = emit({ op: "truncate", args: [counts, slots.layout], params: { heads } })(closed);
+  return { draft, memo: new Map(), named: scored.named };
+};
+
+const choose =
+  ({ slots, shape: { kvHeads: heads } }: Site, verb: Evict, score: Slot, keep: Slot, counts: Slot) => (draft: Draft): Draft => {
+    const args = [score, slots.position, slots.layout, slots.newest, keep, counts];
+    const { limit, floor, protect: { sinks, recent } } = verb;
+    return emit(
+      limit._tag === "Above" ? { op: "threshold", args, params: { heads, value: limit.value, floor, sinks, recent } } : {
+        op: "rank",
+        args,
+        params: { heads, mode: verb.across === "head" ? "perHead" : "pooled", count: limit.rows, floor, sinks, recent },
+      },
+    )(draft);
+  };
