@@ -18,7 +18,7 @@ export type PlannedVerb =
     readonly across: "head" | "layer";
     /** Rows every head keeps when the heads of a layer compete. */
     readonly floor: number;
-    readonly protect: Protect;
+    readonly protect: { readonly sinks: number; readonly recent: number };
   };
 
 /** One block as one layer sees it. */
@@ -95,7 +95,8 @@ function planEvict(
 ): E.Either<KvError, PlannedVerb> {
   const limit = resolveBudget(verb.budget, layer, target, `${path}.budget`);
   if (E.isLeft(limit)) return limit;
-  const { protect, score, across } = verb;
+  const { score, across } = verb;
+  const protect = { sinks: verb.protect.sinks, recent: recentRows(verb.protect, limit.right) };
   const kept = protect.sinks + protect.recent;
   if (limit.right._tag === "Rows" && kept > limit.right.rows) {
     const value = `${protect.sinks} sinks + ${protect.recent} recent = ${kept} rows`;
@@ -104,6 +105,10 @@ function planEvict(
   const floor = limit.right._tag === "Above" ? limit.right.floor : verb.floor === null ? 0 : shareOf(verb.floor, limit.right.rows);
   return E.right({ _tag: "Evict", score, limit: limit.right, across, floor, protect });
 }
+
+/** A share of recent rows is one of the layer's budget; under a threshold, of its floor. */
+const recentRows = ({ recent }: Protect, limit: Limit): number =>
+  typeof recent === "number" ? recent : shareOf(recent, limit._tag === "Rows" ? limit.rows : limit.floor);
 
 /** Attention needs queries: those of the run, or a window of the last ones that the prompt can fill. */
 function scoreError(score: Score, moment: Moment, target: Target, path: string): E.Either<KvError, void> {

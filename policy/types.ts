@@ -13,7 +13,8 @@ export type Moment =
   | { readonly _tag: "Every"; readonly steps: number }
   | { readonly _tag: "OnExit"; readonly window: number };
 
-/** Which layers a block touches: all, or those of [from, to) (negative counts from the end), or a list. */
+/** Which layers a block touches: all, or those of [from, to), or a list. Negative numbers count from the end; a
+ * range may reach past the end, so that `to: 4096` means "and all that follow". */
 export type Layers =
   | { readonly _tag: "All" }
   | { readonly _tag: "Range"; readonly from: number; readonly to: number }
@@ -78,8 +79,8 @@ export type Score =
 export interface Protect {
   /** Positions below this. */
   readonly sinks: number;
-  /** The newest positions. */
-  readonly recent: number;
+  /** The newest positions: a count, or this share of the budget that the layer has, rounded down (H2O's recent half). */
+  readonly recent: number | Ratio;
 }
 
 /** The six verbs and their modifiers. */
@@ -112,6 +113,9 @@ export type Verb =
   | { readonly _tag: "Encode"; readonly keys: "f32" | "f16"; readonly values: "f32" | "f16" }
   /** These layers keep no rows of their own and read those of layer `from`. */
   | { readonly _tag: "Share"; readonly from: number };
+
+/** What a policy may observe. The cache itself has `keys`, `values` and `position`; the others come from the host. */
+export type Port = "hidden" | "queries" | "keys" | "values" | "attention" | "position" | "outputWeight" | "tokenClass";
 
 /** When, where, what. */
 export interface Block {
