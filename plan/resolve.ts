@@ -19,7 +19,8 @@ export const invalid = (path: string, value: string | number, allowed: string): 
 /** floor(share * n) in integers; a share never goes through floating point. `n` is below 2^53. */
 export const shareOf = (share: Ratio, n: number): number => Number(BigInt(n) * BigInt(share.numerator) / BigInt(share.denominator));
 
-/** Which of `count` layers a block touches, ascending. Negative indices count from the end; a range may reach past the end. */
+/** Which of `count` layers a block touches, ascending. Negative indices count from the end,
+ * as does an end of 0; a range may reach past the end. */
 export function resolveLayers(layers: Layers, count: number, path: string): E.Either<KvError, ReadonlyArray<number>> {
   const all = Array.from({ length: count }, (_, l) => l);
   const fromEnd = (l: number): number => l < 0 ? l + count : l;
@@ -27,7 +28,7 @@ export function resolveLayers(layers: Layers, count: number, path: string): E.Ei
     case "All":
       return E.right(all);
     case "Range": {
-      const [from, to] = [fromEnd(layers.from), fromEnd(layers.to)];
+      const [from, to] = [fromEnd(layers.from), layers.to === 0 ? count : fromEnd(layers.to)];
       const found = all.filter((l) => l >= from && l < to);
       const outside = from < 0 || from >= count || found.length === 0;
       return outside

@@ -30,7 +30,7 @@ export const queriesAt = (point: SplicePoint): number => point._tag === "AfterCh
 /** Appends the ops of these blocks that act at `point`, in order. Names of scores reach to the end of their block. */
 export const spliceBlocks = (site: Site, point: SplicePoint, blocks: ReadonlyArray<PlannedBlock>) => (draft: Draft): Draft =>
   blocks.filter((b) => actsAt(b.moment, point)).reduce(
-    (state, block) => block.verbs.reduce((s, verb) => spliceVerb(site, verb)(s), { ...state, named: new Map() }),
+    (state: Lowering, block) => block.verbs.reduce<Lowering>((s, verb) => spliceVerb(site, verb)(s), { ...state, named: new Map() }),
     startLowering(draft),
   ).draft;
 
