@@ -115,9 +115,9 @@ export function parseArgs(argv: readonly string[], options: ParseOptions = {}): 
       : args;
   const fill = (names: readonly string[] | string | undefined, value: unknown) =>
     Object.fromEntries(listOf(names).flatMap(declared.spell).map((name) => [name, value]));
-  const given = tokens.reduce(read, { _: [], ...fill(options.collect, []) });
+  const given = tokens.reduce(read, { _: [] });
   const defaults = Object.entries(options.default ?? {}).flatMap(([name, value]) =>
     declared.spell(name).map((spelling) => [spelling, value])
   );
-  return { ...fill(options.boolean, false), ...Object.fromEntries(defaults), ...given };
+  return { ...fill(options.boolean, false), ...fill(options.collect, []), ...Object.fromEntries(defaults), ...given };
 }

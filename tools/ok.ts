@@ -1,0 +1,105 @@
+/**
+ * The gate (`deno task ok`): every check a change must pass, one line each, and at the end how many steps and tests passed and failed.
+ * `deno task ok fmt lint` runs the steps of those names only.
+ * @module
+ */
+
+/** One check. */
+interface Step {
+  readonly name: string;
+  /** Arguments for `deno`. */
+  readonly deno: ReadonlyArray<string>;
+  /** Why this step cannot run on this machine, or null. */
+  readonly skip?: () => Promise<string | null>;
+}
+
+interface Outcome {
+  readonly ok: boolean;
+  readonly output: string;
+}
+
+interface Count {
+  readonly passed: number;
+  readonly failed: number;
+}
+
+const config: { exports: Record<string, string> } = JSON.parse(await Deno.readTextFile(new URL("../deno.json", import.meta.url)));
+
+/** Rust for Wasm is Debian's, and only whoever changes `kernels/wasm` needs it: the built modules are committed. */
+async function noRust(): Promise<string | null> {
+  for (const path of ["/usr/bin/cargo", "/usr/bin/wasm-ld-19"]) {
+    if (await Deno.stat(path).catch(() => null) === null) return `${path} is not installed, see .ci/run`;
+  }
+  const found = await Promise.all(["wasm-pack", "wasm-bindgen"].map((tool) => run(tool, ["--version"])));
+  return found.every(({ ok }) => ok) ? null : "wasm-pack or wasm-bindgen is not installed, see .ci/run";
+}
+
+const steps: ReadonlyArray<Step> = [
+  { name: "fmt", deno: ["fmt", "--check"] },
+  { name: "lint", deno: ["lint"] },
+  { name: "check", deno: ["check", "--frozen"] },
+  { name: "imports", deno: ["run", "-A", "tools/check_imports.ts"] },
+  { name: "sizes", deno: ["run", "-A", "tools/check_sizes.ts"] },
+  { name: "lock", deno: ["run", "-A", "tools/check_lock.ts"] },
+  { name: "support", deno: ["run", "-A", "tools/support_matrix.ts", "--check"] },
+  { name: "wasm", deno: ["run", "-A", "tools/build_wasm.ts", "--check"], skip: noRust },
+  { name: "doc", deno: ["doc", "--lint", ...Object.values(config.exports)] },
+  { name: "publish", deno: ["publish", "--dry-run", "--allow-dirty"] },
+  { name: "test", deno: ["test", "-A", "--doc", "--frozen", "--quiet"] },
+];
+
+async function run(program: string, args: ReadonlyArray<string>): Promise<Outcome> {
+  const cwd = new URL("..", import.meta.url);
+  const command = new Deno.Command(program, {
+    args: [...args],
+    cwd,
+    env: { NO_COLOR: "1" },
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+  });
+  try {
+    const { success, stdout, stderr } = await command.output();
+    return { ok: success, output: new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr) };
+  } catch (thrown) {
+    return { ok: false, output: String(thrown) };
+  }
+}
+
+/** The tests of one run of `deno test`; none if it never got to its summary. */
+function testsIn(output: string): Count {
+  const summary = [...output.matchAll(/\| (\d+) passed.*?\| (\d+) failed/g)].at(-1);
+  return { passed: Number(summary?.[1] ?? 0), failed: Number(summary?.[2] ?? 0) };
+}
+
+async function perform(step: Step): Promise<Count> {
+  const reason = await step.skip?.() ?? null;
+  if (reason !== null) {
+    console.log(`skip  ${step.name.padEnd(8)} ${reason}`);
+    return { passed: 0, failed: 0 };
+  }
+  const start = performance.now();
+  const { ok, output } = await run(Deno.execPath(), step.deno);
+  const tests = step.name === "test" ? testsIn(output) : { passed: 0, failed: 0 };
+  const detail = step.name === "test" ? `  ${tests.passed} tests passed, ${tests.failed} failed` : "";
+  console.log(`${ok ? "ok   " : "FAIL "} ${step.name.padEnd(8)} ${((performance.now() - start) / 1000).toFixed(1).padStart(6)} s${detail}`);
+  if (!ok) console.log(output.trimEnd());
+  return { passed: tests.passed + (ok ? 1 : 0), failed: tests.failed + (ok ? 0 : 1) };
+}
+
+async function main(names: ReadonlyArray<string>): Promise<number> {
+  const unknown = names.filter((name) => !steps.some((step) => step.name === name));
+  if (unknown.length > 0) {
+    console.error(`step "${unknown[0]}": allowed is ${steps.map(({ name }) => name).join(", ")}`);
+    return 1;
+  }
+  let total: Count = { passed: 0, failed: 0 };
+  for (const step of steps.filter(({ name }) => names.length === 0 || names.includes(name))) {
+    const { passed, failed } = await perform(step);
+    total = { passed: total.passed + passed, failed: total.failed + failed };
+  }
+  console.log(`${total.passed} passed, ${total.failed} failed`);
+  return total.failed === 0 ? 0 : 1;
+}
+
+if (import.meta.main) Deno.exit(await main(Deno.args));
