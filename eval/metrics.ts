@@ -5,7 +5,7 @@
  */
 import * as E from "fp-ts/Either.js";
 import type { Either } from "fp-ts/Either.js";
-import { pipe } from "fp-ts/function.js";
+import { sequenceS } from "fp-ts/Apply.js";
 import type { KvError } from "../cache/error.ts";
 
 /** One row of logits per position. */
@@ -91,15 +91,19 @@ export const top1 = (base: Logits, compared: Logits): Either<KvError, number> =>
  * assertEquals(fidelity(row, row, [0]), { _tag: "Right", right: { nllDelta: 0, kl: 0, top1: 1 } });
  * ```
  */
-export const fidelity = (base: Logits, compared: Logits, targets: ReadonlyArray<number>): Either<KvError, Fidelity> =>
-  pipe(
-    nll(base, targets),
-    E.bindTo("before"),
-    E.bind("after", () => nll(compared, targets)),
-    E.bind("kl", () => kl(base, compared)),
-    E.bind("top1", () => top1(base, compared)),
-    E.map(({ before, after, kl, top1 }) => ({ nllDelta: after - before, kl, top1 })),
-  );
+export function fidelity(base: Logits, compared: Logits, targets: ReadonlyArray<number>): Either<KvError, Fidelity> {
+  const parts = sequenceS(E.Apply)({
+    before: nll(base, targets),
+    after: nll(compared, targets),
+    kl: kl(base, compared),
+    top1: top1(base, compared),
+  });
+  return E.map(({ before, after, kl, top1 }: { before: number; after: number; kl: number; top1: number }) => ({
+    nllDelta: after - before,
+    kl,
+    top1,
+  }))(parts);
+}
 
 function sameShape(at: string, base: Logits, compared: Logits): Either<KvError, void> {
   const show = (logits: Logits): string => `${logits.length} rows of ${logits[0]?.length ?? 0}`;
