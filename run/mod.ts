@@ -6,3 +6,8 @@ export { closeMemory, type Memory, openMemory } from "./memory.ts";
 export { dispose, fork, openCache } from "./open.ts";
 export { advance, bindings, reserve, settle, stage, tierName } from "./bind.ts";
 export { shrink } from "./resize.ts";
+export { append, type Dense, type DenseRows, fromDense, type NewRows } from "./dense.ts";
+export { type HeadRows, read, type ReadRows } from "./read.ts";
+export { attend, type Attended } from "./attend.ts";
+export { compress, type Observations } from "./compress.ts";
+export { type Scoped, scoped } from "./scoped.ts";

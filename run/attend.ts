@@ -1,0 +1,94 @@
+/**
+ * Attention of given queries over one layer of a cache, for hosts and tests.
+ * @module
+ */
+import { pipe } from "fp-ts/function.js";
+import * as S from "fp-ts/State.js";
+import * as TE from "fp-ts/TaskEither.js";
+import type { OpParams } from "../backends/ops.ts";
+import type { KvError } from "../cache/error.ts";
+import type { LayerShape } from "../cache/shape.ts";
+import type { KvCache, Tier } from "../cache/types.ts";
+import { ownerOf } from "../cache/view.ts";
+import { bound, emit, emptyDraft, finish } from "../plan/draft.ts";
+import type { Draft } from "../plan/types.ts";
+import { bindings, stage, tierName } from "./bind.ts";
+import type { Memory } from "./memory.ts";
+import { bytesIn, runOnce, withScratch } from "./scratch.ts";
+
+/** What queries see. */
+export interface Attended {
+  /** f32 [queries, queryHeads, valueDim]; zeros where nothing is visible. */
+  readonly out: Float32Array;
+  /** f32 [queries, queryHeads]: log of the sum of exponentials, -1e30 where nothing is visible. */
+  readonly lse: Float32Array;
+}
+
+/** Softmax attention of `queries` (f32 [positions.length, queryHeads, keyDim], rotated) at `positions` over all tiers of a
+ * layer. The cache stays as it is. */
+export const attend =
+  (memory: Memory) =>
+  (cache: KvCache, layer: number, queries: Float32Array, positions: ReadonlyArray<number>): TE.TaskEither<KvError, Attended> => {
+    const [shape, owner] = [cache.layers[layer]?.shape, ownerOf(cache, layer)];
+    if (shape === undefined || owner === null) {
+      return TE.left({ _tag: "InvalidArgument", argument: "layer", value: String(layer), allowed: `0 to ${cache.layers.length - 1}` });
+    }
+    const m = positions.length;
+    const width = shape.queryHeads * shape.keyDim;
+    if (queries.length !== m * width) {
+      return TE.left({ _tag: "ShapeMismatch", at: "queries", expected: `${m} x ${width} numbers`, actual: String(queries.length) });
+    }
+    const scratch = [
+      { label: "q", content: bytesIn(queries) },
+      { label: "at", content: bytesIn(Uint32Array.from(positions)) },
+      { label: "out", content: m * shape.queryHeads * shape.valueDim * 4 },
+      { label: "lse", content: m * shape.queryHeads * 4 },
+    ];
+    const names = owner.own.tiers.map((_, i) => tierName(owner.index, i, owner.own.tiers.length));
+    const draft = owner.own.tiers.reduce((d, tier, i) => attendTier(shape, tier, names[i] ?? "", m, i > 0)(d), emptyDraft);
+    return withScratch(memory, scratch, (buffers) => {
+      const own = Object.fromEntries(Object.entries(buffers).map(([name, buffer]) => [name, { buffer }]));
+      const readBack = (name: string, length: number): TE.TaskEither<KvError, Float32Array> => {
+        const buffer = buffers[name];
+        return buffer === undefined ? TE.right(new Float32Array()) : pipe(
+          memory.backend.read(buffer, 0, length * 4),
+          TE.map((bytes) => new Float32Array(Uint8Array.from(bytes).buffer)),
+        );
+      };
+      return pipe(
+        TE.fromIOEither(stage(memory)(cache)),
+        TE.chain(() => runOnce(memory, finish("attend")(draft), { ...bindings(cache), ...own })),
+        TE.chain(() => readBack("out", m * shape.queryHeads * shape.valueDim)),
+        TE.chain((out) => pipe(readBack("lse", m * shape.queryHeads), TE.map((lse) => ({ out, lse })))),
+      );
+    });
+  };
+
+/** One tier's attention, from the bound `q` at `at` into the bound `out` and `lse`. */
+function attendTier(shape: LayerShape, tier: Tier, name: string, m: number, merge: boolean): (draft: Draft) => Draft {
+  const names = ["q", `${name}.keys`, `${name}.values`, `${name}.position`, `${name}.layout`, "at", "out", "lse"];
+  return (draft) => {
+    const [args, next] = S.sequenceArray(names.map(bound))(draft);
+    return emit({ op: "attend", args, params: attendParams(shape, tier, m, merge) })(next);
+  };
+}
+
+/** Parameters of `attend` for one tier. */
+export const attendParams = (
+  shape: LayerShape,
+  tier: Pick<Tier, "keyCodec" | "valueCodec">,
+  m: number,
+  merge: boolean,
+): OpParams["attend"] => ({
+  m,
+  heads: shape.queryHeads,
+  kvHeads: shape.kvHeads,
+  keyDim: shape.keyDim,
+  valueDim: shape.valueDim,
+  keyCodec: tier.keyCodec.dtype,
+  valueCodec: tier.valueCodec.dtype,
+  scale: shape.scale,
+  window: shape.window,
+  softcap: 0,
+  merge,
+});

@@ -1,0 +1,142 @@
+/**
+ * A policy applied to a cache a host has made: `compress` is pure for its caller, it works on a copy.
+ * @module
+ */
+import * as E from "fp-ts/Either.js";
+import { pipe } from "fp-ts/function.js";
+import * as TE from "fp-ts/TaskEither.js";
+import type { Binding } from "../backends/backend.ts";
+import { NONE, type Program } from "../backends/program.ts";
+import type { KvError } from "../cache/error.ts";
+import type { KvCache, LayerCache } from "../cache/types.ts";
+import { ownLayers } from "../cache/view.ts";
+import { planPolicy } from "../plan/plan.ts";
+import type { PolicyPlan } from "../plan/types.ts";
+import type { Block, Policy } from "../policy/types.ts";
+import { advance, bindings, isExact, settle, stage } from "./bind.ts";
+import { checkLive, type Memory, retire } from "./memory.ts";
+import { policyProgram } from "./policy_program.ts";
+import { copyCache, shrink, tailOf } from "./resize.ts";
+import { bytesIn, runOnce, type Scratch, withScratch } from "./scratch.ts";
+import { conform } from "./transform.ts";
+
+/** Queries a host observed, for policies that score by attention. */
+export interface Observations {
+  /** Per layer f32 [positions.length, queryHeads, keyDim], after rotation, in order of position. */
+  readonly queries: ReadonlyArray<Float32Array>;
+  readonly positions: ReadonlyArray<number>;
+}
+
+/** A new cache value under this policy, as if the rows had just been prefilled in one chunk by the observed queries: what
+ * acts at Build, Append and PrefillEnd acts. `cache` reads back unchanged afterwards; dispose both. Left if the policy does
+ * not fit, or observes queries that are not given (for a window of n, at least n of them). */
+export const compress =
+  (memory: Memory, policy: Policy) => (cache: KvCache, observations?: Observations): TE.TaskEither<KvError, KvCache> =>
+    pipe(
+      TE.fromEither(checkInput(memory, cache, observations)),
+      TE.chainEitherK(() => planFor(memory, policy, cache, observations)),
+      TE.chain((plan) =>
+        pipe(
+          copyCache(memory, { flatten: true, capacities: (_, segments) => segments.map((s) => s.length) })(cache),
+          TE.chain(conform(memory, plan)),
+          TE.chain((copy) => applyPlan(memory, plan, observations)(copy)),
+        )
+      ),
+    );
+
+/** Plans the policy for this cache: codecs and shared layers stay as they are unless the policy says otherwise. */
+export function planFor(memory: Memory, policy: Policy, cache: KvCache, observations?: Observations): E.Either<KvError, PolicyPlan> {
+  const first = ownLayers(cache)[0];
+  const tail = first === undefined ? null : tailOf(first.own);
+  return planPolicy({ ...policy, blocks: [...cache.layers.flatMap(asStored), ...policy.blocks] }, {
+    shape: { layers: cache.layers.map((l) => l.shape), hidden: 0, vocab: 0, context: Number.MAX_SAFE_INTEGER },
+    backend: memory.backend,
+    promptTokens: Math.max(1, cache.nextPosition),
+    chunk: Math.max(1, observations?.positions.length ?? 1),
+    codec: tail?.keyCodec ?? { _tag: "Plain", dtype: "f16" },
+  });
+}
+
+const asStored = (layer: LayerCache, l: number): ReadonlyArray<Block> => {
+  const tail = layer._tag === "Own" ? tailOf(layer) : null;
+  const verbs: Block["verbs"] = layer._tag === "Alias"
+    ? [{ _tag: "Share", from: layer.layer }]
+    : tail === null
+    ? []
+    : [{ _tag: "Encode", keys: tail.keyCodec.dtype, values: tail.valueCodec.dtype }];
+  return [{ moment: { _tag: "Build" }, layers: { _tag: "List", layers: [l] }, verbs }];
+};
+
+/** Runs the plan's Append and PrefillEnd blocks over a private value, which is consumed, also on Left. */
+const applyPlan =
+  (memory: Memory, plan: PolicyPlan, observations: Observations | undefined) =>
+  (cache: KvCache): TE.TaskEither<KvError, KvCache> =>
+  async () => {
+    const done = await run(memory, plan, observations, cache)();
+    if (E.isLeft(done)) {
+      retire(memory, cache)();
+      return done;
+    }
+    return await pipe(
+      TE.fromIOEither(advance(memory, 0, true)(cache)),
+      TE.chain(settle(memory)),
+      TE.chain(shrink(memory)),
+    )();
+  };
+
+const run = (memory: Memory, plan: PolicyPlan, observations: Observations | undefined, cache: KvCache): TE.TaskEither<KvError, void> => {
+  const program = policyProgram(plan, cache, observations?.positions.length ?? 0);
+  const missing = missingQueries(program, plan, observations);
+  if (missing !== null) return TE.left(missing);
+  if (program.body.length === 0) return TE.right(undefined);
+  const scratch: ReadonlyArray<Scratch> = [
+    { label: "newest", content: bytesIn(Uint32Array.of(Math.max(0, cache.nextPosition - 1))) },
+    { label: "observed.position", content: bytesIn(Uint32Array.from(observations?.positions ?? [])) },
+    ...(observations?.queries ?? []).map((queries, l) => ({ label: `L${l}.observed.queries`, content: bytesIn(queries) })),
+  ];
+  return withScratch(memory, scratch, (buffers) => {
+    const own: Readonly<Record<string, Binding>> = Object.fromEntries(Object.entries(buffers).map(([name, buffer]) => [name, { buffer }]));
+    return pipe(
+      TE.fromIOEither(stage(memory)(cache)),
+      TE.chain(() => runOnce(memory, program, { ...bindings(cache), ...own })),
+    );
+  });
+};
+
+/** An attention score that found no queries to look at, or too few. */
+function missingQueries(program: Program, plan: PolicyPlan, observations: Observations | undefined): KvError | null {
+  if (!program.body.some((instr) => instr.op === "attendReduce" && instr.args.includes(NONE))) return null;
+  if (observations === undefined) return { _tag: "MissingPort", port: "queries", wantedBy: plan.text };
+  const window = Math.max(...plan.layers.map((l) => l.recentQueries));
+  const value = `${observations.positions.length} queries`;
+  return { _tag: "InvalidArgument", argument: "observations.positions", value, allowed: `at least the window of ${window} queries` };
+}
+
+function checkInput(memory: Memory, cache: KvCache, observations: Observations | undefined): E.Either<KvError, void> {
+  const live = checkLive(memory, cache);
+  if (E.isLeft(live)) return live;
+  if (!isExact(cache)) {
+    return E.left({ _tag: "InvalidArgument", argument: "cache", value: "lengths not read back", allowed: "a settled cache" });
+  }
+  if (observations === undefined) return E.right(undefined);
+  const { queries, positions } = observations;
+  const mismatch = (at: string, expected: string, actual: number): E.Either<KvError, never> =>
+    E.left({ _tag: "ShapeMismatch", at: `observations ${at}`, expected, actual: String(actual) });
+  if (queries.length !== cache.layers.length) return mismatch("queries", `${cache.layers.length} layers`, queries.length);
+  const wrong = cache.layers.findIndex(({ shape }, l) => queries[l]?.length !== positions.length * shape.queryHeads * shape.keyDim);
+  const shape = cache.layers[wrong]?.shape;
+  if (shape !== undefined) {
+    return mismatch(
+      `queries of layer ${wrong}`,
+      `${positions.length} x ${shape.queryHeads} x ${shape.keyDim} numbers`,
+      queries[wrong]?.length ?? 0,
+    );
+  }
+  const bad = positions.findIndex((p, i) => !Number.isInteger(p) || p < 0 || p >= 0xffffffff || (i > 0 && p <= (positions[i - 1] ?? 0)));
+  return bad < 0 ? E.right(undefined) : E.left({
+    _tag: "InvalidArgument",
+    argument: `observations.positions[${bad}]`,
+    value: String(positions[bad]),
+    allowed: "ascending positions",
+  });
+}
