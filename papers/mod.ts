@@ -1,0 +1,52 @@
+/**
+ * Published methods, one file each: constructors, their cards, and the names they have in text.
+ *
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { pipe } from "fp-ts/function.js";
+ * import { adaKv, cards, pyramidKv, snapKv } from "./mod.ts";
+ * const policy = pipe(snapKv({ rows: 512, window: 8 }), pyramidKv(), adaKv());
+ * assertEquals(policy.text, "snapkv(512, window=8)|pyramid(20)|ada(20%)");
+ * assertEquals(cards.length, 9);
+ * ```
+ * @module
+ */
+import type { Card, Entry, Registry } from "../policy/mod.ts";
+import * as ada from "./ada_kv.ts";
+import * as h2oFile from "./h2o.ts";
+import * as keepall from "./keep_all.ts";
+import * as keydiff from "./key_diff.ts";
+import * as knormFile from "./knorm.ts";
+import * as pyramid from "./pyramid_kv.ts";
+import * as snapkv from "./snap_kv.ts";
+import * as streamingllm from "./streaming_llm.ts";
+import * as tovaFile from "./tova.ts";
+
+export { adaKv, type AdaKvOptions } from "./ada_kv.ts";
+export { h2o, type H2oOptions } from "./h2o.ts";
+export { keepAll } from "./keep_all.ts";
+export { keyDiff, type KeyDiffOptions } from "./key_diff.ts";
+export { knorm, type KnormOptions } from "./knorm.ts";
+export { pyramidKv, type PyramidKvOptions } from "./pyramid_kv.ts";
+export { snapKv, type SnapKvOptions } from "./snap_kv.ts";
+export { streamingLlm, type StreamingLlmOptions } from "./streaming_llm.ts";
+export { tova, type TovaOptions } from "./tova.ts";
+export { showPolicy } from "../policy/mod.ts";
+
+const papers: ReadonlyArray<{ readonly card: Card; readonly entry: Entry }> = [
+  keepall,
+  streamingllm,
+  knormFile,
+  keydiff,
+  snapkv,
+  tovaFile,
+  h2oFile,
+  ada,
+  pyramid,
+];
+
+/** What each method says about itself. */
+export const cards: ReadonlyArray<Card> = papers.map((p) => p.card);
+
+/** All names of the short text form. */
+export const registry: Registry = papers.map((p) => p.entry);

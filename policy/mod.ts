@@ -1,0 +1,25 @@
+/**
+ * The policy algebra: scores, budgets, moments and verbs make blocks; blocks make policies; rewrites change them; text and
+ * JSON say them. A paper imports this module and nothing else.
+ *
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { block, decoding, evict, layersFrom, neg, norm, onLayers, percent, pipe, policy, prefillEnd, share } from "./mod.ts";
+ * const knorm = policy("half", [block(prefillEnd, [pipe(norm("keys", "l2"), neg, evict({ budget: share(percent(50)) }))])]);
+ * assertEquals(pipe(knorm, decoding, onLayers(layersFrom(2))).blocks.map((b) => b.moment._tag), ["PrefillEnd", "Step"]);
+ * ```
+ * @module
+ */
+export { flow, pipe } from "fp-ts/function.js";
+export type * from "./types.ts";
+export type { Card } from "./card.ts";
+export * from "./budget.ts";
+export * from "./equal.ts";
+export * from "./moment.ts";
+export * as param from "./param.ts";
+export type { Param, Written } from "./param.ts";
+export * from "./policy.ts";
+export * from "./rewrite.ts";
+export * from "./score.ts";
+export * from "./term.ts";
+export * from "./verb.ts";

@@ -1,0 +1,113 @@
+/**
+ * Rewrites: what the literature calls wrappers, as functions from policy to policy. Each adds itself to the text after a
+ * bar, `knorm(25%)|ada(20%)`, and returns the very policy where it changes nothing, so applying one twice is applying it once.
+ *
+ * ```ts
+ * import { pipe } from "fp-ts/function.js";
+ * import { assertEquals } from "@std/assert";
+ * import { percent, rows } from "./budget.ts";
+ * import { prefillEnd } from "./moment.ts";
+ * import { block, policy } from "./policy.ts";
+ * import { position } from "./score.ts";
+ * import { evict } from "./verb.ts";
+ * const recent = policy("recent", [block(prefillEnd, [pipe(position, evict({ budget: rows(64) }))])]);
+ * const p = pipe(recent, adaptive(percent(20)), streaming);
+ * assertEquals([p.text, p.blocks[0]?.moment._tag], ["recent|ada(20%)|streaming", "Append"]);
+ * assertEquals(streaming(p), p);
+ * ```
+ * @module
+ */
+import { budgetPerLayer, pyramidal, showBudget, showRatio } from "./budget.ts";
+import { blockEq, blocksEq } from "./equal.ts";
+import { append, every, showLayers, showMoment, step } from "./moment.ts";
+import { policy } from "./policy.ts";
+import type { Block, Budget, Layers, Moment, Policy, Protect, Ratio, Verb } from "./types.ts";
+
+/** A function from policy to policy. */
+export type Rewrite = (of: Policy) => Policy;
+
+/** A rewrite of blocks under the name it prints as. */
+export const rewrite = (text: string, change: (blocks: ReadonlyArray<Block>) => ReadonlyArray<Block>): Rewrite => (of) => {
+  const blocks = change(of.blocks);
+  return blocksEq.equals(blocks, of.blocks) ? of : policy(`${hasPlus(of.text) ? `(${of.text})` : of.text}|${text}`, blocks);
+};
+
+/** All blocks act at this moment. */
+export const at = (moment: Moment): Rewrite => rewrite(`at(${showMoment(moment)})`, map((b) => ({ ...b, moment })));
+
+/** All blocks touch these layers only. */
+export const onLayers = (layers: Layers): Rewrite => rewrite(`layers(${showLayers(layers)})`, map((b) => ({ ...b, layers })));
+
+/** What would be decided at the end of prefill is decided after every chunk and every decoded token: memory never grows
+ * beyond the budget and one chunk. A block that then already acts after every token no longer acts at `Step` as well. */
+export const streaming: Rewrite = rewrite("streaming", (blocks) => {
+  const moved = map((b) => b.moment._tag === "PrefillEnd" ? { ...b, moment: append } : b)(blocks);
+  return moved.filter((b) => b.moment._tag !== "Step" || !moved.some((other) => blockEq.equals(other, { ...b, moment: append })));
+});
+
+/** What acts at the end of prefill also acts after every decoded token, so that the budget holds while text is generated. */
+export const decoding: Rewrite = rewrite("decoding", (blocks) =>
+  blocks.flatMap((b) => {
+    const decoded = { ...b, moment: step };
+    return b.moment._tag === "PrefillEnd" && !blocks.some((other) => blockEq.equals(other, decoded)) ? [b, decoded] : [b];
+  }));
+
+/** What acts at every decoded token (or at another period) acts at every `steps`-th. */
+export const everySteps = (steps: number): Rewrite =>
+  rewrite(`every(${steps})`, map((b) => b.moment._tag === "Step" || b.moment._tag === "Every" ? { ...b, moment: every(steps) } : b));
+
+/** Every eviction and selection gets this budget. */
+export const withBudget = (budget: Budget): Rewrite => rewrite(`budget(${showBudget(budget)})`, mapVerbs(setBudget(budget)));
+
+/** Every eviction and selection gets one budget per layer. */
+export const perLayer = (budgets: ReadonlyArray<Budget>): Rewrite =>
+  rewrite(`perlayer([${budgets.map(showBudget).join(", ")}])`, mapVerbs(setBudget(budgetPerLayer(budgets))));
+
+/** Heads of a layer compete for one total of heads x budget; each keeps at least the share `floor` of the budget
+ * (Ada-KV, arXiv 2407.11550). Null means no floor. Thresholds have no total to compete for and stay as they are. */
+export const adaptive = (floor: Ratio | null): Rewrite =>
+  rewrite(
+    `ada(${floor === null ? "0" : showRatio(floor)})`,
+    mapVerbs((v) => v._tag === "Evict" && v.budget._tag !== "Above" ? { ...v, across: "layer", floor } : v),
+  );
+
+/** Plain budgets become pyramids around them (PyramidKV, arXiv 2406.02069); the window is what the eviction protects. */
+export const pyramid = (beta: number): Rewrite =>
+  rewrite(
+    `pyramid(${beta})`,
+    mapVerbs((v) => {
+      if (v._tag !== "Evict" || (v.budget._tag !== "Rows" && v.budget._tag !== "Share")) return v;
+      const window = typeof v.protect.recent === "number" ? v.protect.recent : 0;
+      return { ...v, budget: pyramidal({ window, beta })(v.budget) };
+    }),
+  );
+
+/** Every eviction protects these rows instead of those it protected. */
+export const protect = (rows: Protect): Rewrite => {
+  const recent = typeof rows.recent === "number" ? String(rows.recent) : showRatio(rows.recent);
+  return rewrite(
+    `protect(${rows.sinks}${rows.recent === 0 ? "" : `, recent=${recent}`})`,
+    mapVerbs((v) => v._tag === "Evict" ? { ...v, protect: rows } : v),
+  );
+};
+
+const setBudget = (budget: Budget) => (v: Verb): Verb => v._tag === "Evict" || v._tag === "Select" ? { ...v, budget } : v;
+
+function map(change: (block: Block) => Block): (blocks: ReadonlyArray<Block>) => ReadonlyArray<Block> {
+  return (blocks) => blocks.map(change);
+}
+
+function mapVerbs(change: (verb: Verb) => Verb): (blocks: ReadonlyArray<Block>) => ReadonlyArray<Block> {
+  return map((b) => ({ ...b, verbs: b.verbs.map(change) }));
+}
+
+/** True if a plus joins terms outside all brackets: then a bar would bind to the last of them only. */
+function hasPlus(text: string): boolean {
+  let depth = 0;
+  for (const c of text) {
+    if (c === "(" || c === "[") depth++;
+    else if (c === ")" || c === "]") depth--;
+    else if (c === "+" && depth === 0) return true;
+  }
+  return false;
+}

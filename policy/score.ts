@@ -1,0 +1,79 @@
+/**
+ * Scores: one number per cached row, built from what may be observed. Higher stays. Combinators take the score last.
+ *
+ * ```ts
+ * import { pipe } from "fp-ts/function.js";
+ * import { assertEquals } from "@std/assert";
+ * const knorm = pipe(norm("keys", "l2"), neg);
+ * assertEquals(knorm, { _tag: "Unary", fn: "neg", of: { _tag: "Norm", of: "keys", by: "l2" } });
+ * ```
+ * @module
+ */
+import type { Binary, Fold, QuerySet, Score, Unary } from "./types.ts";
+
+/** The same number for every row. */
+export const constant = (value: number): Score => ({ _tag: "Constant", value });
+
+/** The row's position: the newest rows score highest. */
+export const position: Score = { _tag: "Position" };
+
+/** Norm of each key (after rotation) or value. */
+export const norm = (of: "keys" | "values", by: "l1" | "l2"): Score => ({ _tag: "Norm", of, by });
+
+/** Cosine similarity of each key with the mean of the unit keys of its head (KeyDiff, arXiv 2504.15364). */
+export const keySimilarity: Score = { _tag: "KeySimilarity" };
+
+/** The queries of this run: a chunk of prefill, or the decoded token. */
+export const currentQueries: QuerySet = { _tag: "Current" };
+
+/** The last `count` queries seen, across runs. */
+export const lastQueries = (count: number): QuerySet => ({ _tag: "Last", count });
+
+/** Attention probability each row received, folded over queries, then over the query heads of a KV head's group. */
+export const attention = (queries: QuerySet, overQueries: Fold, overGroup: Fold): Score => ({
+  _tag: "Attention",
+  queries,
+  overQueries,
+  overGroup,
+});
+
+/** A remembered column, or a score named earlier in the same block; rows never written hold `initial`. */
+export const column = (name: string, initial = 0): Score => ({ _tag: "Column", name, initial });
+
+/** Pools along positions inside a head over an odd `size`; the last `dropLast` rows neither take part nor change. */
+export const pool = (options: { readonly by: "max" | "mean"; readonly size: number; readonly dropLast: number }) => (of: Score): Score => ({
+  _tag: "Pool",
+  by: options.by,
+  size: options.size,
+  dropLast: options.dropLast,
+  of,
+});
+
+/** Mean over the KV heads of the layer, so that all heads rank alike. */
+export const headMean = (of: Score): Score => ({ _tag: "HeadMean", of });
+
+const unary = (fn: Unary) => (of: Score): Score => ({ _tag: "Unary", fn, of });
+const binary = (fn: Binary) => (right: Score) => (left: Score): Score => ({ _tag: "Binary", fn, left, right });
+
+/** -a */
+export const neg: (of: Score) => Score = unary("neg");
+/** |a| */
+export const abs: (of: Score) => Score = unary("abs");
+/** e^a */
+export const exp: (of: Score) => Score = unary("exp");
+/** Natural logarithm of max(a, 1e-30). */
+export const log: (of: Score) => Score = unary("log");
+/** Square root of max(a, 0). */
+export const sqrt: (of: Score) => Score = unary("sqrt");
+/** `pipe(a, plus(b))` is a + b. */
+export const plus: (right: Score) => (left: Score) => Score = binary("add");
+/** `pipe(a, minus(b))` is a - b. */
+export const minus: (right: Score) => (left: Score) => Score = binary("sub");
+/** `pipe(a, times(b))` is a * b. */
+export const times: (right: Score) => (left: Score) => Score = binary("mul");
+/** `pipe(a, dividedBy(b))` is a / b. */
+export const dividedBy: (right: Score) => (left: Score) => Score = binary("div");
+/** The larger of the two. */
+export const larger: (right: Score) => (left: Score) => Score = binary("max");
+/** The smaller of the two. */
+export const smaller: (right: Score) => (left: Score) => Score = binary("min");

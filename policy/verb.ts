@@ -1,0 +1,59 @@
+/**
+ * Verbs: what a block does. Those that weigh rows take their score last.
+ *
+ * ```ts
+ * import { pipe } from "fp-ts/function.js";
+ * import { assertEquals } from "@std/assert";
+ * import { rows } from "./budget.ts";
+ * import { position } from "./score.ts";
+ * const recent = pipe(position, evict({ budget: rows(64), protect: { sinks: 4, recent: 0 } }));
+ * assertEquals(recent._tag === "Evict" && [recent.across, recent.floor], ["head", null]);
+ * ```
+ * @module
+ */
+import type { Budget, Protect, Ratio, Score, Verb } from "./types.ts";
+
+/** No row is out of competition. */
+export const unprotected: Protect = { sinks: 0, recent: 0 };
+
+/** Names a score for later verbs of the same block (as a column) and for reports. */
+export const scoreAs = (name: string) => (score: Score): Verb => ({ _tag: "Score", name, score });
+
+/** Writes a column that travels with its rows: replaced, summed or maximised at every visit. */
+export const remember =
+  (options: { readonly name: string; readonly by: "set" | "sum" | "max"; readonly initial?: number }) => (score: Score): Verb => ({
+    _tag: "Remember",
+    name: options.name,
+    initial: options.initial ?? 0,
+    score,
+    by: options.by,
+  });
+
+/** Of the rows just appended, only those with score >= threshold enter. */
+export const admit = (threshold: number) => (score: Score): Verb => ({ _tag: "Admit", score, threshold });
+
+/** Rows beyond the budget leave for good. `across: "layer"` lets the heads of a layer compete for one total; every head
+ * keeps the share `floor` of the budget then. */
+export const evict = (options: {
+  readonly budget: Budget;
+  readonly across?: "head" | "layer";
+  readonly floor?: Ratio | null;
+  readonly protect?: Protect;
+}) =>
+(score: Score): Verb => ({
+  _tag: "Evict",
+  score,
+  budget: options.budget,
+  across: options.across ?? "head",
+  floor: options.floor ?? null,
+  protect: options.protect ?? unprotected,
+});
+
+/** Only the best rows are read by the current query; the cache is unchanged. */
+export const select = (budget: Budget) => (score: Score): Verb => ({ _tag: "Select", score, budget });
+
+/** How rows are stored. */
+export const encode = (keys: "f32" | "f16", values: "f32" | "f16"): Verb => ({ _tag: "Encode", keys, values });
+
+/** These layers keep no rows of their own and read those of layer `from`. */
+export const readFrom = (from: number): Verb => ({ _tag: "Share", from });
