@@ -10,4 +10,5 @@ export { append, type Dense, type DenseRows, fromDense, type NewRows } from "./d
 export { type HeadRows, read, type ReadRows } from "./read.ts";
 export { attend, type Attended } from "./attend.ts";
 export { compress, type Observations } from "./compress.ts";
+export { orThrow } from "./or_throw.ts";
 export { type Scoped, scoped } from "./scoped.ts";
