@@ -1,0 +1,11 @@
+/**
+ * The cache value: plain immutable data, exact bytes, errors.
+ * @module
+ */
+export { type KvError, showError } from "./error.ts";
+export type { LayerShape, ModelShape, Rope } from "./shape.ts";
+export type { Buffer, Codec, KvCache, LayerCache, RecentQueries, Segment, Tier, TierStorage } from "./types.ts";
+export { type UniformShape, uniformShape } from "./uniform.ts";
+export { bytesOf, type CacheBytes, fullBytes, rowsKept, rowsPerHead } from "./bytes.ts";
+export { checkCache } from "./check.ts";
+export { showBytes, showCache } from "./show.ts";
