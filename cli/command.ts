@@ -1,0 +1,51 @@
+/**
+ * What a command is, and its help.
+ * @module
+ */
+import type { TaskEither } from "fp-ts/TaskEither.js";
+import type { KvError } from "../cache/error.ts";
+import type { Io } from "./io.ts";
+import type { Given, Option } from "./options.ts";
+import { wrapped } from "./table.ts";
+
+/** One command of the command line. */
+export interface Command {
+  readonly name: string;
+  /** One line for the list of commands. */
+  readonly summary: string;
+  /** What help says beside the options. */
+  readonly about: string;
+  readonly options: ReadonlyArray<Option>;
+  /** Worked examples: what to type behind `kvfold`, and what it does. */
+  readonly examples: ReadonlyArray<{ readonly line: string; readonly does: string }>;
+  readonly run: (given: Given, io: Io) => TaskEither<KvError, void>;
+}
+
+/** Options that every command has. */
+export const COMMON: ReadonlyArray<Option> = [
+  { name: "json", kind: "flag", about: "print JSON alone on standard output" },
+  { name: "help", kind: "flag", about: "print this" },
+];
+
+const spelled = ({ name, kind, value }: Option): string => kind === "flag" ? `--${name}` : `--${name} ${value ?? "VALUE"}`;
+
+/** The help of one command. */
+export function helpOf(command: Command): string {
+  const options = [...command.options, ...COMMON];
+  const width = Math.max(...options.map((option) => spelled(option).length));
+  const lines = options.map((option) =>
+    `  ${spelled(option).padEnd(width)}  ${option.about}${option.kind === "list" ? " (may be repeated)" : ""}\n`
+  );
+  const examples = command.examples.map(({ line, does }) => `  kvfold ${line}\n${wrapped(does, 96, "      ")}`);
+  return `kvfold ${command.name}: ${command.summary}\n\n${wrapped(command.about, 100, "")}\nOptions\n${lines.join("")}\nExample\n${
+    examples.join("")
+  }`;
+}
+
+/** The list of commands. */
+export function overview(commands: ReadonlyArray<Command>): string {
+  const width = Math.max(...commands.map(({ name }) => name.length));
+  const lines = commands.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}\n`);
+  return `kvfold: a language model reads a text with a smaller key-value cache, and you see what that costs\n\n${lines.join("")}\n` +
+    "kvfold COMMAND --help shows the options of a command and a worked example.\n";
+}

@@ -1,0 +1,58 @@
+#!/usr/bin/env -S deno run -A
+/**
+ * The `kvfold` command: `deno task kvfold COMMAND …` from a checkout, `kvfold COMMAND …` once installed.
+ *
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * let text = "";
+ * const io = { out: (part: string | Uint8Array) => void (text += part), note: () => {}, progress: () => {}, clear: () => {}, env: () => undefined };
+ * assertEquals(await main(["policies", "--json"], io), 0);
+ * assertEquals(Object.keys(JSON.parse(text)), ["policies"]);
+ * ```
+ * @module
+ */
+import * as E from "fp-ts/Either.js";
+import type { KvError } from "../cache/error.ts";
+import { showError } from "../cache/error.ts";
+import { type Command, COMMON, helpOf, overview } from "./command.ts";
+import { policies } from "./commands/policies.ts";
+import { reasonOf, unavailable } from "./files.ts";
+import { type Io, processIo } from "./io.ts";
+import { invalid, readOptions } from "./options.ts";
+
+export type { Io } from "./io.ts";
+export type { Progress } from "./files.ts";
+
+const commands: ReadonlyArray<Command> = [policies];
+
+/** Runs one command line and gives the exit status: 0, or 1 after one sentence on standard error. */
+export async function main(argv: ReadonlyArray<string>, io: Io): Promise<number> {
+  const result = await perform(argv, io);
+  io.clear();
+  if (E.isRight(result)) return 0;
+  io.note(`kvfold: ${showError(result.left)}`);
+  return 1;
+}
+
+async function perform([name, ...rest]: ReadonlyArray<string>, io: Io): Promise<E.Either<KvError, void>> {
+  if (name === undefined || name === "help" || name === "--help") {
+    io.out(overview(commands));
+    return E.right(undefined);
+  }
+  const command = commands.find((one) => one.name === name);
+  if (command === undefined) return invalid("COMMAND", name, `one of ${commands.map((one) => one.name).join(", ")}`);
+  const given = readOptions(rest, [...command.options, ...COMMON]);
+  if (E.isLeft(given)) return given;
+  if (given.right.flag("help")) {
+    io.out(helpOf(command));
+    return E.right(undefined);
+  }
+  try {
+    return await command.run(given.right, io)();
+  } catch (thrown) {
+    // Whatever a command did not foresee is still one sentence, never a stack trace.
+    return E.left(unavailable(`kvfold ${name}`, reasonOf(thrown)));
+  }
+}
+
+if (import.meta.main) Deno.exit(await main(Deno.args, processIo()));
