@@ -11,7 +11,8 @@
  * ```
  * @module
  */
-import type { Card, Entry, Registry } from "../policy/mod.ts";
+import type { Either } from "fp-ts/Either.js";
+import { type Card, type Entry, type KvError, parsePolicyWith, type Policy, type Registry, wrappers } from "../policy/mod.ts";
 import * as ada from "./ada_kv.ts";
 import * as h2oFile from "./h2o.ts";
 import * as keepall from "./keep_all.ts";
@@ -48,5 +49,18 @@ const papers: ReadonlyArray<{ readonly card: Card; readonly entry: Entry }> = [
 /** What each method says about itself. */
 export const cards: ReadonlyArray<Card> = papers.map((p) => p.card);
 
-/** All names of the short text form. */
-export const registry: Registry = papers.map((p) => p.entry);
+/** All names of the short text form: the methods, then the rewrites that are no paper of their own. */
+export const registry: Registry = [...papers.map((p) => p.entry), ...wrappers];
+
+/** Reads the short text form: terms joined by `+`, each with rewrites after bars, brackets to group. Errors point at a column.
+ *
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import * as E from "fp-ts/Either.js";
+ * import { pipe } from "fp-ts/function.js";
+ * import { layersFrom, onLayers } from "../policy/mod.ts";
+ * import { knorm, parsePolicy } from "./mod.ts";
+ * assertEquals(parsePolicy("knorm(256)|layers(2..)"), E.right(pipe(knorm({ rows: 256 }), onLayers(layersFrom(2)))));
+ * ```
+ */
+export const parsePolicy: (source: string) => Either<KvError, Policy> = parsePolicyWith(registry);

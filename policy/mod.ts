@@ -12,6 +12,7 @@
  */
 export { flow, pipe } from "fp-ts/function.js";
 export type * from "./types.ts";
+export type { KvError } from "../cache/error.ts";
 export type { Card } from "./card.ts";
 export * from "./budget.ts";
 export * from "./equal.ts";
@@ -23,3 +24,8 @@ export * from "./rewrite.ts";
 export * from "./score.ts";
 export * from "./term.ts";
 export * from "./verb.ts";
+export { policyFromJson, policyToJson } from "./json.ts";
+export { needs } from "./needs.ts";
+export { parsePolicyWith } from "./text.ts";
+export { type Limits, maxText, validatePolicy } from "./validate.ts";
+export { wrappers } from "./wrappers.ts";

@@ -1,0 +1,47 @@
+/**
+ * What a policy must observe, so that a host supplies no more and a missing port is known before anything runs.
+ * @module
+ */
+import type { Policy, Port, Score, Verb } from "./types.ts";
+
+/** The ports all verbs of a policy observe. Columns need nothing of their own: what fills them is counted where it is remembered.
+ *
+ * ```ts
+ * import { pipe } from "fp-ts/function.js";
+ * import { assertEquals } from "@std/assert";
+ * import { rows } from "./budget.ts";
+ * import { afterPrefill } from "./policy.ts";
+ * import { attention, lastQueries } from "./score.ts";
+ * import { evict } from "./verb.ts";
+ * const p = pipe(attention(lastQueries(8), "sum", "mean"), evict({ budget: rows(64) }), afterPrefill("votes", false));
+ * assertEquals([...needs(p)], ["queries", "keys"]);
+ * ```
+ */
+export const needs = (policy: Policy): ReadonlySet<Port> => new Set(policy.blocks.flatMap((b) => b.verbs).flatMap(portsOfVerb));
+
+function portsOfVerb(verb: Verb): ReadonlyArray<Port> {
+  const own = "score" in verb ? portsOf(verb.score) : [];
+  return verb._tag === "Evict" && (verb.protect.sinks > 0 || verb.protect.recent !== 0) ? [...own, "position"] : own;
+}
+
+function portsOf(score: Score): ReadonlyArray<Port> {
+  switch (score._tag) {
+    case "Constant":
+    case "Column":
+      return [];
+    case "Position":
+      return ["position"];
+    case "Norm":
+      return [score.of];
+    case "KeySimilarity":
+      return ["keys"];
+    case "Attention":
+      return ["queries", "keys"];
+    case "Pool":
+    case "HeadMean":
+    case "Unary":
+      return portsOf(score.of);
+    case "Binary":
+      return [...portsOf(score.left), ...portsOf(score.right)];
+  }
+}

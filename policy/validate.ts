@@ -1,0 +1,209 @@
+/**
+ * What makes a policy mean something, checked without a model; with {@link Limits}, against one.
+ * @module
+ */
+import * as E from "fp-ts/Either.js";
+import type { KvError } from "../cache/error.ts";
+import { type Check, check, columnName, integer, share } from "./check.ts";
+import { maxLayers, showMoment } from "./moment.ts";
+import { maxRows } from "./param.ts";
+import type { Block, Budget, Layers, Moment, Policy, Protect, Verb } from "./types.ts";
+import { checkColumns, checkScore } from "./validate_score.ts";
+
+/** Longest text of a policy, UTF-16 units. */
+export const maxText = 4096;
+
+/** Most blocks of a policy and verbs of a block. */
+const maxBlocks = 1024;
+const maxVerbs = 64;
+
+/** What is known of the model and the prompt. */
+export interface Limits {
+  readonly layers?: number;
+  /** Tokens; turns shares into rows. */
+  readonly promptTokens?: number;
+}
+
+/** The policy itself, if every number is finite and in range, names are defined, windows fit into budgets and verbs stand at
+ * moments where they mean something; else an InvalidPolicy with the path of the first fault.
+ *
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import * as E from "fp-ts/Either.js";
+ * import { snapKv } from "../papers/snap_kv.ts";
+ * assertEquals(E.isRight(validatePolicy(snapKv({ rows: 32, window: 32 }))), true);
+ * const wrong = validatePolicy(snapKv({ rows: 31, window: 32 }));
+ * assertEquals(E.isLeft(wrong) && wrong.left._tag === "InvalidPolicy" && wrong.left.path, "blocks[0].verbs[0].protect");
+ * ```
+ */
+export function validatePolicy(policy: Policy, limits: Limits = {}): E.Either<KvError, Policy> {
+  const { text, blocks } = policy;
+  const faults = check(
+    "text",
+    `${text.length} characters`,
+    text.length >= 1 && text.length <= maxText && !/\p{Cc}/u.test(text),
+    `1 to ${maxText} characters, none of them a control character`,
+  ) ?? check("blocks", blocks.length, blocks.length <= maxBlocks, `at most ${maxBlocks} blocks`) ??
+    first(blocks, (b, i) => checkBlock(b, `blocks[${i}]`, limits)) ?? checkColumns(blocks);
+  return faults === null ? E.right(policy) : E.left(faults);
+}
+
+function checkBlock(block: Block, path: string, limits: Limits): Check {
+  const { moment, layers, verbs } = block;
+  return checkMoment(moment, `${path}.moment`) ?? checkLayers(layers, `${path}.layers`, limits) ??
+    check(`${path}.verbs`, verbs.length, verbs.length >= 1 && verbs.length <= maxVerbs, `1 to ${maxVerbs} verbs`) ??
+    first(verbs, (v, i) => checkVerb(v, block, `${path}.verbs[${i}]`, limits));
+}
+
+function checkMoment(moment: Moment, path: string): Check {
+  return moment._tag === "Every"
+    ? integer(`${path}.steps`, moment.steps, 1, maxRows)
+    : moment._tag === "OnExit"
+    ? integer(`${path}.window`, moment.window, 1, maxRows)
+    : null;
+}
+
+function checkLayers(layers: Layers, path: string, { layers: count = maxLayers }: Limits): Check {
+  switch (layers._tag) {
+    case "All":
+      return null;
+    case "Range": {
+      const { from, to } = layers;
+      const knowable = (from < 0) === (to < 0);
+      return integer(`${path}.from`, from, -count, count - 1) ?? integer(`${path}.to`, to, 1 - maxLayers, maxLayers) ??
+        check(path, `${from}..${to}`, !knowable || from < to, "a range that holds one layer at least");
+    }
+    case "List":
+      return check(
+        `${path}.layers`,
+        layers.layers.length,
+        layers.layers.length >= 1 && layers.layers.length <= maxLayers,
+        "one layer at least",
+      ) ??
+        first(layers.layers, (l, i) => integer(`${path}.layers[${i}]`, l, -count, count - 1));
+  }
+}
+
+/** Which verbs mean something when. */
+const moments: Readonly<Record<Verb["_tag"], ReadonlyArray<Moment["_tag"]>>> = {
+  Score: ["PrefillEnd", "Append", "Step", "Every", "OnExit"],
+  Remember: ["PrefillEnd", "Append", "Step", "Every", "OnExit"],
+  Admit: ["Append", "OnExit"],
+  Evict: ["PrefillEnd", "Append", "Step", "Every", "OnExit"],
+  Select: ["Append", "Step", "Every"],
+  Encode: ["Build", "PrefillEnd", "OnExit"],
+  Share: ["Build"],
+};
+
+function checkVerb(verb: Verb, { moment, layers }: Block, path: string, limits: Limits): Check {
+  const allowed = moments[verb._tag];
+  const when = check(path, `${verb._tag} at ${showMoment(moment)}`, allowed.includes(moment._tag), `${verb._tag} at ${allowed.join(", ")}`);
+  if (when !== null) return when;
+  switch (verb._tag) {
+    case "Score":
+    case "Remember": {
+      const initial = verb._tag === "Remember" ? verb.initial : 0;
+      return columnName(`${path}.name`, verb.name) ?? check(`${path}.initial`, initial, Number.isFinite(initial), "a finite number") ??
+        checkScore(verb.score, `${path}.score`);
+    }
+    case "Admit":
+      return check(`${path}.threshold`, verb.threshold, Number.isFinite(verb.threshold), "a finite number") ??
+        checkScore(verb.score, `${path}.score`);
+    case "Evict":
+      return checkScore(verb.score, `${path}.score`) ?? checkBudget(verb.budget, `${path}.budget`, limits) ??
+        checkEvict(verb, path, limits);
+    case "Select":
+      return checkScore(verb.score, `${path}.score`) ?? checkBudget(verb.budget, `${path}.budget`, limits);
+    case "Encode":
+      return null;
+    case "Share": {
+      const lowest = layers._tag === "Range" && layers.from >= 0
+        ? layers.from
+        : layers._tag === "List"
+        ? Math.min(...layers.layers)
+        : maxLayers;
+      return integer(`${path}.from`, verb.from, 0, (limits.layers ?? maxLayers) - 1) ??
+        check(`${path}.from`, verb.from, lowest < 0 || verb.from < lowest, "a layer before those that read its rows");
+    }
+  }
+}
+
+function checkEvict(verb: Extract<Verb, { readonly _tag: "Evict" }>, path: string, limits: Limits): Check {
+  const { across, floor, budget, protect } = verb;
+  const competing =
+    check(`${path}.floor`, "a floor", floor === null || across === "layer", 'null unless the heads compete (across "layer")') ??
+      (floor === null ? null : share(`${path}.floor`, floor)) ??
+      check(`${path}.across`, across, across === "head" || budget._tag !== "Above", '"head" for a budget that is a threshold');
+  return competing ?? checkProtect(protect, budget, `${path}.protect`, limits);
+}
+
+function checkProtect({ sinks, recent }: Protect, budget: Budget, path: string, limits: Limits): Check {
+  const numbers = integer(`${path}.sinks`, sinks, 0, maxRows) ??
+    (typeof recent === "number" ? integer(`${path}.recent`, recent, 0, maxRows) : share(`${path}.recent`, recent));
+  if (numbers !== null) return numbers;
+  return first(knownRows(budget, limits), (rows) => {
+    const kept = sinks + (typeof recent === "number" ? recent : Math.floor(rows * recent.numerator / recent.denominator));
+    return check(path, `${kept} protected rows`, kept <= rows, `at most the budget of ${rows} rows`);
+  });
+}
+
+/** The budgets in rows, of all layers, as far as they are known. */
+function knownRows(budget: Budget, limits: Limits): ReadonlyArray<number> {
+  switch (budget._tag) {
+    case "Rows":
+      return [budget.rows];
+    case "Share":
+      return limits.promptTokens === undefined
+        ? []
+        : [Math.max(1, Math.floor(limits.promptTokens * budget.share.numerator / budget.share.denominator))];
+    case "PerLayer":
+      return budget.budgets.flatMap((b) => knownRows(b, limits));
+    case "Pyramid":
+      return knownRows(budget.mean, limits);
+    case "Above":
+      return [];
+  }
+}
+
+function checkBudget(budget: Budget, path: string, limits: Limits): Check {
+  switch (budget._tag) {
+    case "Rows":
+      return integer(`${path}.rows`, budget.rows, 1, maxRows);
+    case "Share":
+      return share(`${path}.share`, budget.share);
+    case "PerLayer": {
+      const count = budget.budgets.length;
+      return check(
+        `${path}.budgets`,
+        count,
+        count >= 1 && count === (limits.layers ?? count) && count <= maxLayers,
+        `one budget per layer`,
+      ) ??
+        first(
+          budget.budgets,
+          (b, i) =>
+            check(`${path}.budgets[${i}]`, b._tag, b._tag !== "PerLayer" && b._tag !== "Pyramid", "Rows, Share or Above") ??
+              checkBudget(b, `${path}.budgets[${i}]`, limits),
+        );
+    }
+    case "Pyramid":
+      return check(`${path}.mean`, budget.mean._tag, budget.mean._tag === "Rows" || budget.mean._tag === "Share", "Rows or Share") ??
+        checkBudget(budget.mean, `${path}.mean`, limits) ?? integer(`${path}.window`, budget.window, 0, maxRows) ??
+        check(`${path}.beta`, budget.beta, Number.isFinite(budget.beta) && budget.beta >= 1, "a number from 1") ??
+        first(
+          knownRows(budget.mean, limits),
+          (rows) => check(`${path}.window`, budget.window, budget.window < rows, `less than the mean budget of ${rows} rows`),
+        );
+    case "Above":
+      return check(`${path}.value`, budget.value, Number.isFinite(budget.value), "a finite number") ??
+        integer(`${path}.floor`, budget.floor, 0, maxRows);
+  }
+}
+
+function first<A>(items: ReadonlyArray<A>, faultOf: (item: A, i: number) => Check): Check {
+  for (const [i, item] of items.entries()) {
+    const fault = faultOf(item, i);
+    if (fault !== null) return fault;
+  }
+  return null;
+}

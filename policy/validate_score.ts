@@ -1,0 +1,98 @@
+/**
+ * Validity of scores, and of the columns that blocks write and read.
+ * @module
+ */
+import { type Check, check, columnName, integer } from "./check.ts";
+import type { Block, Score } from "./types.ts";
+
+/** Scores nest this deep at most, and have this many parts. */
+export const maxScoreDepth = 32;
+const maxParts = 256;
+
+/** The longest observation window, queries. */
+const maxQueries = 65536;
+
+/** Numbers in range, names well formed, depth and size bounded. */
+export function checkScore(score: Score, path: string): Check {
+  const all = parts(score);
+  if (all.length > maxParts) return check(path, "more parts", false, `at most ${maxParts} parts`);
+  const depth = depthOf(score);
+  if (depth > maxScoreDepth) return check(path, `${depth} parts inside each other`, false, `at most ${maxScoreDepth}`);
+  for (const part of all) {
+    const fault = checkPart(part, `${path}(${part._tag})`);
+    if (fault !== null) return fault;
+  }
+  return null;
+}
+
+function checkPart(score: Score, path: string): Check {
+  switch (score._tag) {
+    case "Constant":
+      return check(`${path}.value`, score.value, Number.isFinite(score.value), "a finite number");
+    case "Column":
+      return columnName(`${path}.name`, score.name) ??
+        check(`${path}.initial`, score.initial, Number.isFinite(score.initial), "a finite number");
+    case "Attention":
+      return score.queries._tag === "Last" ? integer(`${path}.queries.count`, score.queries.count, 1, maxQueries) : null;
+    case "Pool":
+      return integer(`${path}.size`, score.size, 1, 1023) ??
+        check(`${path}.size`, score.size, score.size % 2 === 1, "an odd number from 1 to 1023") ??
+        integer(`${path}.dropLast`, score.dropLast, 0, maxQueries);
+    default:
+      return null;
+  }
+}
+
+/** A column that is read must be remembered by some block, or named by a Score before it in its block, and all must agree on
+ * what rows hold that were never written. */
+export function checkColumns(blocks: ReadonlyArray<Block>): Check {
+  const initials = new Map<string, number>();
+  for (const verb of blocks.flatMap((b) => b.verbs)) {
+    if (verb._tag !== "Remember") continue;
+    const known = initials.get(verb.name) ?? verb.initial;
+    if (known !== verb.initial) return check(`columns.${verb.name}.initial`, verb.initial, false, `${known}, as remembered before`);
+    initials.set(verb.name, known);
+  }
+  for (const [b, block] of blocks.entries()) {
+    const named = new Set<string>();
+    for (const [v, verb] of block.verbs.entries()) {
+      for (const part of "score" in verb ? parts(verb.score) : []) {
+        if (part._tag !== "Column" || named.has(part.name)) continue;
+        const initial = initials.get(part.name);
+        const path = `blocks[${b}].verbs[${v}].score(Column)`;
+        if (initial === undefined) return check(`${path}.name`, part.name, false, "a column that some block remembers");
+        if (initial !== part.initial) return check(`${path}.initial`, part.initial, false, `${initial}, as it is remembered with`);
+      }
+      if (verb._tag === "Score") named.add(verb.name);
+    }
+  }
+  return null;
+}
+
+/** Scores directly inside a score. */
+function inside(score: Score): ReadonlyArray<Score> {
+  switch (score._tag) {
+    case "Pool":
+    case "HeadMean":
+    case "Unary":
+      return [score.of];
+    case "Binary":
+      return [score.left, score.right];
+    default:
+      return [];
+  }
+}
+
+/** Parts inside each other. The number of parts is known to be small. */
+const depthOf = (score: Score): number => 1 + Math.max(0, ...inside(score).map(depthOf));
+
+/** A score and all scores inside it. Stops past the limit: subtrees that are shared or cyclic must not blow up. */
+function parts(score: Score): ReadonlyArray<Score> {
+  const found: Score[] = [];
+  const open: Score[] = [score];
+  for (let next = open.pop(); next !== undefined && found.length <= maxParts; next = open.pop()) {
+    found.push(next);
+    open.push(...inside(next));
+  }
+  return found;
+}

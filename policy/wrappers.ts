@@ -1,0 +1,50 @@
+/**
+ * The rewrites that are no paper of their own, as names of the short text form.
+ * @module
+ */
+import { rows } from "./budget.ts";
+import { allLayers, prefillEnd } from "./moment.ts";
+import * as param from "./param.ts";
+import { at, decoding, everySteps, onLayers, perLayer, protect, streaming, withBudget } from "./rewrite.ts";
+import { type Registry, rewrites } from "./term.ts";
+import type { Budget, Protect } from "./types.ts";
+
+const plain = (name: string, about: string) => ({ name, about, params: {}, defaults: {} });
+
+/** `streaming`, `decoding`, `every`, `at`, `layers`, `budget`, `perlayer`, `protect`. */
+export const wrappers: Registry = [
+  rewrites(
+    plain("streaming", "decide after every chunk of the prompt and every token, so that memory stays at the budget"),
+    () => streaming,
+  ),
+  rewrites(plain("decoding", "hold the budget after every decoded token too"), () => decoding),
+  rewrites(
+    { name: "every", about: "act at every n-th decoded token", params: { n: param.count("n", 1, param.maxRows) }, defaults: { n: 16 } },
+    ({ n }) => everySteps(n),
+  ),
+  rewrites(
+    { name: "at", about: "act at this moment", params: { moment: param.moment }, defaults: { moment: prefillEnd } },
+    ({ moment }) => at(moment),
+  ),
+  rewrites(
+    { name: "layers", about: "act on these layers only", params: { layers: param.layers }, defaults: { layers: allLayers } },
+    ({ layers }) => onLayers(layers),
+  ),
+  rewrites(
+    { name: "budget", about: "keep this many rows", params: { budget: param.size }, defaults: { budget: rows(1024) } },
+    ({ budget }) => withBudget(budget),
+  ),
+  rewrites<{ readonly budgets: ReadonlyArray<Budget> }>(
+    { name: "perlayer", about: "one budget per layer", params: { budgets: param.budgets }, defaults: { budgets: [rows(1024)] } },
+    ({ budgets }) => perLayer(budgets),
+  ),
+  rewrites<Protect>(
+    {
+      name: "protect",
+      about: "rows that always stay: the first and the newest",
+      params: { sinks: param.count("sinks", 0, param.maxRows), recent: param.recentRows },
+      defaults: { sinks: 4, recent: 0 },
+    },
+    protect,
+  ),
+];
