@@ -7,6 +7,7 @@ import * as E from "fp-ts/Either.js";
 import type { KvError } from "../cache/error.ts";
 import { rowBytes } from "../cache/view.ts";
 import type { Policy } from "../policy/types.ts";
+import { validatePolicy } from "../policy/validate.ts";
 import { boundOf, columnsOf, planBlocks, type PlannedBlock, ringOf } from "./blocks.ts";
 import { describePlan, type PlanParts, pointsOf, splicedOps } from "./describe.ts";
 import { buildStorage, type LayerStorage } from "./layers.ts";
@@ -33,6 +34,8 @@ import type { LayerPlan, PolicyPlan, SplicePoint, Target } from "./types.ts";
 export function planPolicy(policy: Policy, target: Target): E.Either<KvError, PolicyPlan> {
   const fits = checkTarget(target);
   if (E.isLeft(fits)) return fits;
+  const sound = validatePolicy(policy);
+  if (E.isLeft(sound)) return sound;
   const storage = buildStorage(policy, target);
   if (E.isLeft(storage)) return storage;
   const blocks = planBlocks(policy, target, (l) => storage.right[l]?.readsFrom === l);

@@ -13,6 +13,7 @@ import { ownLayers } from "../cache/view.ts";
 import { planPolicy } from "../plan/plan.ts";
 import type { PolicyPlan } from "../plan/types.ts";
 import type { Block, Policy } from "../policy/types.ts";
+import { validatePolicy } from "../policy/validate.ts";
 import { advance, bindings, isExact, settle, stage } from "./bind.ts";
 import { checkLive, type Memory, retire } from "./memory.ts";
 import { policyProgram } from "./policy_program.ts";
@@ -46,6 +47,8 @@ export const compress =
 
 /** Plans the policy for this cache: codecs and shared layers stay as they are unless the policy says otherwise. */
 export function planFor(memory: Memory, policy: Policy, cache: KvCache, observations?: Observations): E.Either<KvError, PolicyPlan> {
+  const sound = validatePolicy(policy, { layers: cache.layers.length });
+  if (E.isLeft(sound)) return sound;
   const first = ownLayers(cache)[0];
   const tail = first === undefined ? null : tailOf(first.own);
   return planPolicy({ ...policy, blocks: [...cache.layers.flatMap(asStored), ...policy.blocks] }, {
