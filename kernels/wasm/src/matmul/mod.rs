@@ -1,8 +1,22 @@
 //! `out[m, n] = x[m, k] * w[n, k]^T + bias`, added to `out` on request, for every packed weight type.
+//!
+//! Quantised weights take two phases: activations to int8 in scratch, then integer dot products. Float weights take one.
 
-use crate::pack::{embed_row, ROW_INTERLEAVE};
+mod activations;
+mod dots;
+mod float;
+mod lanes;
+mod quantised;
+mod tile;
 
-/// One matmul. `x` is f32 [m, k], `w` a packed weight of n rows and k columns, `out` f32 [m, n].
+use crate::pack::{Family, F32, LAYOUTS};
+use activations::{quantise_rows, BLOCK};
+use dots::format_of;
+
+/// Threads that share one matmul; more do nothing.
+pub const MAX_THREADS: usize = 16;
+
+/// One matmul. `x` is f32 [m, k], `w` a packed weight of n rows and k columns, `out` f32 [m, n] and not `x`.
 pub struct MatmulArgs {
     /// Weight type, index in `WeightType`.
     pub ty: u32,
@@ -18,7 +32,7 @@ pub struct MatmulArgs {
     pub m: usize,
     /// Rows of w.
     pub n: usize,
-    /// Inputs.
+    /// Inputs; whole blocks of the type.
     pub k: usize,
     /// Add to what `out` holds.
     pub accumulate: bool,
@@ -28,41 +42,62 @@ pub struct MatmulArgs {
     pub scratch: *mut u8,
 }
 
-/// How a type wants its activations quantised: equal numbers may share scratch. 0 means they stay f32.
-pub fn activation_format(_ty: u32) -> u32 {
-    0
+/// How a type wants its activations quantised: equal non-zero numbers may share scratch (`reuse`), 0 means they stay f32.
+pub fn activation_format(ty: u32) -> u32 {
+    match LAYOUTS[ty as usize].family {
+        Family::Float => 0,
+        family => format_of(family) as u32 + 1,
+    }
 }
 
 /// Bytes of scratch for any number of threads.
-pub fn scratch_bytes(_ty: u32, _m: usize, _n: usize, k: usize) -> usize {
-    k * 4 * 64
+pub fn scratch_bytes(ty: u32, m: usize, _n: usize, k: usize) -> usize {
+    match LAYOUTS[ty as usize].family {
+        Family::Float if ty == F32 => 0,
+        Family::Float => MAX_THREADS * float::PANEL_BYTES,
+        family => m.saturating_mul(k / BLOCK).saturating_mul(format_of(family).record()),
+    }
 }
 
 /// Phases to run with a barrier between them.
-pub fn phases(_ty: u32, _m: usize, _n: usize, _k: usize) -> u32 {
-    1
+pub fn phases(ty: u32, _m: usize, _n: usize, _k: usize) -> u32 {
+    if activation_format(ty) == 0 {
+        1
+    } else {
+        2
+    }
 }
 
 /// Runs this thread's share of a phase.
 ///
 /// # Safety
 /// All pointers of `args` hold what their fields say; all threads call every phase with the same arguments.
-pub unsafe fn run(_phase: u32, args: &MatmulArgs, thread: usize, threads: usize) {
-    let row = (args.scratch as *mut f32).add(thread % 64 * args.k);
-    let mut n = thread * ROW_INTERLEAVE;
-    while n < args.n {
-        for r in n..(n + ROW_INTERLEAVE).min(args.n) {
-            embed_row(args.ty, args.n, args.k, 1, args.w, r, row);
-            for m in 0..args.m {
-                let mut sum = 0.0;
-                for k in 0..args.k {
-                    sum += *row.add(k) * *args.x.add(m * args.k + k);
-                }
-                let out = args.out.add(m * args.n + r);
-                let bias = if args.bias.is_null() { 0.0 } else { *args.bias.add(r) };
-                *out = sum + bias + if args.accumulate { *out } else { 0.0 };
-            }
-        }
-        n += threads * ROW_INTERLEAVE;
+pub unsafe fn run(phase: u32, args: &MatmulArgs, thread: usize, threads: usize) {
+    let threads = threads.min(MAX_THREADS);
+    if thread >= threads {
+        return;
     }
+    let family = LAYOUTS[args.ty as usize].family;
+    if family == Family::Float {
+        let panel = if args.ty == F32 { args.scratch } else { args.scratch.add(thread * float::PANEL_BYTES) };
+        float::multiply(args, panel, thread, threads);
+    } else if phase > 0 {
+        multiply_blocks(args, thread, threads);
+    } else if !args.reuse {
+        quantise_rows(format_of(family), args, thread, threads);
+    }
+}
+
+/// Picks the kernel of a quantised type; Q5_0 lies like Q8_0.
+unsafe fn multiply_blocks(args: &MatmulArgs, thread: usize, threads: usize) {
+    let kernel = match args.ty {
+        3 | 6 => quantised::multiply::<3>,
+        4 => quantised::multiply::<4>,
+        5 => quantised::multiply::<5>,
+        7 => quantised::multiply::<7>,
+        8 => quantised::multiply::<8>,
+        9 => quantised::multiply::<9>,
+        _ => quantised::multiply::<10>,
+    };
+    kernel(args, thread, threads);
 }
