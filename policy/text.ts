@@ -131,7 +131,9 @@ function checked(policy: Policy, source: string, from: number, end: number): Par
   const why = left._tag === "InvalidPolicy"
     ? left
     : { path: "policy", value: source.slice(from, end), allowed: "a policy that means something" };
-  return E.left({ path: why.path, value: why.value, allowed: why.allowed, column: from + 1 });
+  // Text has calls where the data has blocks and verbs.
+  const path = why.path.replace(/^blocks\[\d+\]\./, "").replace(/^verbs\[\d+\]\./, "");
+  return E.left({ path, value: why.value, allowed: why.allowed, column: from + 1 });
 }
 
 function readCall(context: Context, at: number, kind: Entry["kind"]): Parsed<Made> {
@@ -149,7 +151,7 @@ function readCall(context: Context, at: number, kind: Entry["kind"]): Parsed<Mad
       : kind === "policy"
       ? `${known} ("${name}" goes after a bar: knorm|${name})`
       : `${known} ("${name}" joins with +)`;
-    return E.left({ path: kind, column: at + 1, value: name, allowed });
+    return E.left({ path: kind === "policy" ? "term" : kind, column: at + 1, value: name, allowed });
   }
   const open = skip(source, at + name.length);
   const args: Parsed<ReadonlyArray<Argument>> = source[open] === "("

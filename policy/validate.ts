@@ -97,7 +97,12 @@ const moments: Readonly<Record<Verb["_tag"], ReadonlyArray<Moment["_tag"]>>> = {
 
 function checkVerb(verb: Verb, { moment, layers }: Block, path: string, limits: Limits): Check {
   const allowed = moments[verb._tag];
-  const when = check(path, `${verb._tag} at ${showMoment(moment)}`, allowed.includes(moment._tag), `${verb._tag} at ${allowed.join(", ")}`);
+  const when = check(
+    `${path}.moment`,
+    `${verb._tag} at ${showMoment(moment)}`,
+    allowed.includes(moment._tag),
+    `${verb._tag} at ${allowed.join(", ")}`,
+  );
   if (when !== null) return when;
   switch (verb._tag) {
     case "Score":
