@@ -6,7 +6,7 @@ import type { Codec } from "./types.ts";
 
 /** Stored bytes of these numbers. */
 export function encodeRows(codec: Codec, numbers: Float32Array): Uint8Array<ArrayBuffer> {
-  const stored = codec.dtype === "f32" ? Float32Array.from(numbers) : Float16Array.from(numbers);
+  const stored = codec.dtype === "f32" ? new Float32Array(numbers) : new Float16Array(numbers);
   return new Uint8Array(stored.buffer);
 }
 
@@ -19,6 +19,6 @@ export function encodeRows(codec: Codec, numbers: Float32Array): Uint8Array<Arra
  * ```
  */
 export function decodeRows(codec: Codec, bytes: Uint8Array): Float32Array {
-  const own = Uint8Array.from(bytes).buffer;
-  return codec.dtype === "f32" ? new Float32Array(own) : Float32Array.from(new Float16Array(own));
+  const own = new Uint8Array(bytes).buffer;
+  return codec.dtype === "f32" ? new Float32Array(own) : new Float32Array(new Float16Array(own));
 }

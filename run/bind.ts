@@ -8,17 +8,16 @@
  */
 import * as E from "fp-ts/Either.js";
 import { pipe } from "fp-ts/function.js";
-import type { IOEither } from "fp-ts/IOEither.js";
+import * as IOE from "fp-ts/IOEither.js";
 import * as TE from "fp-ts/TaskEither.js";
 import type { Binding } from "../backends/backend.ts";
 import type { KvError } from "../cache/error.ts";
 import type { KvCache, LayerCache, Tier } from "../cache/types.ts";
-import { layoutBytes, type OwnLayer, ownLayers } from "../cache/view.ts";
+import { layoutBytes, type OwnLayer, ownLayers, tierBuffers } from "../cache/view.ts";
 import type { PolicyPlan, SplicePoint } from "../plan/types.ts";
 import { encodeLayouts } from "./copy.ts";
 import { atFrontier, checkLive, isShared, type Memory, retire, succeed } from "./memory.ts";
 import { copyCache, grownCapacities, hasRoom, resizeTail, tailOf } from "./resize.ts";
-import { tierBuffers } from "../cache/view.ts";
 
 /** Names of a layer's memory: the tail tier is `L3.keys`, the frozen tier i of a fork `L3.t0.keys`. */
 export const tierName = (layer: number, tier: number, tiers: number): string => tier === tiers - 1 ? `L${layer}` : `L${layer}.t${tier}`;
@@ -84,7 +83,7 @@ export const isExact = (cache: KvCache): boolean => ownLayers(cache).every(({ ow
 
 /** Uploads the layouts of this value, so that the next run sees exactly its rows. Lengths the device decided and nobody has
  * read yet stay as the device has them. */
-export const stage = (memory: Memory) => (cache: KvCache): IOEither<KvError, void> => () => {
+export const stage = (memory: Memory) => (cache: KvCache): IOE.IOEither<KvError, void> => () => {
   const live = checkLive(memory, cache);
   if (E.isLeft(live)) return live;
   if (!isExact(cache)) return E.right(undefined);
@@ -97,12 +96,13 @@ export const stage = (memory: Memory) => (cache: KvCache): IOEither<KvError, voi
 
 /** The value after a run that appended `m` rows per head; `evicted` says that the run may also have removed rows, whose
  * new lengths only the device knows until {@link settle}. The input is consumed. */
-export const advance = (memory: Memory, m: number, evicted = false) => (cache: KvCache): IOEither<KvError, KvCache> => {
+export const advance = (memory: Memory, m: number, evicted = false) => (cache: KvCache): IOE.IOEither<KvError, KvCache> => {
   const grown = (tier: Tier): Tier => ({
     ...tier,
     exact: tier.exact && !evicted,
     segments: tier.segments.map((s) => ({ ...s, length: s.length + m })),
   });
+  if (m > 0 && !atFrontier(memory, cache)) return IOE.left({ _tag: "StaleHandle", handle: `the tail of cache value ${cache.epoch}` });
   const layers = mapTails(cache, (tail) => grown(tail));
   return succeed(memory, { layers, nextPosition: cache.nextPosition + m })(cache);
 };

@@ -1,5 +1,6 @@
 /**
- * Room for rows: growth, tight reallocation and private copies. Growth is geometric, so that appending is O(1) amortised.
+ * Room for rows: growth, tight reallocation and private copies. Growth is by an eighth: appending
+ * stays O(1) amortised (about nine rows copied per row, little beside the attention that reads all of them), and slack stays small.
  * @module
  */
 import * as E from "fp-ts/Either.js";
@@ -15,11 +16,11 @@ import { allocLayouts, allocRecent, allocTier, formOf, freeAll, segmentsOf } fro
 /** Smallest number of spare rows per head that growth leaves. */
 const MIN_SPARE = 16;
 
-/** Capacities, per head, that leave room for `rows` more rows and for growth by half; never more than `bound + rows`
+/** Capacities, per head, that leave room for `rows` more rows and for growth by an eighth; never more than `bound + rows`
  * where the plan bounds the rows of a head. */
 export function grownCapacities(segments: ReadonlyArray<Segment>, rows: number, bound: number | null): ReadonlyArray<number> {
   const mean = segments.reduce((sum, s) => sum + s.length, 0) / Math.max(1, segments.length);
-  const spare = Math.max(rows, Math.ceil(mean / 2), MIN_SPARE);
+  const spare = Math.max(rows, Math.ceil(mean / 8), MIN_SPARE);
   return segments.map((s) => bound === null ? s.length + spare : Math.max(s.length + rows, Math.min(s.length + spare, bound + rows)));
 }
 
