@@ -2,7 +2,7 @@
  * Ada-KV: the heads of a layer share one budget, so that heads which spread their attention keep more rows. A rewrite.
  * @module
  */
-import { adaptive, type Card, type Entry, param, percent, type Ratio, ratio, type Rewrite, rewrites, type Term } from "../policy/mod.ts";
+import { adaptive, type Card, type Entry, param, percent, type Ratio, type Rewrite, rewrites, type Term } from "../policy/mod.ts";
 
 /** Options of {@link adaKv}. */
 export interface AdaKvOptions {
@@ -26,10 +26,7 @@ const term: Term<AdaKvOptions> = {
  * assertEquals(adaKv()(knorm({ rows: 256 })).text, "knorm(256)|ada(20%)");
  * ```
  */
-export const adaKv = (options: Partial<AdaKvOptions> = {}): Rewrite => {
-  const { floor } = { ...term.defaults, ...options };
-  return adaptive(floor === null ? null : ratio(floor.numerator, floor.denominator));
-};
+export const adaKv = (options: Partial<AdaKvOptions> = {}): Rewrite => adaptive({ ...term.defaults, ...options }.floor);
 
 /** `|ada(floor)` in text. */
 export const entry: Entry = rewrites(term, adaKv);

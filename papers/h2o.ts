@@ -14,7 +14,7 @@ import {
   currentQueries,
   type Entry,
 } from "../policy/mod.ts";
-import { evict, makes, param, percent, pipe, type Policy, policy, type Ratio, remember } from "../policy/mod.ts";
+import { evict, lowest, makes, param, percent, pipe, type Policy, policy, type Ratio, remember } from "../policy/mod.ts";
 import { share, showTerm, type Sized, sizeOf, type Term } from "../policy/mod.ts";
 
 /** Options of {@link h2o} beside its size, which counts the recent rows. */
@@ -35,7 +35,10 @@ const term: Term<Budgeted<H2oOptions>> = {
 const make = (o: Budgeted<H2oOptions>): Policy => {
   const text = showTerm(term)(o);
   const sum = pipe(attention(currentQueries, "sum", "mean"), remember({ name: "mass", by: "sum" }));
-  const leave = pipe(column("mass"), evict({ budget: o.budget, protect: { sinks: 0, recent: o.recent } }));
+  const leave = pipe(
+    column("mass"),
+    evict({ budget: o.budget, protect: { sinks: 0, recent: typeof o.recent === "number" ? o.recent : lowest(o.recent) } }),
+  );
   const blocks = pipe(policy(text, [block(append, [sum])]), and(afterPrefill(text, o.decode)(leave))).blocks;
   return policy(text, blocks);
 };

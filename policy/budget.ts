@@ -27,7 +27,7 @@ export type Budgeted<Options> = Options & { readonly budget: Budget };
 export const rows = (count: number): Budget => ({ _tag: "Rows", rows: count });
 
 /** This share of the prompt length, rounded down, at least one row. */
-export const share = (of: Ratio): Budget => ({ _tag: "Share", share: of });
+export const share = (of: Ratio): Budget => ({ _tag: "Share", share: lowest(of) });
 
 /** An exact share in lowest terms. Numbers that are no natural numbers are kept as they are, for validation to name. */
 export function ratio(numerator: number, denominator: number): Ratio {
@@ -35,6 +35,9 @@ export function ratio(numerator: number, denominator: number): Ratio {
   const by = natural ? commonDivisor(numerator, denominator) : 1;
   return { numerator: numerator / by, denominator: denominator / by };
 }
+
+/** The same share in lowest terms, as text gives it back. */
+export const lowest = ({ numerator, denominator }: Ratio): Ratio => ratio(numerator, denominator);
 
 /** A share in whole percent; use {@link ratio} for others. */
 export const percent = (whole: number): Ratio => ratio(whole, 100);
@@ -55,15 +58,13 @@ export const above = (value: number, floor: number): Budget => ({ _tag: "Above",
 
 /** The budget a {@link Size} names, or `otherwise` if it names none. */
 export const sizeOf = (size: Size, otherwise: Budget): Budget =>
-  size.rows !== undefined
-    ? rows(size.rows)
-    : size.share !== undefined
-    ? share(ratio(size.share.numerator, size.share.denominator))
-    : otherwise;
+  size.rows !== undefined ? rows(size.rows) : size.share !== undefined ? share(size.share) : otherwise;
 
-/** `20%` where whole percent say it exactly, else `1/3`. */
-export const showRatio = ({ numerator, denominator }: Ratio): string =>
-  100 % denominator === 0 ? `${numerator * (100 / denominator)}%` : `${numerator}/${denominator}`;
+/** In lowest terms; `20%` where whole percent say it exactly, else `1/3`. */
+export function showRatio(of: Ratio): string {
+  const { numerator, denominator } = lowest(of);
+  return 100 % denominator === 0 ? `${numerator * (100 / denominator)}%` : `${numerator}/${denominator}`;
+}
 
 /** A share as text says it: `25%`, `12.5%`, `1/8` or `0.125`, in (0, 1]; none for anything else. */
 export function readRatio(text: string): O.Option<Ratio> {

@@ -17,7 +17,7 @@
  * ```
  * @module
  */
-import { budgetPerLayer, pyramidal, showBudget, showRatio } from "./budget.ts";
+import { budgetPerLayer, lowest, pyramidal, showBudget, showRatio } from "./budget.ts";
 import { blockEq, blocksEq } from "./equal.ts";
 import { append, every, showLayers, showMoment, step } from "./moment.ts";
 import { policy } from "./policy.ts";
@@ -65,11 +65,13 @@ export const perLayer = (budgets: ReadonlyArray<Budget>): Rewrite =>
 
 /** Heads of a layer compete for one total of heads x budget; each keeps at least the share `floor` of the budget
  * (Ada-KV, arXiv 2407.11550). Null means no floor. Thresholds have no total to compete for and stay as they are. */
-export const adaptive = (floor: Ratio | null): Rewrite =>
-  rewrite(
-    `ada(${floor === null ? "0" : showRatio(floor)})`,
-    mapVerbs((v) => v._tag === "Evict" && v.budget._tag !== "Above" ? { ...v, across: "layer", floor } : v),
+export const adaptive = (floor: Ratio | null): Rewrite => {
+  const kept = floor === null ? null : lowest(floor);
+  return rewrite(
+    `ada(${kept === null ? "0" : showRatio(kept)})`,
+    mapVerbs((v) => v._tag === "Evict" && v.budget._tag !== "Above" ? { ...v, across: "layer", floor: kept } : v),
   );
+};
 
 /** Plain budgets become pyramids around them (PyramidKV, arXiv 2406.02069); the window is what the eviction protects. */
 export const pyramid = (beta: number): Rewrite =>
@@ -83,11 +85,12 @@ export const pyramid = (beta: number): Rewrite =>
   );
 
 /** Every eviction protects these rows instead of those it protected. */
-export const protect = (rows: Protect): Rewrite => {
-  const recent = typeof rows.recent === "number" ? String(rows.recent) : showRatio(rows.recent);
+export const protect = ({ sinks, recent }: Protect): Rewrite => {
+  const newest = typeof recent === "number" ? recent : lowest(recent);
+  const shown = newest === 0 ? "" : `, recent=${typeof newest === "number" ? newest : showRatio(newest)}`;
   return rewrite(
-    `protect(${rows.sinks}${rows.recent === 0 ? "" : `, recent=${recent}`})`,
-    mapVerbs((v) => v._tag === "Evict" ? { ...v, protect: rows } : v),
+    `protect(${sinks}${shown})`,
+    mapVerbs((v) => v._tag === "Evict" ? { ...v, protect: { sinks, recent: newest } } : v),
   );
 };
 
