@@ -217,7 +217,7 @@ export const ops: Readonly<Record<OpName, OpSpec>> = {
     tolerance: sums,
   },
   glu: {
-    summary: "out = activation(gate) * up, elementwise; out may be gate",
+    summary: "out = activation(gate) * up, elementwise; silu = x / (1 + e^-x), gelu in its tanh form; out may be gate",
     operands: [read("gate", "f32", "count"), read("up", "f32", "count"), write("out", "f32", "count")],
     params: [...u32("count"), choice("activation", ["silu", "gelu"])],
     tolerance: poly,
@@ -250,7 +250,7 @@ export const ops: Readonly<Record<OpName, OpSpec>> = {
   },
   attend: {
     summary:
-      "softmax attention of M queries over one tier: a row is visible if its position <= the query's and, with a window, position > query - window; scores = scale * q.k, then softcap * tanh(s / softcap) if softcap > 0. lse = log of the sum of exponentials, -1e30 where nothing is visible (out = 0). merge: combines with the out and lse already there",
+      "softmax attention of M queries over one tier: a row is visible if its position <= the query's and, with a window, position > query - window; scores = scale * q.k, then softcap * tanh(s / softcap) if softcap > 0. lse = log of the sum of exponentials, -1e30 where nothing is visible (out = 0), which is always so for a query without a position. merge: combines with the out and lse already there",
     operands: [
       read("q", "f32", "M Hq keyDim"),
       read("keys", "rows", "slots keyDim"),
@@ -274,7 +274,7 @@ export const ops: Readonly<Record<OpName, OpSpec>> = {
   },
   attendReduce: {
     summary:
-      "column of attention mass per row without the matrix: p = exp(score - lse) where visible else 0, reduced over queries, then over the group of query heads; mean over queries divides by the queries whose position is not 0xFFFFFFFF. accumulate adds to the column",
+      "column of attention mass per row without the matrix: p = exp(score - lse) where visible and lse is not -1e30, else 0, reduced over queries, then over the group of query heads; mean over queries divides by the queries whose position is not 0xFFFFFFFF, and is 0 without any. accumulate adds to the column",
     operands: [
       read("q", "f32", "Q Hq keyDim"),
       read("keys", "rows", "slots keyDim"),
@@ -335,7 +335,7 @@ export const ops: Readonly<Record<OpName, OpSpec>> = {
   },
   rank: {
     summary:
-      "which rows stay. Protected: position < sinks, or position + recent > newest (integers, no wrap). perHead: each head keeps min(length, max(count, protected)) rows: protected first, then higher score, then lower position. pooled: the layer keeps min(sum lengths, heads * count) rows in all (more if protection demands); each head first keeps its protected and best rows up to min(length, floor), the rest go to the best remaining (score, then lower head, then lower position). NaN ranks below everything. keep = ascending indices within the segment, at the segment's slots; counts per head",
+      "which rows stay. Protected: position < sinks, or position + recent > newest (integers, no wrap). perHead: each head keeps min(length, max(count, protected)) rows: protected first, then higher score, then lower position. pooled: the layer keeps min(sum lengths, heads * count) rows in all (more if protection demands); each head first keeps its protected and best rows up to min(length, floor), the rest go to the best remaining (score, then lower head, then lower position). NaN ranks below everything, -0 equals 0. keep = ascending indices within the segment, at the segment's slots (what follows them up to the segment's length is undefined); counts per head",
     operands: [
       read("score", "column", "slots"),
       read("position", "u32", "slots"),

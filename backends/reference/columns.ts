@@ -1,0 +1,96 @@
+/**
+ * Ops that give or change one number per row: `reduce`, `meanUnit`, `similarity`, `positions`, `pool`, `headMean`.
+ * @module
+ */
+import { at, headsOf, type Kernel, type Rows } from "./kernel.ts";
+
+const folds: Readonly<Record<"l1" | "l2" | "sum" | "mean" | "max", (row: ArrayLike<number>) => number>> = {
+  l1: (row) => sum(row.length, (c) => Math.abs(at(row, c))),
+  l2: (row) => length(row),
+  sum: (row) => sum(row.length, (c) => at(row, c)),
+  mean: (row) => sum(row.length, (c) => at(row, c)) / row.length,
+  max: (row) => Array.from(row).reduce((a, b) => Math.max(a, b), -Infinity),
+};
+
+function sum(count: number, term: (c: number) => number): number {
+  let total = 0;
+  for (let c = 0; c < count; c++) total += term(c);
+  return total;
+}
+
+const length = (row: ArrayLike<number>): number => Math.sqrt(sum(row.length, (c) => at(row, c) ** 2));
+
+const rowAt = (rows: Rows, slot: number, dim: number): Rows => rows.subarray(slot * dim, (slot + 1) * dim);
+
+/** Column of one number per row. */
+export const reduce: Kernel<"reduce"> = ({ heads, dim, codec, by }, operands) => {
+  const [rows, out] = [operands.rows("rows", codec), operands.f32("out")];
+  for (const { start, length } of headsOf(operands.u32("layout"), heads)) {
+    for (let slot = start; slot < start + length; slot++) out[slot] = folds[by](rowAt(rows, slot, dim));
+  }
+};
+
+/** Shorter rows count as having this norm, so that a zero row has no direction rather than every direction. */
+const least = 1e-12;
+
+/** Mean of the unit rows of each head. */
+export const meanUnit: Kernel<"meanUnit"> = ({ heads, dim, codec }, operands) => {
+  const [rows, out] = [operands.rows("rows", codec), operands.f32("out")];
+  for (const [h, head] of headsOf(operands.u32("layout"), heads).entries()) {
+    const mean = new Float64Array(dim);
+    for (let slot = head.start; slot < head.start + head.length; slot++) {
+      const row = rowAt(rows, slot, dim);
+      const norm = Math.max(length(row), least);
+      for (let c = 0; c < dim; c++) mean[c] = at(mean, c) + at(row, c) / norm / head.length;
+    }
+    out.set(mean, h * dim);
+  }
+};
+
+/** Cosine of each row with its head's anchor. */
+export const similarity: Kernel<"similarity"> = ({ heads, dim, codec }, operands) => {
+  const [rows, anchors, out] = [operands.rows("rows", codec), operands.f32("anchor"), operands.f32("out")];
+  for (const [h, head] of headsOf(operands.u32("layout"), heads).entries()) {
+    const anchor = rowAt(anchors, h, dim);
+    const anchorNorm = Math.max(length(anchor), least);
+    for (let slot = head.start; slot < head.start + head.length; slot++) {
+      const row = rowAt(rows, slot, dim);
+      out[slot] = sum(dim, (c) => at(row, c) * at(anchor, c)) / Math.max(length(row), least) / anchorNorm;
+    }
+  }
+};
+
+/** Positions as numbers. */
+export const positions: Kernel<"positions"> = ({ heads }, operands) => {
+  const [position, out] = [operands.u32("position"), operands.f32("out")];
+  for (const { start, length } of headsOf(operands.u32("layout"), heads)) {
+    for (let slot = start; slot < start + length; slot++) out[slot] = at(position, slot);
+  }
+};
+
+/** Centred window along a segment; the last `dropLast` rows take no part and are copied. */
+export const pool: Kernel<"pool"> = ({ heads, by, size, dropLast }, operands) => {
+  const [a, out] = [operands.f32("a"), operands.f32("out")];
+  const reach = (size - 1) / 2;
+  for (const { start, length } of headsOf(operands.u32("layout"), heads)) {
+    const row = a.slice(start, start + length);
+    const pooled = Math.max(0, length - dropLast);
+    for (let t = 0; t < length; t++) {
+      const window = row.subarray(Math.max(0, t - reach), Math.min(pooled, t + reach + 1));
+      if (t >= pooled) out[start + t] = at(row, t);
+      else out[start + t] = by === "max" ? folds.max(window) : folds.sum(window) / size;
+    }
+  }
+};
+
+/** Mean over the heads that have an index. */
+export const headMean: Kernel<"headMean"> = ({ heads }, operands) => {
+  const [a, out] = [operands.f32("a"), operands.f32("out")];
+  const segments = headsOf(operands.u32("layout"), heads);
+  const longest = segments.reduce((most, { length }) => Math.max(most, length), 0);
+  for (let t = 0; t < longest; t++) {
+    const sharing = segments.filter(({ length }) => length > t);
+    const mean = sharing.reduce((total, { start }) => total + at(a, start + t), 0) / sharing.length;
+    for (const { start } of sharing) out[start + t] = mean;
+  }
+};

@@ -1,0 +1,64 @@
+/**
+ * What a kernel of the reference sees: its operands by name, as typed views of their memory.
+ * @module
+ */
+import type { OpName, OpParams, RowCodec } from "../ops.ts";
+
+/** Row storage under either codec; elements read as numbers and round to nearest even when written. */
+export type Rows = Float32Array | Float16Array;
+
+/** Operands of one instruction, by their names in the op table. An absent optional operand is an empty array. */
+export interface Operands {
+  readonly given: (name: string) => boolean;
+  readonly f32: (name: string) => Float32Array;
+  readonly u32: (name: string) => Uint32Array;
+  readonly rows: (name: string, codec: RowCodec) => Rows;
+  readonly bytes: (name: string) => Uint8Array;
+}
+
+/** One op. Sizes and layouts have been checked: a kernel only computes. Numbers are f64 between reading and writing. */
+export type Kernel<O extends OpName> = (params: OpParams[O], operands: Operands) => void;
+
+/** Views of named bytes; every offset is a multiple of 16. */
+export function viewOperands(bytesOf: ReadonlyMap<string, Uint8Array>): Operands {
+  const none = new Uint8Array(0);
+  const bytes = (name: string): Uint8Array => bytesOf.get(name) ?? none;
+  const f32 = (name: string): Float32Array => {
+    const { buffer, byteOffset, byteLength } = bytes(name);
+    return new Float32Array(buffer, byteOffset, byteLength >> 2);
+  };
+  return {
+    given: (name) => bytesOf.has(name),
+    f32,
+    u32: (name) => {
+      const { buffer, byteOffset, byteLength } = bytes(name);
+      return new Uint32Array(buffer, byteOffset, byteLength >> 2);
+    },
+    rows: (name, codec) => {
+      if (codec === "f32") return f32(name);
+      const { buffer, byteOffset, byteLength } = bytes(name);
+      return new Float16Array(buffer, byteOffset, byteLength >> 1);
+    },
+    bytes,
+  };
+}
+
+/** Element i, or NaN outside the array, so that a wrong index shows in every result it touches. */
+export const at = (array: ArrayLike<number>, i: number): number => array[i] ?? NaN;
+
+/** One head of a layout, in rows. */
+export interface Head {
+  readonly start: number;
+  readonly length: number;
+  readonly capacity: number;
+}
+
+/** The heads of a layout u32 [heads, 3]. */
+export const headsOf = (layout: Uint32Array, heads: number): ReadonlyArray<Head> =>
+  Array.from({ length: heads }, (_, h) => ({ start: at(layout, 3 * h), length: at(layout, 3 * h + 1), capacity: at(layout, 3 * h + 2) }));
+
+/** A query position that means "no query here". */
+export const noQuery = 0xFFFFFFFF;
+
+/** The log-sum-exp where nothing is visible, as f32 holds it. */
+export const emptyLse: number = Math.fround(-1e30);

@@ -1,0 +1,78 @@
+/**
+ * Checks that need the contents of memory: layouts that lie in their buffers, ids and kept indices that exist. They run
+ * before a kernel, so that a kernel never reads or writes outside its rows.
+ * @module
+ */
+import type { Instr } from "../program.ts";
+import { at, type Head, headsOf, type Operands } from "./kernel.ts";
+
+/** What was expected and what was found, or null if all is well. */
+export type Complaint = readonly [expected: string, actual: string] | null;
+
+/** Number of heads a layout of this instruction has, 0 if it has no layout. */
+function layoutHeads(instr: Instr): number {
+  const params: Readonly<Record<string, number | string | boolean>> = instr.params;
+  const heads = params["kvHeads"] ?? params["heads"];
+  return typeof heads === "number" ? heads : 0;
+}
+
+/** The layout that addresses an operand where there are two, else nothing. */
+const layoutOf = (operand: string): string =>
+  operand === "target" ? "targetLayout" : operand === "source" || operand === "keep" ? "sourceLayout" : "";
+
+/** Every head of every layout lies in the memory it addresses. `slots(operand)` is how many slots an operand has. */
+export function checkRagged(instr: Instr, operands: Operands, slots: ReadonlyMap<string, number>): Complaint {
+  const heads = layoutHeads(instr);
+  const growth = instr.op === "append" ? instr.params.m : 0;
+  for (const [operand, available] of slots) {
+    const name = operands.given("layout") ? "layout" : layoutOf(operand);
+    if (!operands.given(name)) continue;
+    for (const [h, head] of headsOf(operands.u32(name), heads).entries()) {
+      const length = operand === "target" ? lengthAt(operands, instr, h) : head.length + growth;
+      const complaint = checkHead(h, head, length, available, operand);
+      if (complaint !== null) return complaint;
+    }
+  }
+  return checkContents(instr, operands);
+}
+
+/** Rows that reach head h of a target: its count when compacting, the source's length when copying. */
+function lengthAt(operands: Operands, instr: Instr, h: number): number {
+  return instr.op === "compact" ? at(operands.u32("counts"), h) : at(operands.u32("sourceLayout"), 3 * h + 1);
+}
+
+function checkHead(h: number, { start, capacity }: Head, length: number, available: number, operand: string): Complaint {
+  if (length > capacity) return [`at most ${capacity} rows in head ${h}`, `${length}`];
+  return start + length <= available || length === 0
+    ? null
+    : [`head ${h} within the ${available} slots of ${operand}`, `slots ${start} to ${start + length}`];
+}
+
+/** Numbers in memory that index other memory. */
+function checkContents(instr: Instr, operands: Operands): Complaint {
+  switch (instr.op) {
+    case "embed": {
+      const { m, dim } = instr.params;
+      const rows = dim === 0 ? 0 : operands.f32("table").length / dim;
+      const wrong = operands.u32("ids").subarray(0, m).find((id) => id >= rows);
+      return wrong === undefined ? null : [`ids below ${rows}`, `${wrong}`];
+    }
+    case "compact": {
+      const [counts, keep] = [operands.u32("counts"), operands.u32("keep")];
+      for (const [h, { start, length }] of headsOf(operands.u32("sourceLayout"), instr.params.heads).entries()) {
+        const count = at(counts, h);
+        if (count > length) return [`at most ${length} kept rows in head ${h}`, `${count}`];
+        const wrong = keep.subarray(start, start + count).find((index) => index >= length);
+        if (wrong !== undefined) return [`kept indices of head ${h} below ${length}`, `${wrong}`];
+      }
+      return null;
+    }
+    case "truncate": {
+      const [counts, layout] = [operands.u32("counts"), operands.u32("layout")];
+      const wrong = headsOf(layout, instr.params.heads).findIndex(({ capacity }, h) => at(counts, h) > capacity);
+      return wrong < 0 ? null : [`at most ${at(layout, 3 * wrong + 2)} rows in head ${wrong}`, `${at(counts, wrong)}`];
+    }
+    default:
+      return null;
+  }
+}

@@ -1,0 +1,74 @@
+/**
+ * How large operands must be, read off the axes of the op table: one place for every backend's checks.
+ * @module
+ */
+import { type OperandSpec, type OpName, ops } from "./ops.ts";
+import type { Instr } from "./program.ts";
+
+/** What an instruction needs of one operand. */
+export type OperandSize =
+  /** At least this many bytes. */
+  | { readonly _tag: "Bytes"; readonly bytes: number }
+  /** This many bytes for every slot that the layout names; known at run time only. */
+  | { readonly _tag: "PerSlot"; readonly bytes: number }
+  /** A weight of this shape; `rows` is null where any number of rows will do. */
+  | { readonly _tag: "Weight"; readonly rows: number | null; readonly cols: number };
+
+type Params = Readonly<Record<string, number | string | boolean>>;
+
+/** Axes that are named otherwise than the parameter that gives them. */
+const axisParams: Readonly<Record<string, ReadonlyArray<string>>> = {
+  M: ["m"],
+  Q: ["queries"],
+  N: ["n"],
+  K: ["k"],
+  Hq: ["heads"],
+  Hkv: ["kvHeads", "heads"],
+};
+
+/** Extent of one axis, or null for `slots` and `vocab`, which no parameter gives. */
+function extent(axis: string, params: Params): number | null {
+  if (/^\d+$/.test(axis)) return Number(axis);
+  for (const name of axisParams[axis] ?? [axis]) {
+    const value = params[name];
+    if (typeof value === "number") return value;
+  }
+  return null;
+}
+
+/** Bytes of one element: rows follow the codec of their axis (`keyDim` → `keyCodec`, `dim` → `codec`), bytes are bytes, all else has 4. */
+function elementBytes(spec: OperandSpec, axis: string, params: Params): number {
+  if (spec.kind !== "rows") return 4;
+  if (axis === "rowBytes") return 1;
+  const codec = params[axis.replace(/Dim$/, "Codec")] ?? params["codec"];
+  return codec === "f16" ? 2 : 4;
+}
+
+function sizeOf(spec: OperandSpec, params: Params): OperandSize {
+  const axes = spec.axes.split(" ");
+  const extents = axes.map((axis) => extent(axis, params));
+  if (spec.kind === "weight") return { _tag: "Weight", rows: extents[0] ?? null, cols: extents[1] ?? 0 };
+  const known = extents.reduce<number>((product, n) => product * (n ?? 1), elementBytes(spec, axes.at(-1) ?? "", params));
+  return axes[0] === "slots" ? { _tag: "PerSlot", bytes: known } : { _tag: "Bytes", bytes: known };
+}
+
+/** Needs of every operand, in operand order. A column under `map` follows the layout if one is given, else `count`.
+ *
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * const slice = { op: "slice", args: [0, 1], params: { from: 2, rows: 3, width: 4 } } as const;
+ * assertEquals(operandSizes(slice)[1], { _tag: "Bytes", bytes: 48 });
+ * ```
+ */
+export function operandSizes(instr: Instr): ReadonlyArray<OperandSize> {
+  const op: OpName = instr.op;
+  const params: Params = instr.params;
+  const sizes = ops[op].operands.map((spec) => sizeOf(spec, params));
+  if (instr.op === "slice") {
+    return [{ _tag: "Bytes", bytes: (instr.params.from + instr.params.rows) * instr.params.width * 4 }, ...sizes.slice(1)];
+  }
+  if (instr.op === "map" && (instr.args[2] ?? -1) >= 0) {
+    return sizes.map((size, i) => i === 2 ? size : { _tag: "PerSlot", bytes: 4 });
+  }
+  return sizes;
+}
