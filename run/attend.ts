@@ -3,18 +3,16 @@
  * @module
  */
 import { pipe } from "fp-ts/function.js";
-import * as S from "fp-ts/State.js";
 import * as TE from "fp-ts/TaskEither.js";
-import type { OpParams } from "../backends/ops.ts";
+import { NONE } from "../backends/program.ts";
 import type { KvError } from "../cache/error.ts";
-import type { LayerShape } from "../cache/shape.ts";
-import type { KvCache, Tier } from "../cache/types.ts";
+import type { KvCache } from "../cache/types.ts";
 import { ownerOf } from "../cache/view.ts";
-import { bound, emit, emptyDraft, finish } from "../plan/draft.ts";
-import type { Draft } from "../plan/types.ts";
-import { bindings, stage, tierName } from "./bind.ts";
+import { emptyDraft, finish } from "../plan/draft.ts";
+import { bindings, stage } from "./bind.ts";
 import type { Memory } from "./memory.ts";
 import { bytesIn, runOnce, withScratch } from "./scratch.ts";
+import { attendLayer, slotsFor } from "./slots.ts";
 
 /** What queries see. */
 export interface Attended {
@@ -44,8 +42,8 @@ export const attend =
       { label: "out", content: m * shape.queryHeads * shape.valueDim * 4 },
       { label: "lse", content: m * shape.queryHeads * 4 },
     ];
-    const names = owner.own.tiers.map((_, i) => tierName(owner.index, i, owner.own.tiers.length));
-    const draft = owner.own.tiers.reduce((d, tier, i) => attendTier(shape, tier, names[i] ?? "", m, i > 0)(d), emptyDraft);
+    const [[q = NONE, position = NONE, out = NONE, lse = NONE], named] = slotsFor(["q", "at", "out", "lse"])(emptyDraft);
+    const draft = attendLayer(cache, layer, { queries: q, position, out, lse, m })(named);
     return withScratch(memory, scratch, (buffers) => {
       const own = Object.fromEntries(Object.entries(buffers).map(([name, buffer]) => [name, { buffer }]));
       const readBack = (name: string, length: number): TE.TaskEither<KvError, Float32Array> => {
@@ -63,32 +61,3 @@ export const attend =
       );
     });
   };
-
-/** One tier's attention, from the bound `q` at `at` into the bound `out` and `lse`. */
-function attendTier(shape: LayerShape, tier: Tier, name: string, m: number, merge: boolean): (draft: Draft) => Draft {
-  const names = ["q", `${name}.keys`, `${name}.values`, `${name}.position`, `${name}.layout`, "at", "out", "lse"];
-  return (draft) => {
-    const [args, next] = S.sequenceArray(names.map(bound))(draft);
-    return emit({ op: "attend", args, params: attendParams(shape, tier, m, merge) })(next);
-  };
-}
-
-/** Parameters of `attend` for one tier. */
-export const attendParams = (
-  shape: LayerShape,
-  tier: Pick<Tier, "keyCodec" | "valueCodec">,
-  m: number,
-  merge: boolean,
-): OpParams["attend"] => ({
-  m,
-  heads: shape.queryHeads,
-  kvHeads: shape.kvHeads,
-  keyDim: shape.keyDim,
-  valueDim: shape.valueDim,
-  keyCodec: tier.keyCodec.dtype,
-  valueCodec: tier.valueCodec.dtype,
-  scale: shape.scale,
-  window: shape.window,
-  softcap: 0,
-  merge,
-});

@@ -4,83 +4,43 @@
  */
 import { NONE, type Program, type Slot } from "../backends/program.ts";
 import type { KvCache } from "../cache/types.ts";
-import { type OwnLayer, ownLayers, slotsOf } from "../cache/view.ts";
-import { bound, emit, emptyDraft, finish, temp } from "../plan/draft.ts";
+import { type OwnLayer, ownLayers } from "../cache/view.ts";
+import { emit, emptyDraft, finish, temp } from "../plan/draft.ts";
 import type { Draft, LayerSlots, PolicyPlan } from "../plan/types.ts";
-import { attendParams } from "./attend.ts";
-import { tailOf } from "./resize.ts";
+import { attendLayer, layerSlots, slotsFor } from "./slots.ts";
 
 /** The program: per layer the log-sum-exps of `observed` queries (bound as `L{l}.observed.queries`, `observed.position`),
  * then the plan's ops with these as the run's queries, then those of the end of prefill with the last of them as the ring. */
 export const policyProgram = (plan: PolicyPlan, cache: KvCache, observed: number): Program =>
   finish(`compress ${plan.text}`)(
-    ownLayers(cache).reduce((draft: Draft, { index, own }) => layerOps(plan, index, own, observed)(draft), emptyDraft),
+    ownLayers(cache).reduce((draft: Draft, { index, own }) => layerOps(plan, cache, index, own, observed)(draft), emptyDraft),
   );
 
-const layerOps = (plan: PolicyPlan, index: number, own: OwnLayer, observed: number) => (draft: Draft): Draft => {
-  const base = rowSlots(index, own)(draft);
-  const [slots, ready] = observe(index, own, observed, base[0])(base[1]);
-  const [ring, windowed] = ringSlots(index, own, plan.layers[index]?.recentQueries ?? 0, observed, slots)(ready);
-  const after = plan.splice({ _tag: "AfterChunk", m: observed }, index, { ...slots, recent: ring })(windowed);
-  const outside = { ...slots, queries: NONE, lse: NONE, queryPosition: NONE, recent: ring };
+const layerOps = (plan: PolicyPlan, cache: KvCache, index: number, own: OwnLayer, observed: number) => (draft: Draft): Draft => {
+  const base = layerSlots(index, own)(draft);
+  const [slots, ready] = observe(cache, index, own, observed, base[0])(base[1]);
+  const [recent, windowed] = ringSlots(own, plan.layers[index]?.recentQueries ?? 0, observed, slots)(ready);
+  const after = plan.splice({ _tag: "AfterChunk", m: observed }, index, { ...slots, recent })(windowed);
+  const outside = { ...slots, queries: NONE, lse: NONE, queryPosition: NONE, recent };
   const end = plan.splice({ _tag: "PrefillEnd" }, index, outside)(after);
   return end.body.length === windowed.body.length ? draft : end;
 };
 
-/** The slots of a layer's own memory. */
-const rowSlots = (index: number, own: OwnLayer) => (draft: Draft): readonly [LayerSlots, Draft] => {
-  const tail = tailOf(own);
-  const columns = Object.keys(tail?.storage.columns ?? {});
-  const names = [
-    "newest",
-    ...["keys", "values", "position", "layout"].map((n) => `L${index}.${n}`),
-    ...columns.map((c) => `L${index}.column.${c}`),
-  ];
-  const [found, next] = slotsFor(names)(draft);
-  const at = (i: number): Slot => found[i] ?? NONE;
-  return [{
-    queries: NONE,
-    lse: NONE,
-    queryPosition: NONE,
-    newest: at(0),
-    keys: at(1),
-    values: at(2),
-    position: at(3),
-    layout: at(4),
-    columns: Object.fromEntries(columns.map((c, i) => [c, at(5 + i)])),
-    capacity: slotsOf(tail?.segments ?? []),
-    recent: null,
-  }, next];
-};
-
-const slotsFor = (names: ReadonlyArray<string>) => (draft: Draft): readonly [ReadonlyArray<Slot>, Draft] =>
-  names.reduce<readonly [ReadonlyArray<Slot>, Draft]>(([slots, d], name) => {
-    const [slot, next] = bound(name)(d);
-    return [[...slots, slot], next];
-  }, [[], draft]);
-
 /** Attends once, for the log-sum-exps that attention scores need. */
-const observe = (index: number, own: OwnLayer, m: number, slots: LayerSlots) => (draft: Draft): readonly [LayerSlots, Draft] => {
-  const tail = tailOf(own);
-  if (m === 0 || tail === null) return [slots, draft];
-  const { shape } = own;
-  const [[queries = NONE, queryPosition = NONE], d1] = slotsFor([`L${index}.observed.queries`, "observed.position"])(draft);
-  const [out, d2] = temp("attended", m * shape.queryHeads * shape.valueDim * 4)(d1);
-  const [lse, d3] = temp("lse", m * shape.queryHeads * 4)(d2);
-  const args = [queries, slots.keys, slots.values, slots.position, slots.layout, queryPosition, out, lse];
-  return [{ ...slots, queries, lse, queryPosition }, emit({ op: "attend", args, params: attendParams(shape, tail, m, false) })(d3)];
-};
+const observe =
+  (cache: KvCache, index: number, own: OwnLayer, m: number, slots: LayerSlots) => (draft: Draft): readonly [LayerSlots, Draft] => {
+    if (m === 0) return [slots, draft];
+    const { shape } = own;
+    const [[queries = NONE, queryPosition = NONE], d1] = slotsFor([`L${index}.observed.queries`, "observed.position"])(draft);
+    const [out, d2] = temp("attended", m * shape.queryHeads * shape.valueDim * 4)(d1);
+    const [lse, d3] = temp("lse", m * shape.queryHeads * 4)(d2);
+    return [{ ...slots, queries, lse, queryPosition }, attendLayer(cache, index, { queries, position: queryPosition, out, lse, m })(d3)];
+  };
 
 /** The ring as it would be after these queries: the last `window` of them; the cache's own ring where none were observed. */
 const ringSlots =
-  (index: number, own: OwnLayer, window: number, observed: number, slots: LayerSlots) =>
-  (draft: Draft): readonly [LayerSlots["recent"], Draft] => {
-    if (observed === 0 && own.recent?.window === window) {
-      const [[queries = NONE, lse = NONE, position = NONE], next] = slotsFor(
-        ["queries", "lse", "position"].map((n) => `L${index}.recent.${n}`),
-      )(draft);
-      return [{ queries, lse, position }, next];
-    }
+  (own: OwnLayer, window: number, observed: number, slots: LayerSlots) => (draft: Draft): readonly [LayerSlots["recent"], Draft] => {
+    if (observed === 0 && own.recent?.window === window) return [slots.recent, draft];
     if (window === 0 || observed < window) return [{ queries: NONE, lse: NONE, position: NONE }, draft];
     const { queryHeads, keyDim } = own.shape;
     const cut = (from: Slot, width: number) => (d: Draft): readonly [Slot, Draft] => {

@@ -1,0 +1,84 @@
+/**
+ * Slots of a cache's memory in a program under construction.
+ * @module
+ */
+import type { OpParams } from "../backends/ops.ts";
+import { NONE, type Slot } from "../backends/program.ts";
+import type { LayerShape } from "../cache/shape.ts";
+import type { KvCache, Tier } from "../cache/types.ts";
+import { ownerOf, type OwnLayer, slotsOf } from "../cache/view.ts";
+import { bound, emit } from "../plan/draft.ts";
+import type { Draft, LayerSlots } from "../plan/types.ts";
+import { tierName } from "./bind.ts";
+import { tailOf } from "./resize.ts";
+
+/** Slots of several bound names, in order. */
+export const slotsFor = (names: ReadonlyArray<string>) => (draft: Draft): readonly [ReadonlyArray<Slot>, Draft] =>
+  names.reduce<readonly [ReadonlyArray<Slot>, Draft]>(([slots, d], name) => {
+    const [slot, next] = bound(name)(d);
+    return [[...slots, slot], next];
+  }, [[], draft]);
+
+/** The slots of a layer's own memory: its tail tier and its ring. Those of the run's queries are absent. */
+export const layerSlots = (index: number, own: OwnLayer) => (draft: Draft): readonly [LayerSlots, Draft] => {
+  const tail = tailOf(own);
+  const columns = Object.keys(tail?.storage.columns ?? {});
+  const rows = ["keys", "values", "position", "layout"].map((n) => `L${index}.${n}`);
+  const ring = own.recent === null ? [] : ["queries", "lse", "position"].map((n) => `L${index}.recent.${n}`);
+  const [found, next] = slotsFor(["newest", ...rows, ...ring, ...columns.map((c) => `L${index}.column.${c}`)])(draft);
+  const at = (i: number): Slot => found[i] ?? NONE;
+  return [{
+    queries: NONE,
+    lse: NONE,
+    queryPosition: NONE,
+    newest: at(0),
+    keys: at(1),
+    values: at(2),
+    position: at(3),
+    layout: at(4),
+    columns: Object.fromEntries(columns.map((c, i) => [c, at(5 + ring.length + i)])),
+    capacity: slotsOf(tail?.segments ?? []),
+    recent: own.recent === null ? null : { queries: at(5), lse: at(6), position: at(7) },
+  }, next];
+};
+
+/** Queries of a run and where their attention goes. */
+export interface QuerySlots {
+  readonly queries: Slot;
+  readonly position: Slot;
+  readonly out: Slot;
+  readonly lse: Slot;
+  readonly m: number;
+}
+
+/** Attention over every tier of the rows that layer `index` reads, merged. */
+export const attendLayer = (cache: KvCache, index: number, q: QuerySlots) => (draft: Draft): Draft => {
+  const [shape, owner] = [cache.layers[index]?.shape, ownerOf(cache, index)];
+  if (shape === undefined || owner === null) return draft;
+  const { tiers } = owner.own;
+  return tiers.reduce((d, tier, i) => {
+    const name = tierName(owner.index, i, tiers.length);
+    const [rows, next] = slotsFor(["keys", "values", "position", "layout"].map((n) => `${name}.${n}`))(d);
+    const args = [q.queries, ...rows, q.position, q.out, q.lse];
+    return emit({ op: "attend", args, params: attendParams(shape, tier, q.m, i > 0) })(next);
+  }, draft);
+};
+
+const attendParams = (
+  shape: LayerShape,
+  tier: Pick<Tier, "keyCodec" | "valueCodec">,
+  m: number,
+  merge: boolean,
+): OpParams["attend"] => ({
+  m,
+  heads: shape.queryHeads,
+  kvHeads: shape.kvHeads,
+  keyDim: shape.keyDim,
+  valueDim: shape.valueDim,
+  keyCodec: tier.keyCodec.dtype,
+  valueCodec: tier.valueCodec.dtype,
+  scale: shape.scale,
+  window: shape.window,
+  softcap: 0,
+  merge,
+});
