@@ -7,7 +7,7 @@ import * as E from "fp-ts/Either.js";
 import { pipe } from "fp-ts/function.js";
 import { Tokenizer as Merger } from "@huggingface/tokenizers";
 import type { KvError } from "../cache/error.ts";
-import { byteCharacters, tokenBytes } from "./byte_text.ts";
+import { tokenBytes } from "./byte_text.ts";
 import { renderChat } from "./chat.ts";
 import type { GgufFile } from "./gguf.ts";
 import { flag, optional, required, text, texts, wholeNumber, wholeNumbers, wrong } from "./metadata.ts";
@@ -127,17 +127,13 @@ function specialsOf(
   return { control: sorted.filter((s) => !user(s)), userDefined: sorted.filter(user), stop };
 }
 
+/** Some vocabularies (SmolLM2's) have no token for bytes that no text should have; such bytes are dropped, as llama.cpp does. */
 const readTokens = (gguf: GgufFile, vocab: number): E.Either<KvError, ReadonlyArray<string>> =>
-  E.chain((tokens: ReadonlyArray<string>): E.Either<KvError, ReadonlyArray<string>> => {
-    if (tokens.length !== vocab) {
-      return E.left(wrong(gguf, "tokenizer.ggml.tokens", `${tokens.length} texts`, `${vocab}, one per embedding row`));
-    }
-    const known = new Set(tokens);
-    const missing = byteCharacters.findIndex((c) => !known.has(c));
-    return missing < 0
+  E.chain((tokens: ReadonlyArray<string>): E.Either<KvError, ReadonlyArray<string>> =>
+    tokens.length === vocab
       ? E.right(tokens)
-      : E.left(wrong(gguf, "tokenizer.ggml.tokens", `no token for byte ${missing}`, "a token for each of the 256 bytes"));
-  })(required(texts)("tokenizer.ggml.tokens")(gguf));
+      : E.left(wrong(gguf, "tokenizer.ggml.tokens", `${tokens.length} texts`, `${vocab}, one per embedding row`))
+  )(required(texts)("tokenizer.ggml.tokens")(gguf));
 
 /** Each merge as its two halves; both and what they make must be tokens, else text would be lost. */
 const readMerges = (gguf: GgufFile, tokens: ReadonlyArray<string>): E.Either<KvError, ReadonlyArray<readonly [string, string]>> =>
