@@ -91,7 +91,8 @@ const run = (memory: Memory, plan: PolicyPlan, observations: Observations | unde
   const program = policyProgram(plan, cache, observations?.positions.length ?? 0);
   const missing = missingQueries(program, plan, observations);
   if (missing !== null) return TE.left(missing);
-  if (program.body.length === 0) return TE.right(undefined);
+  // Lengths are read back from the staged layout, also where nothing acts.
+  if (program.body.length === 0) return TE.fromIOEither(stage(memory)(cache));
   const scratch: ReadonlyArray<Scratch> = [
     { label: "newest", content: bytesIn(Uint32Array.of(Math.max(0, cache.nextPosition - 1))) },
     { label: "observed.position", content: bytesIn(Uint32Array.from(observations?.positions ?? [])) },

@@ -1,0 +1,95 @@
+/**
+ * Golden cases of the papers, worked by hand: tiny caches, and the positions that stay. Every backend must give them exactly;
+ * scores are far apart or exactly equal, so that rounding decides nothing.
+ * @module
+ */
+
+/** One layer with one key per row and KV head, or with the attention its last queries pay. */
+export type GoldenRows =
+  /** [KV head][row][channel]. */
+  | { readonly keys: ReadonlyArray<ReadonlyArray<ReadonlyArray<number>>> }
+  /** Probabilities [KV head][query head of its group][query][row]; the queries are those of the last positions. */
+  | { readonly attention: ReadonlyArray<ReadonlyArray<ReadonlyArray<ReadonlyArray<number>>>> };
+
+/** A case: the policy as text, what it sees, and the positions each KV head keeps. */
+export interface Golden {
+  readonly name: string;
+  readonly policy: string;
+  readonly rows: GoldenRows;
+  readonly kept: ReadonlyArray<ReadonlyArray<number>>;
+}
+
+/** One-channel keys whose Knorm score is `score`. */
+const keysFor = (scores: ReadonlyArray<number>): ReadonlyArray<ReadonlyArray<number>> => scores.map((s) => [10 - s]);
+const plain = (n: number): GoldenRows => ({ keys: [Array.from({ length: n }, () => [1])] });
+const norms: GoldenRows = { keys: [[[3, 4], [1, 0], [0, 2]]] };
+/** Votes of one query; the last row takes what is left of 1. */
+const votes: GoldenRows = { attention: [[[[0.1, 0, 0.4, 0, 0, 0.2, 0.3]]]] };
+const mass: GoldenRows = { attention: [[[[0.45, 0.05, 0.25, 0.1, 0.15]]]] };
+const flat: GoldenRows = { keys: [keysFor([0.5, 0.3, 0.1, 0.05]), keysFor([0.26, 0.25, 0.24, 0.23])] };
+const steep: GoldenRows = { keys: [keysFor([0.5, 0.3, 0.1, 0.05]), keysFor([0.04, 0.03, 0.02, 0.01])] };
+const opposed: GoldenRows = { keys: [keysFor([9, 8, 7, 6]), keysFor([1, 2, 3, 4])] };
+
+/** The table. */
+export const golden: ReadonlyArray<Golden> = [
+  { name: "keepall keeps all", policy: "keepall", rows: norms, kept: [[0, 1, 2]] },
+  { name: "StreamingLLM: 1 sink, 2 recent", policy: "streamingllm(3, sinks=1)", rows: plain(5), kept: [[0, 3, 4]] },
+  { name: "StreamingLLM: half of 10, 4 sinks", policy: "streamingllm(50%)", rows: plain(10), kept: [[0, 1, 2, 3, 9]] },
+  { name: "StreamingLLM: room for all", policy: "streamingllm(5, sinks=1)", rows: plain(5), kept: [[0, 1, 2, 3, 4]] },
+  { name: "Knorm: scores -5, -1, -2", policy: "knorm(2)", rows: norms, kept: [[1, 2]] },
+  { name: "Knorm: equal scores, lower positions stay", policy: "knorm(2)", rows: plain(4), kept: [[0, 1]] },
+  { name: "Knorm: a share of 10 at 10 % is one row, exactly", policy: "knorm(10%)", rows: plain(10), kept: [[0]] },
+  { name: "Knorm: a share never leaves no row", policy: "knorm(1%)", rows: plain(10), kept: [[0]] },
+  { name: "KeyDiff: the key that differs", policy: "keydiff(1)", rows: { keys: [[[1, 0], [1, 0], [0, 1]]] }, kept: [[2]] },
+  { name: "KeyDiff: then the lower of two alike", policy: "keydiff(2)", rows: { keys: [[[1, 0], [1, 0], [0, 1]]] }, kept: [[0, 2]] },
+  {
+    name: "KeyDiff: lengths do not matter, only directions",
+    policy: "keydiff(1)",
+    rows: { keys: [[[100, 0], [1, 0], [0, 0.1]]] },
+    kept: [[2]],
+  },
+  { name: "SnapKV: best votes and the window", policy: "snapkv(3, window=1, kernel=1)", rows: votes, kept: [[2, 5, 6]] },
+  { name: "SnapKV: max pooling keeps neighbours", policy: "snapkv(4, window=1, kernel=3)", rows: votes, kept: [[1, 2, 3, 6]] },
+  {
+    name: "SnapKV: mean pooling divides by the kernel at the borders too: .0333, .1667, .1333, .14, .0733, .0733",
+    policy: "snapkv(3, window=1, kernel=3, pool=mean)",
+    rows: { attention: [[[[0.1, 0, 0.4, 0, 0.02, 0.2, 0.28]]]] },
+    kept: [[1, 3, 6]],
+  },
+  {
+    name: "SnapKV: two queries of the window vote together, the later sees more",
+    policy: "snapkv(3, window=2, kernel=1)",
+    rows: { attention: [[[[0.2, 0.5, 0.1, 0.2, 0], [0.6, 0.1, 0.1, 0.1, 0.1]]]] },
+    kept: [[0, 3, 4]],
+  },
+  {
+    name: "TOVA: the mean over two query heads of one KV head",
+    policy: "tova(3)",
+    rows: { attention: [[[[0.5, 0.1, 0.2, 0.2]], [[0.1, 0.1, 0.6, 0.2]]]] },
+    kept: [[0, 2, 3]],
+  },
+  {
+    name: "TOVA: the mean over two KV heads, the same rows for both",
+    policy: "tova(3)",
+    rows: { attention: [[[[0.5, 0.1, 0.2, 0.2]]], [[[0.1, 0.1, 0.6, 0.2]]]] },
+    kept: [[0, 2, 3], [0, 2, 3]],
+  },
+  {
+    name: "TOVA: not even the newest row is safe",
+    policy: "tova(2)",
+    rows: { attention: [[[[0.5, 0.4, 0.1]]]] },
+    kept: [[0, 1]],
+  },
+  { name: "H2O: two heavy hitters and one recent row", policy: "h2o(3, recent=1)", rows: mass, kept: [[0, 2, 4]] },
+  { name: "H2O: recent rows as a share of the budget", policy: "h2o(4, recent=50%)", rows: mass, kept: [[0, 2, 3, 4]] },
+  { name: "Ada-KV: even scores, even heads", policy: "knorm(2)|ada(0)", rows: flat, kept: [[0, 1], [0, 1]] },
+  { name: "Ada-KV: one head takes all but the floor", policy: "knorm(2)|ada(50%)", rows: steep, kept: [[0, 1, 2], [0]] },
+  { name: "Ada-KV: no floor", policy: "knorm(2)|ada(0)", rows: opposed, kept: [[0, 1, 2, 3], []] },
+  { name: "Ada-KV: a full floor is no competition", policy: "knorm(2)|ada(100%)", rows: opposed, kept: [[0, 1], [2, 3]] },
+  {
+    name: "and: the second evicts from what the first left",
+    policy: "streamingllm(4, sinks=0)+knorm(1)",
+    rows: { keys: [[[1], [2], [9], [5], [4], [8]]] },
+    kept: [[4]],
+  },
+];
