@@ -49,3 +49,23 @@ export const fetchAddress = ({ env, progress }: ResolveOptions): TaskEither<KvEr
     (thrown) => unavailable(path, reasonOf(thrown)),
   )();
 };
+
+/** A document for the embedded model: 250 keys with values of four letters, one a line. The model recalls a value exactly while
+ * the rows it needs are kept, and answers `?` when they are gone. One token is one byte.
+ *
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * const { text, question } = recallDocument();
+ * assertEquals([text.length, text.slice(0, 5), question], [2500, "k100=", "k217="]);
+ * ```
+ */
+export function recallDocument(): Document {
+  const lines = Array.from({ length: 250 }, (_, i) => `k${i + 100}=${lettersOf(i)}\n`);
+  return { title: "250 keys and their values", text: lines.join(""), question: "k217=" };
+}
+
+/** Four letters that look random: digits of i times a large odd number, modulo 26^4, which has no factor in common with it. */
+function lettersOf(i: number): string {
+  const code = ((i + 1) * 190_693) % 26 ** 4;
+  return [3, 2, 1, 0].map((digit) => String.fromCharCode(97 + Math.floor(code / 26 ** digit) % 26)).join("");
+}
