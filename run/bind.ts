@@ -16,7 +16,7 @@ import type { KvCache, LayerCache, Tier } from "../cache/types.ts";
 import { layoutBytes, type OwnLayer, ownLayers, tierBuffers } from "../cache/view.ts";
 import type { PolicyPlan, SplicePoint } from "../plan/types.ts";
 import { encodeLayouts } from "./copy.ts";
-import { atFrontier, checkLive, isShared, type Memory, retire, succeed } from "./memory.ts";
+import { atFrontier, checkLive, isShared, type Memory, orRetire, retire, succeed } from "./memory.ts";
 import { copyCache, grownCapacities, hasRoom, resizeTail, tailOf } from "./resize.ts";
 
 /** Names of a layer's memory: the tail tier is `L3.keys`, the frozen tier i of a fork `L3.t0.keys`. */
@@ -52,7 +52,7 @@ export function bindings(cache: KvCache): Readonly<Record<string, Binding>> {
 export const reserve =
   (memory: Memory, plan: PolicyPlan, point: SplicePoint, rows: number) => (cache: KvCache): TE.TaskEither<KvError, KvCache> =>
     pipe(
-      isExact(cache) ? TE.fromEither(checkLive(memory, cache)) : settle(memory)(cache),
+      isExact(cache) ? TE.fromEither(checkLive(memory, cache)) : pipe(settle(memory)(cache), orRetire(memory, cache)),
       TE.chain((exact) => {
         const bound = (layer: number): number | null => plan.layers[layer]?.rowsBound ?? null;
         const flatten = plan.rewritesAt(point) && ownLayers(exact).some(({ own }) => own.tiers.length > 1);
@@ -107,7 +107,7 @@ export const advance = (memory: Memory, m: number, evicted = false) => (cache: K
   return succeed(memory, { layers, nextPosition: cache.nextPosition + m })(cache);
 };
 
-/** Reads back the lengths the device decided. The input is consumed. */
+/** Reads back the lengths the device decided. The input is consumed, unless this fails. */
 export const settle = (memory: Memory) => (cache: KvCache): TE.TaskEither<KvError, KvCache> => {
   if (isExact(cache)) return TE.fromEither(checkLive(memory, cache));
   return pipe(

@@ -127,6 +127,13 @@ export const retire = (memory: Memory, cache: KvCache): IOEither<KvError, void> 
   return failed;
 };
 
+/** Ends a value if the task that was to replace it fails. */
+export const orRetire = (memory: Memory, cache: KvCache) => <A>(task: TaskEither<KvError, A>): TaskEither<KvError, A> => async () => {
+  const result = await task();
+  if (E.isLeft(result)) retire(memory, cache)();
+  return result;
+};
+
 /** The next value of a loop over the same buffers: `cache` is consumed, its references and its frontier move on. */
 export const succeed =
   (memory: Memory, parts: Pick<KvCache, "layers" | "nextPosition">) => (cache: KvCache): IOEither<KvError, KvCache> => () => {
