@@ -40,7 +40,7 @@ function extent(axis: string, params: Params): number | null {
 function elementBytes(spec: OperandSpec, axis: string, params: Params): number {
   if (spec.kind !== "rows") return 4;
   if (axis === "rowBytes") return 1;
-  const codec = params[axis.replace(/Dim$/, "Codec")] ?? params["codec"];
+  const codec = (axis.endsWith("Dim") ? params[axis.replace(/Dim$/, "Codec")] : undefined) ?? params["codec"];
   return codec === "f16" ? 2 : 4;
 }
 
