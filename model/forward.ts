@@ -1,0 +1,206 @@
+/**
+ * The forward pass of Llama, Qwen2 and Qwen3 as a program, with a policy's ops spliced into each layer after attention.
+ *
+ * Bound at run time: `ids` u32 [M], `positions` u32 [M], `newest` u32 [1], `rope.{i}` f32 [M, dims] for each rotation of the model
+ * (see `ropesOf`), `logits` f32 [rows, vocab] where logits are wanted, and the cache's memory by the names of `run/`.
+ * Weights have their GGUF names.
+ * @module
+ */
+import { pipe } from "fp-ts/function.js";
+import type * as S from "fp-ts/State.js";
+import type { OpParams } from "../backends/ops.ts";
+import { NONE, type Program, type Slot } from "../backends/program.ts";
+import type { LayerShape } from "../cache/shape.ts";
+import type { KvCache } from "../cache/types.ts";
+import { type OwnLayer, ownLayers } from "../cache/view.ts";
+import { bound, emit, emptyDraft, finish, temp, weight } from "../plan/draft.ts";
+import type { Draft, PolicyPlan, SplicePoint } from "../plan/types.ts";
+import { tailOf } from "../run/resize.ts";
+import { attendLayer, layerSlots, type QuerySlots, slotsFor } from "../run/slots.ts";
+import { ropesOf } from "./rope.ts";
+import type { ModelSpec } from "./types.ts";
+
+/** Rows of logits a run gives: none, that of the last token, or one per token. */
+export type LogitRows = "none" | "last" | "all";
+
+/** A run to build a program for. */
+export interface Forward {
+  readonly spec: ModelSpec;
+  readonly plan: PolicyPlan;
+  /** The cache the run appends to: its tiers, capacities, codecs and columns are what the program is for. */
+  readonly cache: KvCache;
+  /** `AfterChunk` for text, `AfterStep` for a decoded token. */
+  readonly point: Exclude<SplicePoint, { readonly _tag: "PrefillEnd" }>;
+  /** Tokens of the run. */
+  readonly m: number;
+  readonly logits: LogitRows;
+}
+
+/** A run, with which rotation each layer uses. */
+interface Run extends Forward {
+  readonly ropeOf: ReadonlyArray<number>;
+}
+
+/** Adds a value to a program; adds ops to a program. */
+type Build = S.State<Draft, Slot>;
+type Ops = (draft: Draft) => Draft;
+
+/** The program of one run of `m` tokens: their rows are appended, the policy acts, logits are written where wanted. */
+export const forward = (run: Forward): Program => {
+  const { shape: { layers }, name } = run.spec;
+  const f: Run = { ...run, ropeOf: ropesOf(layers).of };
+  const [x, embedded] = embed(f)(emptyDraft);
+  const [end, body] = layers.reduce<readonly [Slot, Draft]>(
+    ([residual, draft], _, l) => block(f, l, residual, l === layers.length - 1 ? f.logits : "all")(draft),
+    [x, embedded],
+  );
+  const label = `${name} ${f.plan.text}: ${f.m} tokens, ${f.point._tag}, logits ${f.logits}`;
+  return finish(label)(f.logits === "none" ? body : head(f, end)(body));
+};
+
+/** The program of the policy's ops at the end of prefill; its body is empty where the policy has none. */
+export const prefillEnd = ({ spec, plan, cache }: Pick<Forward, "spec" | "plan" | "cache">): Program =>
+  finish(`${spec.name} ${plan.text}: end of prefill`)(
+    ownLayers(cache).reduce((draft: Draft, { index, own }) => {
+      const [slots, ready] = layerSlots(index, own)(draft);
+      const spliced = plan.splice({ _tag: "PrefillEnd" }, index, slots)(ready);
+      return spliced.body.length === draft.body.length ? draft : spliced;
+    }, emptyDraft),
+  );
+
+const embed = ({ spec: { shape: { hidden: dim } }, m }: Run): Build => (draft) => {
+  const [table, d1] = weight("token_embd.weight")(draft);
+  const [ids, d2] = bound("ids")(d1);
+  const [x, d3] = temp("residual", m * dim * 4)(d2);
+  return [x, emit({ op: "embed", args: [table, ids, x], params: { m, dim, scale: 1 } })(d3)];
+};
+
+/** One transformer block: the residual stream after it, of which the last layer keeps only the rows that give logits. */
+const block = (f: Run, l: number, x: Slot, wanted: LogitRows): Build => (draft) => {
+  const { m, spec: { shape: { hidden, layers }, ffn } } = f;
+  const { queryHeads, valueDim } = layerOf(layers, l);
+  const width = queryHeads * valueDim;
+  const rows = rowsOf(wanted, m);
+  const [h, d1] = norm(f, `blk.${l}.attn_norm`, x, m)(draft);
+  const [all, d2] = attention(f, l, h)(d1);
+  if (rows === 0) return [x, d2];
+  const [residual, d3] = lastRows(m, rows, hidden, x)(d2);
+  const [attended, d4] = lastRows(m, rows, width, all)(d3);
+  const d5 = project(`blk.${l}.attn_output`, attended, residual, { m: rows, n: hidden, k: width, accumulate: true })(d4);
+  const [inner, d6] = norm(f, `blk.${l}.ffn_norm`, residual, rows)(d5);
+  return [residual, feedForward(l, inner, residual, rows, hidden, ffn[l] ?? 0)(d6)];
+};
+
+/** Queries, keys and values of this run; rows appended; attention over all tiers; then the policy. A layer that reads
+ * another's rows has queries only. */
+const attention = (f: Run, l: number, h: Slot): Build => (draft) => {
+  const { spec, cache, m } = f;
+  const { queryHeads, valueDim } = layerOf(spec.shape.layers, l);
+  const stored = cache.layers[l];
+  const own = stored?._tag === "Own" ? stored : null;
+  const [position, d1] = bound("positions")(draft);
+  const [queries, d2] = rotated(f, l, "q", h, queryHeads)(d1);
+  const d3 = own === null ? d2 : appendRows(f, l, own, h, position)(d2);
+  const [out, d4] = temp(`L${l} attended`, m * queryHeads * valueDim * 4)(d3);
+  const [lse, d5] = temp(`L${l} lse`, m * queryHeads * 4)(d4);
+  const slots: QuerySlots = { queries, position, out, lse, m };
+  const d6 = attendLayer(cache, l, slots)(d5);
+  return [out, own === null ? d6 : policyOps(f, l, own, slots)(d6)];
+};
+
+/** A projection to heads, normalised per head where the architecture does, rotated. */
+const rotated = (f: Run, l: number, which: "q" | "k", h: Slot, heads: number): Build => (draft) => {
+  const { spec, m } = f;
+  const { keyDim: dim, rope: { dims } } = layerOf(spec.shape.layers, l);
+  const name = `blk.${l}.attn_${which}`;
+  const [x, d1] = linear(name, h, { m, n: heads * dim, k: spec.shape.hidden }, spec.qkvBias)(draft);
+  const d2 = spec.qkNorm ? normInto(f, `${name}_norm`, x, x, m * heads, dim)(d1) : d1;
+  const [table, d3] = bound(`rope.${f.ropeOf[l] ?? 0}`)(d2);
+  return [x, emit({ op: "rope", args: [x, table], params: { m, heads, dim, dims } })(d3)];
+};
+
+/** Keys and values of this run become rows of the tail; their columns start at the plan's initial values. */
+const appendRows = (f: Run, l: number, own: OwnLayer, h: Slot, position: Slot): Ops => (draft) => {
+  const { spec, plan, m } = f;
+  const { kvHeads: heads, keyDim, valueDim } = own.shape;
+  const tail = tailOf(own);
+  if (tail === null) return draft;
+  const [k, d1] = rotated(f, l, "k", h, heads)(draft);
+  const [v, d2] = linear(`blk.${l}.attn_v`, h, { m, n: heads * valueDim, k: spec.shape.hidden }, spec.qkvBias)(d1);
+  const [rows, d3] = slotsFor(["keys", "values", "position", "layout"].map((part) => `L${l}.${part}`))(d2);
+  const params = { m, heads, keyDim, valueDim, keyCodec: tail.keyCodec.dtype, valueCodec: tail.valueCodec.dtype };
+  const appended = emit({ op: "append", args: [k, v, position, ...rows], params })(d3);
+  return (plan.layers[l]?.columns ?? []).reduce((d: Draft, { name, initial: value }) => {
+    const [column, next] = bound(`L${l}.column.${name}`)(d);
+    return emit({ op: "extend", args: [column, rows[3] ?? NONE], params: { m, heads, value } })(next);
+  }, appended);
+};
+
+/** The ring takes in this run's queries, then the policy acts. */
+const policyOps = (f: Run, l: number, own: OwnLayer, run: QuerySlots): Ops => (draft) => {
+  const { queryHeads, keyDim } = own.shape;
+  const window = own.recent?.window ?? 0;
+  const [slots, ready] = layerSlots(l, own)(draft);
+  const slide = (x: Slot, ring: Slot, width: number): Ops => emit({ op: "slide", args: [x, ring], params: { m: f.m, window, width } });
+  const slid = slots.recent === null ? ready : pipe(
+    ready,
+    slide(run.queries, slots.recent.queries, queryHeads * keyDim),
+    slide(run.lse, slots.recent.lse, queryHeads),
+    slide(run.position, slots.recent.position, 1),
+  );
+  return f.plan.splice(f.point, l, { ...slots, queries: run.queries, lse: run.lse, queryPosition: run.position })(slid);
+};
+
+/** x += down(silu(gate(h)) * up(h)). */
+const feedForward = (l: number, h: Slot, x: Slot, m: number, hidden: number, inner: number): Ops => (draft) => {
+  const [gate, d1] = linear(`blk.${l}.ffn_gate`, h, { m, n: inner, k: hidden }, false)(draft);
+  const [up, d2] = linear(`blk.${l}.ffn_up`, h, { m, n: inner, k: hidden }, false)(d1);
+  const d3 = emit({ op: "glu", args: [gate, up, gate], params: { count: m * inner, activation: "silu" } })(d2);
+  return project(`blk.${l}.ffn_down`, gate, x, { m, n: hidden, k: inner, accumulate: true })(d3);
+};
+
+/** Final norm and logits of the rows that are left. */
+const head = (f: Run, x: Slot): Ops => (draft) => {
+  const { shape: { hidden: k, vocab: n }, tiedOutput } = f.spec;
+  const m = rowsOf(f.logits, f.m);
+  const [h, d1] = norm(f, "output_norm", x, m)(draft);
+  const [logits, d2] = bound("logits")(d1);
+  return project(tiedOutput ? "token_embd" : "output", h, logits, { m, n, k, accumulate: false })(d2);
+};
+
+const norm = (f: Run, name: string, x: Slot, rows: number): Build => (draft) => {
+  const { hidden } = f.spec.shape;
+  const [out, next] = temp(name, rows * hidden * 4)(draft);
+  return [out, normInto(f, name, x, out, rows, hidden)(next)];
+};
+
+const normInto = ({ spec: { normEps: eps } }: Run, name: string, x: Slot, out: Slot, rows: number, dim: number): Ops => (draft) => {
+  const [w, next] = weight(`${name}.weight`)(draft);
+  return emit({ op: "norm", args: [x, w, out], params: { rows, dim, eps } })(next);
+};
+
+/** A projection into a value of its own. */
+const linear = (name: string, x: Slot, size: Pick<OpParams["matmul"], "m" | "n" | "k">, bias: boolean): Build => (draft) => {
+  const [out, next] = temp(name, size.m * size.n * 4)(draft);
+  return [out, project(name, x, out, { ...size, accumulate: false }, bias)(next)];
+};
+
+/** A projection into, or onto, a value that is there. */
+const project = (name: string, x: Slot, out: Slot, params: OpParams["matmul"], bias = false): Ops => (draft) => {
+  const [w, d1] = weight(`${name}.weight`)(draft);
+  const [b, d2] = bias ? weight(`${name}.bias`)(d1) : [NONE, d1];
+  return emit({ op: "matmul", args: [x, w, b, out], params })(d2);
+};
+
+/** The last `rows` rows of x, which is x itself where that is all of them. */
+const lastRows = (m: number, rows: number, width: number, x: Slot): Build => (draft) => {
+  if (rows === m) return [x, draft];
+  const [out, next] = temp("last rows", rows * width * 4)(draft);
+  return [out, emit({ op: "slice", args: [x, out], params: { from: m - rows, rows, width } })(next)];
+};
+
+const rowsOf = (wanted: LogitRows, m: number): number => wanted === "all" ? m : wanted === "last" ? 1 : 0;
+
+/** Layer `l` of a checked spec; every caller counts from the same list. */
+const layerOf = (layers: ReadonlyArray<LayerShape>, l: number): LayerShape => layers[l] ?? noLayer;
+const noLayer: LayerShape = { queryHeads: 0, kvHeads: 0, keyDim: 0, valueDim: 0, scale: 1, rope: { theta: 1, dims: 0 }, window: 0 };
