@@ -1,0 +1,231 @@
+//! One query: the visible rows of a KV head are cut into at most [`CHUNKS`] chunks (fixed by the length alone), all query heads
+//! of the group read a chunk in one pass, and partial softmaxes are merged in chunk order.
+
+use super::{cap, visible, Attend};
+use crate::half::{Rows, F16};
+use crate::layout::Segment;
+use crate::math::*;
+use crate::team::Team;
+
+/// Chunks per KV head at most.
+pub const CHUNKS: usize = 32;
+/// Rows per chunk at least.
+const LEAST: usize = 128;
+/// Rows per tile of scores.
+const TILE: usize = 64;
+/// Query heads in one pass.
+const PASS: usize = 4;
+
+/// State of one (chunk, query head): top, l, two unused, the query in raw order, then o in raw order.
+fn stride(key_dim: usize, value_dim: usize) -> usize {
+    4 + key_dim.next_multiple_of(8) + value_dim.next_multiple_of(8)
+}
+
+/// Scratch floats for one query.
+pub fn floats(heads: usize, key_dim: usize, value_dim: usize) -> usize {
+    heads * CHUNKS * stride(key_dim, value_dim)
+}
+
+unsafe fn state(a: &Attend, item: usize, g: usize) -> *mut f32 {
+    a.scratch.add((item * a.group + g) * stride(a.key_dim, a.value_dim))
+}
+
+/// Item (KV head, chunk) for all query heads of its group.
+pub unsafe fn chunk<K: Rows, V: Rows>(a: &Attend, s: &Segment, item: usize) {
+    let (from, to) = visible(a.position, s, *a.query_position, a.window);
+    let size = LEAST.max((to - from).div_ceil(CHUNKS).next_multiple_of(16));
+    let first = from + item % CHUNKS * size;
+    let last = to.min(first + size);
+    for g in 0..a.group {
+        let head = state(a, item, g);
+        *head = SENTINEL;
+        *head.add(1) = 0.0;
+        if first < last {
+            prepare::<K>(a, head, item / CHUNKS * a.group + g);
+        }
+    }
+    let mut t = first;
+    while t < last {
+        let rows = TILE.min(last - t);
+        for g in (0..a.group).step_by(PASS) {
+            let (head, slot) = (state(a, item, g), s.from() + t);
+            match a.group - g {
+                1 => tile::<K, V, 1>(a, head, slot, rows),
+                2 => tile::<K, V, 2>(a, head, slot, rows),
+                3 => tile::<K, V, 3>(a, head, slot, rows),
+                _ => tile::<K, V, 4>(a, head, slot, rows),
+            }
+        }
+        t += rows;
+    }
+}
+
+/// Puts the scaled query into the raw order of the keys, clears o.
+unsafe fn prepare<K: Rows>(a: &Attend, head: *mut f32, query_head: usize) {
+    let (q, raw, dim) = (a.q.add(query_head * a.key_dim), head.add(4), a.key_dim);
+    let factor = f32x4_splat(a.scale * K::LIFT);
+    for d in (0..dim & !7).step_by(8) {
+        let (x, y) = K::to_raw(load(q.add(d)), load(q.add(d + 4)));
+        store(raw.add(d), f32x4_mul(x, factor));
+        store(raw.add(d + 4), f32x4_mul(y, factor));
+    }
+    for d in dim & !7..dim {
+        *raw.add(d) = *q.add(d) * (a.scale * K::LIFT);
+    }
+    let o = raw.add(dim.next_multiple_of(8));
+    core::slice::from_raw_parts_mut(o, a.value_dim.next_multiple_of(8)).fill(0.0);
+}
+
+/// Takes `rows` rows from `slot` on into the states of R query heads.
+unsafe fn tile<K: Rows, V: Rows, const R: usize>(a: &Attend, head: *mut f32, slot: usize, rows: usize) {
+    let stride = stride(a.key_dim, a.value_dim);
+    let mut s = [[0f32; TILE]; R];
+    scores::<K, R>(head.add(4), stride, a.keys.add(slot * a.key_dim * K::BYTES), a.key_dim, rows, &mut s);
+    let o = head.add(4 + a.key_dim.next_multiple_of(8));
+    for (g, s) in s.iter_mut().enumerate() {
+        let state = head.add(g * stride);
+        let alpha = softmax(s, rows, a.softcap, K::SCALE / K::LIFT, V::LIFT, state);
+        if alpha != 1.0 {
+            let o = o.add(g * stride);
+            unary(o, o, a.value_dim.next_multiple_of(8), |x| f32x4_mul(x, f32x4_splat(alpha)));
+        }
+    }
+    values::<V, R>(&s, a.values.add(slot * a.value_dim * V::BYTES), a.value_dim, rows, o, stride);
+}
+
+/// s[g][t] = raw dot of query g and row t; four rows at a time, so up to three scores beyond `rows` are repeats of the last.
+#[inline(always)]
+unsafe fn scores<K: Rows, const R: usize>(
+    q: *const f32,
+    stride: usize,
+    keys: *const u8,
+    dim: usize,
+    rows: usize,
+    s: &mut [[f32; TILE]; R],
+) {
+    let mut t = 0;
+    while t < rows {
+        let row: [*const u8; 4] = core::array::from_fn(|i| keys.add((t + i).min(rows - 1) * dim * K::BYTES));
+        let mut acc = [[f32x4_splat(0.0); 4]; R];
+        for d in (0..dim & !7).step_by(8) {
+            for i in 0..4 {
+                let (x, y) = K::load8(row[i].add(d * K::BYTES));
+                for g in 0..R {
+                    let q = q.add(g * stride + d);
+                    acc[g][i] = fma(y, load(q.add(4)), fma(x, load(q), acc[g][i]));
+                }
+            }
+        }
+        for g in 0..R {
+            let mut total = sums(acc[g][0], acc[g][1], acc[g][2], acc[g][3]);
+            for d in dim & !7..dim {
+                let [x, y, z, w] = row.map(|row| K::one(row.add(d * K::BYTES)));
+                total = fma(f32x4(x, y, z, w), splat(q.add(g * stride + d)), total);
+            }
+            store(s[g].as_mut_ptr().add(t), total);
+        }
+        t += 4;
+    }
+}
+
+/// Turns raw scores into exponentials times `lift` in place, moves top and l of the state; what o must be multiplied by.
+#[inline(always)]
+unsafe fn softmax(s: &mut [f32; TILE], rows: usize, softcap: f32, factor: f32, lift: f32, state: *mut f32) -> f32 {
+    let p = s.as_mut_ptr();
+    let factor = f32x4_splat(factor);
+    let mut most = splat(state);
+    for t in (0..rows).step_by(4) {
+        let x = cap(f32x4_mul(load(p.add(t)), factor), softcap);
+        store(p.add(t), x);
+        most = f32x4_pmax(most, x);
+    }
+    let top = max(most);
+    let alpha = f32x4_extract_lane::<0>(exp_negative(f32x4_splat(*state - top)));
+    let mut l = f32x4_splat(0.0);
+    for t in rows..rows.next_multiple_of(4) {
+        s[t] = 2.0 * SENTINEL;
+    }
+    for t in (0..rows).step_by(4) {
+        let e = exp_negative(f32x4_sub(load(p.add(t)), f32x4_splat(top)));
+        l = f32x4_add(l, e);
+        store(p.add(t), f32x4_mul(e, f32x4_splat(lift)));
+    }
+    *state = top;
+    *state.add(1) = *state.add(1) * alpha + sum(l);
+    alpha
+}
+
+/// o[g] += sum over rows of p[g][t] * row t, in raw order.
+#[inline(always)]
+unsafe fn values<V: Rows, const R: usize>(p: &[[f32; TILE]; R], rows: *const u8, dim: usize, count: usize, o: *mut f32, stride: usize) {
+    let bytes = dim * V::BYTES;
+    let mut d = 0;
+    while d + 16 <= dim {
+        let mut acc: [[v128; 4]; R] = core::array::from_fn(|g| core::array::from_fn(|i| load(o.add(g * stride + d + 4 * i))));
+        for t in 0..count {
+            let row = rows.add(t * bytes + d * V::BYTES);
+            let ((x, y), (z, w)) = (V::load8(row), V::load8(row.add(8 * V::BYTES)));
+            for g in 0..R {
+                let p = splat(p[g].as_ptr().add(t));
+                acc[g] = [fma(x, p, acc[g][0]), fma(y, p, acc[g][1]), fma(z, p, acc[g][2]), fma(w, p, acc[g][3])];
+            }
+        }
+        for g in 0..R {
+            for i in 0..4 {
+                store(o.add(g * stride + d + 4 * i), acc[g][i]);
+            }
+        }
+        d += 16;
+    }
+    for t in 0..count {
+        values_tail::<V, R>(p, rows.add(t * bytes), d, dim, t, o, stride);
+    }
+}
+
+/// Columns [d, dim) of one row: at most one vector of eight and single values.
+#[inline(always)]
+unsafe fn values_tail<V: Rows, const R: usize>(p: &[[f32; TILE]; R], row: *const u8, d: usize, dim: usize, t: usize, o: *mut f32, stride: usize) {
+    let whole = dim & !7;
+    for g in 0..R {
+        let (o, p) = (o.add(g * stride), p[g][t]);
+        if d < whole {
+            let (x, y) = V::load8(row.add(d * V::BYTES));
+            store(o.add(d), fma(x, f32x4_splat(p), load(o.add(d))));
+            store(o.add(d + 4), fma(y, f32x4_splat(p), load(o.add(d + 4))));
+        }
+        for c in whole..dim {
+            *o.add(c) += p * V::one(row.add(c * V::BYTES));
+        }
+    }
+}
+
+/// Merges the chunks of each query head in order and writes its result.
+pub unsafe fn merge_chunks(a: &Attend, f16: bool, team: &Team) {
+    team.each(a.heads, |head| {
+        let (h, g) = (head / a.group, head % a.group);
+        let chunks = || (0..CHUNKS).map(|c| state(a, h * CHUNKS + c, g)).take_while(|s| *s.add(1) > 0.0);
+        let top = chunks().fold(SENTINEL, |top, s| if *s > top { *s } else { top });
+        let first = state(a, h * CHUNKS, g);
+        let skip = 4 + a.key_dim.next_multiple_of(8);
+        let (o, width) = (first.add(skip), a.value_dim.next_multiple_of(8));
+        let mut l = 0.0;
+        for (c, s) in chunks().enumerate() {
+            let weight = exp1(*s - top);
+            l += weight * *s.add(1);
+            let w = f32x4_splat(weight);
+            match c {
+                0 => unary(o, o, width, |x| f32x4_mul(x, w)),
+                _ => binary(s.add(skip), o, o, width, |x, y| fma(x, w, y)),
+            }
+        }
+        if !f16 {
+            return a.finish(head, top, l, o, 1.0);
+        }
+        for d in (0..a.value_dim & !7).step_by(8) {
+            let (lo, hi) = F16::from_raw(load(o.add(d)), load(o.add(d + 4)));
+            store(o.add(d), lo);
+            store(o.add(d + 4), hi);
+        }
+        a.finish(head, top, l, o, F16::SCALE / F16::LIFT);
+    });
+}

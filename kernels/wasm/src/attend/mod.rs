@@ -1,0 +1,151 @@
+//! Softmax attention over one tier of ragged rows. One query: [`decode`], split over chunks of rows. Several: [`prefill`], split
+//! over blocks of queries. [`reduce`] sums attention per row. Scores never leave a cache-sized tile.
+
+pub mod decode;
+pub mod gemm;
+pub mod prefill;
+pub mod reduce;
+
+use crate::half::{F16, F32};
+use crate::layout::{segment, Segment};
+use crate::math::*;
+use crate::program::Instr;
+use crate::team::Team;
+
+/// Operands q, keys, values, position, layout, queryPosition, out, lse, scratch.
+pub struct Attend {
+    pub m: usize,
+    pub heads: usize,
+    pub kv_heads: usize,
+    /// Query heads per KV head.
+    pub group: usize,
+    pub key_dim: usize,
+    pub value_dim: usize,
+    pub scale: f32,
+    pub window: u32,
+    pub softcap: f32,
+    merge: bool,
+    pub q: *const f32,
+    pub keys: *const u8,
+    pub values: *const u8,
+    pub position: *const u32,
+    pub query_position: *const u32,
+    out: *mut f32,
+    lse: *mut f32,
+    pub scratch: *mut f32,
+}
+
+impl Attend {
+    unsafe fn of(instr: &Instr) -> Attend {
+        Attend {
+            m: instr.u(0),
+            heads: instr.u(1),
+            kv_heads: instr.u(2),
+            group: instr.u(1) / instr.u(2),
+            key_dim: instr.u(3),
+            value_dim: instr.u(4),
+            scale: instr.f(7),
+            window: instr.u(8) as u32,
+            softcap: instr.f(9),
+            merge: instr.u(10) != 0,
+            q: instr.ptr(0),
+            keys: instr.ptr(1),
+            values: instr.ptr(2),
+            position: instr.ptr(3),
+            query_position: instr.ptr(5),
+            out: instr.ptr(6),
+            lse: instr.ptr(7),
+            scratch: instr.ptr(8),
+        }
+    }
+
+    /// Writes the result of one (token, head) row, or merges it with what is there: two partial softmaxes weigh as the
+    /// exponentials of their log-sum-exps. `o` is the sum of exponentials times values, `l` that of exponentials, `top` their
+    /// shift, `factor` what o still lacks.
+    pub unsafe fn finish(&self, row: usize, top: f32, l: f32, o: *const f32, factor: f32) {
+        let (out, lse) = (self.out.add(row * self.value_dim), self.lse.add(row));
+        if l == 0.0 {
+            if !self.merge {
+                *lse = SENTINEL;
+                core::slice::from_raw_parts_mut(out, self.value_dim).fill(0.0);
+            }
+            return;
+        }
+        let fresh = top + ln(l);
+        let before = if self.merge { *lse } else { SENTINEL };
+        if before == SENTINEL {
+            *lse = fresh;
+            let f = f32x4_splat(factor / l);
+            return unary(o, out, self.value_dim, |o| f32x4_mul(o, f));
+        }
+        let most = if before > fresh { before } else { fresh };
+        let (a, b) = (exp1(before - most), exp1(fresh - most));
+        *lse = most + ln(a + b);
+        let (a, b) = (f32x4_splat(a / (a + b)), f32x4_splat(factor * (b / (a + b)) / l));
+        binary(o, out, out, self.value_dim, |o, old| fma(o, b, f32x4_mul(old, a)));
+    }
+}
+
+/// Indices [from, to) of the rows of a segment that a query at `query` sees: positions ascend, so they are a range.
+pub unsafe fn visible(position: *const u32, s: &Segment, query: u32, window: u32) -> (usize, usize) {
+    if query == u32::MAX {
+        return (0, 0);
+    }
+    let first = |beyond: &dyn Fn(u32) -> bool| {
+        let (mut from, mut to) = (0, s.rows());
+        while from < to {
+            let mid = (from + to) / 2;
+            if beyond(*position.add(s.from() + mid)) { to = mid } else { from = mid + 1 }
+        }
+        from
+    };
+    let end = first(&|p| p > query);
+    let start = if window == 0 { 0 } else { first(&|p| p as u64 + window as u64 > query as u64) };
+    (start.min(end), end)
+}
+
+/// cap * tanh(s / cap) if there is a cap.
+#[inline(always)]
+pub fn cap(s: v128, softcap: f32) -> v128 {
+    if softcap > 0.0 {
+        return f32x4_mul(tanh(f32x4_div(s, f32x4_splat(softcap))), f32x4_splat(softcap));
+    }
+    s
+}
+
+/// Phases of an `attend`.
+pub unsafe fn phases(instr: &Instr) -> u32 {
+    if instr.u(0) == 1 { 2 } else { 1 }
+}
+
+/// This thread's share of a phase.
+pub unsafe fn run(instr: &Instr, phase: u32, team: &Team) {
+    let a = Attend::of(instr);
+    if a.m == 1 {
+        if phase == 1 {
+            return decode::merge_chunks(&a, instr.u(6) != 0, team);
+        }
+        let items = a.kv_heads * decode::CHUNKS;
+        return team.each(items, |item| {
+            let s = segment(instr, 4, item / decode::CHUNKS);
+            match (instr.u(5), instr.u(6)) {
+                (0, 0) => decode::chunk::<F32, F32>(&a, &s, item),
+                (0, _) => decode::chunk::<F32, F16>(&a, &s, item),
+                (_, 0) => decode::chunk::<F16, F32>(&a, &s, item),
+                _ => decode::chunk::<F16, F16>(&a, &s, item),
+            }
+        });
+    }
+    let blocks = a.m.div_ceil(prefill::tokens(a.group));
+    team.each(a.kv_heads * blocks, |item| {
+        let (h, block) = (item % a.kv_heads, blocks - 1 - item / a.kv_heads);
+        let s = segment(instr, 4, h);
+        let scratch = a.scratch.add(team.thread * prefill::floats(a.group, a.key_dim, a.value_dim));
+        match (instr.u(5), instr.u(6)) {
+            (0, 0) => prefill::block::<F32, F32>(&a, &s, h, block, scratch),
+            (0, _) => prefill::block::<F32, F16>(&a, &s, h, block, scratch),
+            (_, 0) => prefill::block::<F16, F32>(&a, &s, h, block, scratch),
+            _ => prefill::block::<F16, F16>(&a, &s, h, block, scratch),
+        }
+    });
+}

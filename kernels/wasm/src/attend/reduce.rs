@@ -1,0 +1,156 @@
+//! Attention mass per row without the matrix: phase 0 transposes the queries into blocks, phase 1 takes tiles of rows through all
+//! blocks, so every sum is over one tile's own numbers in a fixed order.
+
+use super::gemm::{multiply, Left, Rows as Matrix};
+use super::{cap, visible};
+use crate::half::{decode, Rows, F16, F32};
+use crate::layout::segment;
+use crate::math::*;
+use crate::program::Instr;
+use crate::team::Team;
+
+/// Rows per tile.
+const TILE: usize = 64;
+/// Queries per block, about.
+const QUERIES: usize = 48;
+
+/// Sizes of one op. Lane `g * tokens + i` of a block holds query head g of the group at the block's token i.
+#[derive(Clone, Copy)]
+struct Shape {
+    queries: usize,
+    heads: usize,
+    kv_heads: usize,
+    group: usize,
+    dim: usize,
+    tokens: usize,
+    lanes: usize,
+    blocks: usize,
+}
+
+impl Shape {
+    fn of(queries: usize, heads: usize, kv_heads: usize, dim: usize) -> Shape {
+        let group = heads / kv_heads;
+        let tokens = (QUERIES / group).next_multiple_of(4).max(4);
+        Shape { queries, heads, kv_heads, group, dim, tokens, lanes: group * tokens, blocks: queries.div_ceil(tokens) }
+    }
+
+    /// Floats of a block: queries [dim, lanes], then per lane lse, from, to.
+    fn block(&self) -> usize {
+        (self.dim + 3) * self.lanes
+    }
+
+    /// Floats of a thread: keys [TILE, dim], scores [TILE, lanes], masses [group, TILE].
+    fn thread(&self) -> usize {
+        TILE * (self.dim + self.lanes + self.group)
+    }
+}
+
+/// Scratch floats.
+pub fn floats(queries: usize, heads: usize, kv_heads: usize, dim: usize, threads: usize) -> usize {
+    let shape = Shape::of(queries, heads, kv_heads, dim);
+    shape.blocks * kv_heads * shape.block() + threads * shape.thread()
+}
+
+/// Operands q, keys, position, layout, queryPosition, lse, out, scratch; parameters queries, heads, kvHeads, keyDim, keyCodec, scale,
+/// window, softcap, overQueries, overGroup, accumulate.
+pub unsafe fn run(instr: &Instr, phase: u32, team: &Team) {
+    let shape = Shape::of(instr.u(0), instr.u(1), instr.u(2), instr.u(3));
+    let scratch = instr.ptr::<f32>(7);
+    if phase == 0 {
+        return team.each(shape.blocks * shape.kv_heads, |item| {
+            fill(instr, shape, item / shape.kv_heads, item % shape.kv_heads, scratch.add(item * shape.block()));
+        });
+    }
+    let own = scratch.add(shape.blocks * shape.kv_heads * shape.block() + team.thread * shape.thread());
+    let longest = (0..shape.kv_heads).map(|h| segment(instr, 3, h).rows()).max().unwrap_or(0);
+    team.each(longest.div_ceil(TILE) * shape.kv_heads, |item| {
+        let (h, t) = (item % shape.kv_heads, item / shape.kv_heads * TILE);
+        match instr.u(4) {
+            0 => tile::<F32>(instr, shape, h, t, own),
+            _ => tile::<F16>(instr, shape, h, t, own),
+        }
+    });
+}
+
+/// One block of queries for one KV head. A lane that sees nothing, or whose softmax was empty, has an empty range.
+unsafe fn fill(instr: &Instr, shape: Shape, block: usize, h: usize, to: *mut f32) {
+    let s = segment(instr, 3, h);
+    let lane = to.add(shape.dim * shape.lanes);
+    for r in 0..shape.lanes {
+        let (token, head) = (block * shape.tokens + r % shape.tokens, h * shape.group + r / shape.tokens);
+        let real = token < shape.queries;
+        let row = token * shape.heads + head;
+        let lse = if real { *instr.ptr::<f32>(5).add(row) } else { SENTINEL };
+        let seen = if lse == SENTINEL { (0, 0) } else { visible(instr.ptr(2), &s, *instr.ptr::<u32>(4).add(token), instr.u(6) as u32) };
+        *lane.add(r) = lse;
+        *(lane.add(shape.lanes + r) as *mut i32) = seen.0 as i32;
+        *(lane.add(2 * shape.lanes + r) as *mut i32) = seen.1 as i32;
+        for d in 0..shape.dim {
+            *to.add(d * shape.lanes + r) = if real { *instr.ptr::<f32>(0).add(row * shape.dim + d) * instr.f(5) } else { 0.0 };
+        }
+    }
+}
+
+/// Rows [t, t + TILE) of head h.
+unsafe fn tile<K: Rows>(instr: &Instr, shape: Shape, h: usize, t: usize, own: *mut f32) {
+    let s = segment(instr, 3, h);
+    if t >= s.rows() {
+        return;
+    }
+    let rows = TILE.min(s.rows() - t);
+    let scores = own.add(TILE * shape.dim);
+    let masses = scores.add(TILE * shape.lanes);
+    decode::<K>(instr.ptr::<u8>(1).add((s.from() + t) * shape.dim * K::BYTES), own, rows * shape.dim);
+    core::slice::from_raw_parts_mut(masses, shape.group * TILE).fill(0.0);
+    for block in 0..shape.blocks {
+        let queries = instr.ptr::<f32>(7).add((block * shape.kv_heads + h) * shape.block());
+        let lane = queries.add(shape.dim * shape.lanes);
+        if !(0..shape.lanes).any(|r| sees(lane, shape, r, t, rows)) {
+            continue;
+        }
+        let (keys, right) = (Left { at: own, row: shape.dim, step: 1 }, Matrix { at: queries, row: shape.lanes });
+        multiply(rows.next_multiple_of(4), shape.lanes, shape.dim, keys, right, Matrix { at: scores, row: shape.lanes });
+        for i in 0..rows {
+            for g in 0..shape.group {
+                let at = g * shape.tokens;
+                let mass = fold(instr, shape, scores.add(i * shape.lanes + at), lane.add(at), t + i);
+                let m = masses.add(g * TILE + i);
+                *m = if instr.u(8) != 2 { *m + mass } else if mass > *m { mass } else { *m };
+            }
+        }
+    }
+    write(instr, shape, masses, s.from() + t, rows);
+}
+
+unsafe fn sees(lane: *const f32, shape: Shape, r: usize, t: usize, rows: usize) -> bool {
+    let (from, to) = (*(lane.add(shape.lanes + r) as *const i32), *(lane.add(2 * shape.lanes + r) as *const i32));
+    from < to && (from as usize) < t + rows && to as usize > t
+}
+
+/// Sum, or maximum, of the masses one row gets from the block's tokens of one head.
+#[inline(always)]
+unsafe fn fold(instr: &Instr, shape: Shape, scores: *const f32, lane: *const f32, t: usize) -> f32 {
+    let (softcap, is_max) = (instr.f(7), instr.u(8) == 2);
+    let index = i32x4_splat(t as i32);
+    let mut total = f32x4_splat(0.0);
+    for i in (0..shape.tokens).step_by(4) {
+        let x = f32x4_sub(cap(load(scores.add(i)), softcap), load(lane.add(i)));
+        let seen = v128_andnot(i32x4_lt(index, load(lane.add(2 * shape.lanes + i))), i32x4_lt(index, load(lane.add(shape.lanes + i))));
+        let p = v128_and(exp_negative(f32x4_pmin(f32x4_splat(88.0), x)), seen);
+        total = if is_max { f32x4_pmax(total, p) } else { f32x4_add(total, p) };
+    }
+    if is_max { max(total) } else { sum(total) }
+}
+
+/// Folds over the group and writes the column.
+unsafe fn write(instr: &Instr, shape: Shape, masses: *const f32, slot: usize, rows: usize) {
+    let real = (0..shape.queries).filter(|i| *instr.ptr::<u32>(4).add(*i) != u32::MAX).count();
+    let by_queries = if instr.u(8) == 1 && real > 0 { 1.0 / real as f32 } else { 1.0 };
+    let by_group = if instr.u(9) == 1 { 1.0 / shape.group as f32 } else { 1.0 };
+    for i in 0..rows {
+        let heads = (0..shape.group).map(|g| *masses.add(g * TILE + i) * by_queries);
+        let mass = if instr.u(9) == 2 { heads.fold(0.0, |a, b| if b > a { b } else { a }) } else { heads.sum::<f32>() * by_group };
+        let out = instr.ptr::<f32>(6).add(slot + i);
+        *out = if instr.u(10) != 0 { *out + mass } else { mass };
+    }
+}

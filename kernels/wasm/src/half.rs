@@ -1,0 +1,128 @@
+//! Rows as they are stored: f32 or f16. f16 bits become f32 bits by shifts and a mask; the value is then 2^-112 too small, and
+//! kernels put the missing power into a factor they multiply by anyway. Finite values only, subnormals included, exact.
+
+use crate::math::*;
+
+/// Sign, exponent and mantissa of an f16 moved into f32 places.
+const KEEP: u32 = 0x8fff_e000;
+
+/// How a row codec is read, eight values at a time.
+pub trait Rows: Copy {
+    /// Bytes per value.
+    const BYTES: usize;
+    /// True value = raw value * SCALE.
+    const SCALE: f32;
+    /// A power of two for the other factor of a product with raw values, so that nothing is lost to tiny numbers.
+    const LIFT: f32;
+    /// Raw values at p, p + 1, .. p + 7 in this codec's own order.
+    unsafe fn load8(p: *const u8) -> (v128, v128);
+    /// One raw value.
+    unsafe fn one(p: *const u8) -> f32;
+    /// Eight floats brought into the order of `load8`.
+    fn to_raw(lo: v128, hi: v128) -> (v128, v128);
+    /// Back from the order of `load8`.
+    fn from_raw(a: v128, b: v128) -> (v128, v128);
+}
+
+/// 32-bit rows.
+#[derive(Clone, Copy)]
+pub struct F32;
+
+impl Rows for F32 {
+    const BYTES: usize = 4;
+    const SCALE: f32 = 1.0;
+    const LIFT: f32 = 1.0;
+    #[inline(always)]
+    unsafe fn load8(p: *const u8) -> (v128, v128) {
+        (v128_load(p as *const v128), v128_load(p.add(16) as *const v128))
+    }
+    #[inline(always)]
+    unsafe fn one(p: *const u8) -> f32 {
+        (p as *const f32).read_unaligned()
+    }
+    #[inline(always)]
+    fn to_raw(lo: v128, hi: v128) -> (v128, v128) {
+        (lo, hi)
+    }
+    #[inline(always)]
+    fn from_raw(a: v128, b: v128) -> (v128, v128) {
+        (a, b)
+    }
+}
+
+/// 16-bit rows; the order of `load8` is even values, then odd ones.
+#[derive(Clone, Copy)]
+pub struct F16;
+
+impl Rows for F16 {
+    const BYTES: usize = 2;
+    const SCALE: f32 = 5.192_296_9e33; // 2^112
+    const LIFT: f32 = 1.844_674_4e19; // 2^64
+    #[inline(always)]
+    unsafe fn load8(p: *const u8) -> (v128, v128) {
+        let w = v128_load(p as *const v128);
+        let keep = u32x4_splat(KEEP);
+        (v128_and(i32x4_shr(i32x4_shl(w, 16), 3), keep), v128_and(i32x4_shr(w, 3), keep))
+    }
+    #[inline(always)]
+    unsafe fn one(p: *const u8) -> f32 {
+        let bits = (p as *const i16).read_unaligned() as i32;
+        f32::from_bits((bits << 13) as u32 & KEEP)
+    }
+    #[inline(always)]
+    fn to_raw(lo: v128, hi: v128) -> (v128, v128) {
+        (i32x4_shuffle::<0, 2, 4, 6>(lo, hi), i32x4_shuffle::<1, 3, 5, 7>(lo, hi))
+    }
+    #[inline(always)]
+    fn from_raw(a: v128, b: v128) -> (v128, v128) {
+        (i32x4_shuffle::<0, 4, 1, 5>(a, b), i32x4_shuffle::<2, 6, 3, 7>(a, b))
+    }
+}
+
+/// Decodes `count` values into true f32.
+#[inline(always)]
+pub unsafe fn decode<C: Rows>(src: *const u8, dst: *mut f32, count: usize) {
+    let scale = f32x4_splat(C::SCALE);
+    let whole = count & !7;
+    let mut i = 0;
+    while i < whole {
+        let (a, b) = C::load8(src.add(i * C::BYTES));
+        let (lo, hi) = C::from_raw(a, b);
+        store(dst.add(i), f32x4_mul(lo, scale));
+        store(dst.add(i + 4), f32x4_mul(hi, scale));
+        i += 8;
+    }
+    for j in whole..count {
+        *dst.add(j) = C::one(src.add(j * C::BYTES)) * C::SCALE;
+    }
+}
+
+/// Four f32 to f16 bits in the low halves of the lanes, rounded to nearest even; beyond 65504 infinity, NaN stays NaN.
+#[inline(always)]
+fn to_half(x: v128) -> v128 {
+    let sign = v128_and(x, u32x4_splat(0x8000_0000));
+    let bits = v128_xor(x, sign);
+    let odd = v128_and(u32x4_shr(bits, 13), u32x4_splat(1));
+    let normal = u32x4_shr(i32x4_add(i32x4_add(bits, u32x4_splat(0xc800_0fff)), odd), 13);
+    // Adding 0.5 leaves the rounded subnormal in the lowest bits.
+    let small = i32x4_sub(f32x4_add(bits, f32x4_splat(0.5)), f32x4_splat(0.5));
+    let h = v128_bitselect(small, normal, u32x4_lt(bits, u32x4_splat(0x3880_0000)));
+    let large = v128_bitselect(u32x4_splat(0x7e00), u32x4_splat(0x7c00), u32x4_gt(bits, u32x4_splat(0x7f80_0000)));
+    let h = v128_bitselect(large, h, u32x4_ge(bits, u32x4_splat(0x4780_0000)));
+    v128_or(h, u32x4_shr(sign, 16))
+}
+
+/// Encodes `count` floats as f16.
+pub unsafe fn encode_f16(src: *const f32, dst: *mut u16, count: usize) {
+    let whole = count & !7;
+    let mut i = 0;
+    while i < whole {
+        let (lo, hi) = (to_half(load(src.add(i))), to_half(load(src.add(i + 4))));
+        v128_store(dst.add(i) as *mut v128, i16x8_shuffle::<0, 2, 4, 6, 8, 10, 12, 14>(lo, hi));
+        i += 8;
+    }
+    for j in whole..count {
+        let h = to_half(f32x4_splat(*src.add(j)));
+        dst.add(j).write_unaligned(u32x4_extract_lane::<0>(h) as u16);
+    }
+}

@@ -1,0 +1,165 @@
+//! Layouts, and the checks on data that only a run knows: nothing a host writes into a layout, an id or a count reaches beyond
+//! the operand it belongs to.
+
+use crate::program::Instr;
+
+/// A helper thread died.
+pub const FAILED: u32 = 1;
+/// A segment reaches beyond a row or column operand.
+pub const OUTSIDE: u32 = 2;
+/// A token id is not a row of the table.
+pub const BAD_ID: u32 = 3;
+/// More rows than a segment has capacity for.
+pub const FULL: u32 = 4;
+/// A count exceeds its segment, or a kept index is not a row.
+pub const BAD_COUNT: u32 = 5;
+
+/// Op codes that need names here and in [`crate::ops`]: the order of `backends/ops.ts`.
+#[allow(missing_docs)]
+pub mod code {
+    pub const EMBED: u32 = 0;
+    pub const NORM: u32 = 1;
+    pub const MATMUL: u32 = 2;
+    pub const ROPE: u32 = 3;
+    pub const GLU: u32 = 4;
+    pub const MAP: u32 = 5;
+    pub const APPEND: u32 = 6;
+    pub const EXTEND: u32 = 7;
+    pub const ATTEND: u32 = 8;
+    pub const ATTEND_REDUCE: u32 = 9;
+    pub const REDUCE: u32 = 10;
+    pub const MEAN_UNIT: u32 = 11;
+    pub const SIMILARITY: u32 = 12;
+    pub const POSITIONS: u32 = 13;
+    pub const POOL: u32 = 14;
+    pub const HEAD_MEAN: u32 = 15;
+    pub const RANK: u32 = 16;
+    pub const THRESHOLD: u32 = 17;
+    pub const COMPACT: u32 = 18;
+    pub const TRUNCATE: u32 = 19;
+    pub const COPY_ROWS: u32 = 20;
+    pub const SLIDE: u32 = 21;
+    pub const SLICE: u32 = 22;
+    pub const ARGMAX: u32 = 23;
+}
+
+/// One head's rows: slots [start, start + capacity), of which the first `length` hold rows.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Segment {
+    pub start: u32,
+    pub length: u32,
+    pub capacity: u32,
+}
+
+impl Segment {
+    /// First slot.
+    pub fn from(&self) -> usize {
+        self.start as usize
+    }
+    /// Rows held.
+    pub fn rows(&self) -> usize {
+        self.length as usize
+    }
+}
+
+/// The segment of head h of layout operand i.
+pub unsafe fn segment(instr: &Instr, i: usize, h: usize) -> Segment {
+    *instr.ptr::<Segment>(i).add(h)
+}
+
+/// Bytes per value of a row codec choice.
+pub fn codec_bytes(choice: usize) -> usize {
+    if choice == 0 { 4 } else { 2 }
+}
+
+/// Do the first `rows(head, segment)` rows of all segments of layout operand `layout` fit their segment and lie inside each of
+/// `operands` = (operand, bytes per slot)? An empty segment reads nothing, wherever it claims to lie.
+unsafe fn reach(instr: &Instr, layout: usize, heads: usize, operands: &[(usize, usize)], rows: impl Fn(usize, &Segment) -> u64) -> u32 {
+    for h in 0..heads {
+        let s = segment(instr, layout, h);
+        let rows = rows(h, &s);
+        if rows > s.capacity as u64 {
+            return FULL;
+        }
+        let end = s.start as u64 + rows;
+        if rows > 0 && operands.iter().any(|&(i, bytes)| end * bytes as u64 > instr.bytes(i) as u64) {
+            return OUTSIDE;
+        }
+    }
+    0
+}
+
+unsafe fn inside(instr: &Instr, layout: usize, heads: usize, operands: &[(usize, usize)]) -> u32 {
+    reach(instr, layout, heads, operands, |_, s| s.length as u64)
+}
+
+unsafe fn ids_fit(instr: &Instr) -> u32 {
+    let rows = instr.u(4) as u32;
+    if (0..instr.u(0)).all(|i| *instr.ptr::<u32>(1).add(i) < rows) { 0 } else { BAD_ID }
+}
+
+unsafe fn check_append(instr: &Instr) -> u32 {
+    let keys = instr.u(2) * codec_bytes(instr.u(4));
+    let values = instr.u(3) * codec_bytes(instr.u(5));
+    reach(instr, 6, instr.u(1), &[(3, keys), (4, values), (5, 4)], |_, s| s.length as u64 + instr.u(0) as u64)
+}
+
+unsafe fn check_compact(instr: &Instr) -> u32 {
+    let (heads, bytes) = (instr.u(0), instr.u(1));
+    let count = |h: usize| *instr.ptr::<u32>(2).add(h);
+    let code = first(&[
+        inside(instr, 3, heads, &[(0, bytes), (1, 4)]),
+        reach(instr, 4, heads, &[(5, bytes)], |h, _| count(h) as u64),
+    ]);
+    let kept = |h: usize| {
+        let s = segment(instr, 3, h);
+        let keep = instr.ptr::<u32>(1).add(s.from());
+        count(h) <= s.length && (0..count(h) as usize).all(|i| *keep.add(i) < s.length)
+    };
+    if code != 0 || (0..heads).all(kept) { code } else { BAD_COUNT }
+}
+
+unsafe fn check_copy(instr: &Instr) -> u32 {
+    let (heads, bytes) = (instr.u(0), instr.u(1));
+    first(&[
+        inside(instr, 1, heads, &[(0, bytes)]),
+        reach(instr, 2, heads, &[(3, bytes)], |h, _| segment(instr, 1, h).length as u64),
+    ])
+}
+
+unsafe fn check_truncate(instr: &Instr) -> u32 {
+    let fits = (0..instr.u(0)).all(|h| *instr.ptr::<u32>(0).add(h) <= segment(instr, 1, h).capacity);
+    if fits { 0 } else { BAD_COUNT }
+}
+
+fn first(codes: &[u32]) -> u32 {
+    codes.iter().copied().find(|c| *c != 0).unwrap_or(0)
+}
+
+/// Checks what the encoder could not: 0, or one of the codes above.
+pub unsafe fn check(instr: &Instr) -> u32 {
+    match instr.op {
+        code::EMBED => ids_fit(instr),
+        code::MAP if instr.has(2) => {
+            let b = if instr.has(1) { 1 } else { 0 };
+            inside(instr, 2, instr.u(3), &[(0, 4), (b, 4), (3, 4)])
+        }
+        code::APPEND => check_append(instr),
+        code::EXTEND => inside(instr, 1, instr.u(1), &[(0, 4)]),
+        code::ATTEND => {
+            let (keys, values) = (instr.u(3) * codec_bytes(instr.u(5)), instr.u(4) * codec_bytes(instr.u(6)));
+            inside(instr, 4, instr.u(2), &[(1, keys), (2, values), (3, 4)])
+        }
+        code::ATTEND_REDUCE => inside(instr, 3, instr.u(2), &[(1, instr.u(3) * codec_bytes(instr.u(4))), (2, 4), (6, 4)]),
+        code::REDUCE => inside(instr, 1, instr.u(0), &[(0, instr.u(1) * codec_bytes(instr.u(2))), (2, 4)]),
+        code::MEAN_UNIT => inside(instr, 1, instr.u(0), &[(0, instr.u(1) * codec_bytes(instr.u(2)))]),
+        code::SIMILARITY => inside(instr, 2, instr.u(0), &[(0, instr.u(1) * codec_bytes(instr.u(2))), (3, 4)]),
+        code::POSITIONS | code::POOL | code::HEAD_MEAN => inside(instr, 1, instr.u(0), &[(0, 4), (2, 4)]),
+        code::RANK | code::THRESHOLD => inside(instr, 2, instr.u(0), &[(0, 4), (1, 4), (4, 4)]),
+        code::COMPACT => check_compact(instr),
+        code::TRUNCATE => check_truncate(instr),
+        code::COPY_ROWS => check_copy(instr),
+        _ => 0,
+    }
+}

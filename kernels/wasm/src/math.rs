@@ -1,0 +1,172 @@
+//! Four-lane arithmetic that core has no name for: fused multiply-add where the build has it, exp, log, tanh, sums.
+
+pub use core::arch::wasm32::*;
+
+/// "Nothing seen yet" of a maximum, finite so that differences never are NaN.
+pub const SENTINEL: f32 = -1e30;
+
+/// Loads four floats from any address.
+#[inline(always)]
+pub unsafe fn load(p: *const f32) -> v128 {
+    v128_load(p as *const v128)
+}
+
+/// Stores four floats to any address.
+#[inline(always)]
+pub unsafe fn store(p: *mut f32, v: v128) {
+    v128_store(p as *mut v128, v)
+}
+
+/// One float in all lanes.
+#[inline(always)]
+pub unsafe fn splat(p: *const f32) -> v128 {
+    v128_load32_splat(p as *const u32)
+}
+
+/// a * b + c, in one rounding where the build and the machine have it.
+#[inline(always)]
+pub fn fma(a: v128, b: v128, c: v128) -> v128 {
+    #[cfg(target_feature = "relaxed-simd")]
+    return f32x4_relaxed_madd(a, b, c);
+    #[cfg(not(target_feature = "relaxed-simd"))]
+    f32x4_add(f32x4_mul(a, b), c)
+}
+
+/// Sum of four lanes in a fixed order.
+#[inline(always)]
+pub fn sum(v: v128) -> f32 {
+    (f32x4_extract_lane::<0>(v) + f32x4_extract_lane::<1>(v)) + (f32x4_extract_lane::<2>(v) + f32x4_extract_lane::<3>(v))
+}
+
+/// Maximum of four lanes.
+#[inline(always)]
+pub fn max(v: v128) -> f32 {
+    let a = f32x4_pmax(v, i32x4_shuffle::<2, 3, 0, 1>(v, v));
+    f32x4_extract_lane::<0>(f32x4_pmax(a, i32x4_shuffle::<1, 0, 3, 2>(a, a)))
+}
+
+/// Sums of the lanes of a, b, c, d.
+#[inline(always)]
+pub fn sums(a: v128, b: v128, c: v128, d: v128) -> v128 {
+    let ab = f32x4_add(i32x4_shuffle::<0, 4, 1, 5>(a, b), i32x4_shuffle::<2, 6, 3, 7>(a, b));
+    let cd = f32x4_add(i32x4_shuffle::<0, 4, 1, 5>(c, d), i32x4_shuffle::<2, 6, 3, 7>(c, d));
+    f32x4_add(i32x4_shuffle::<0, 1, 4, 5>(ab, cd), i32x4_shuffle::<2, 3, 6, 7>(ab, cd))
+}
+
+/// Polynomial with the highest coefficient first.
+#[inline(always)]
+fn polynomial<const N: usize>(x: v128, c: [f32; N]) -> v128 {
+    let mut y = f32x4_splat(c[0]);
+    for k in &c[1..] {
+        y = fma(y, x, f32x4_splat(*k));
+    }
+    y
+}
+
+/// e^r on |r| <= ln 2 / 2 within 1.1e-8: 1 + r + r^2 p(r), p the interpolation of the rest in five Chebyshev points.
+const EXP: [f32; 7] = [0.001_392_625_1, 0.008_363_233, 0.041_666_556, 0.166_665_76, 0.5, 1.0, 1.0];
+
+/// e^x within 2 ulp; 0 below -87.3, +inf above 88.7, NaN for NaN. x = n ln 2 + r, |r| <= ln 2 / 2, [`EXP`] in r.
+#[inline(always)]
+pub fn exp(x: v128) -> v128 {
+    let n = f32x4_nearest(f32x4_mul(x, f32x4_splat(core::f32::consts::LOG2_E)));
+    let n = f32x4_pmax(f32x4_splat(-127.0), f32x4_pmin(f32x4_splat(128.0), n));
+    // ln 2 in two parts, the first with few bits so that n times it is exact.
+    let r = fma(n, f32x4_splat(-0.693_359_4), x);
+    let r = fma(n, f32x4_splat(2.121_944_4e-4), r);
+    let p = polynomial(r, EXP);
+    let n = i32x4_trunc_sat_f32x4(n);
+    // 2^n in two factors: neither 2^128 nor 2^-127 is a normal number.
+    let half = i32x4_shr(n, 1);
+    let power = |k: v128| i32x4_shl(i32x4_add(k, i32x4_splat(127)), 23);
+    let y = f32x4_mul(f32x4_mul(p, power(half)), power(i32x4_sub(n, half)));
+    let y = v128_bitselect(f32x4_splat(0.0), y, f32x4_lt(x, f32x4_splat(-87.3)));
+    v128_bitselect(f32x4_splat(f32::INFINITY), y, f32x4_gt(x, f32x4_splat(88.72)))
+}
+
+/// exp for arguments at most 0 (softmax): 0 below -87.3, never NaN or infinite for such.
+#[inline(always)]
+pub fn exp_negative(x: v128) -> v128 {
+    let n = f32x4_nearest(f32x4_mul(x, f32x4_splat(core::f32::consts::LOG2_E)));
+    let r = fma(n, f32x4_splat(-0.693_359_4), x);
+    let r = fma(n, f32x4_splat(2.121_944_4e-4), r);
+    let p = polynomial(r, EXP);
+    let power = i32x4_shl(i32x4_add(i32x4_trunc_sat_f32x4(n), i32x4_splat(127)), 23);
+    v128_and(f32x4_mul(p, power), f32x4_gt(x, f32x4_splat(-87.3)))
+}
+
+/// tanh: odd polynomial (Taylor, economised) below 0.625, else 1 - 2 / (e^2x + 1).
+#[inline(always)]
+pub fn tanh(x: v128) -> v128 {
+    let a = f32x4_abs(x);
+    let z = f32x4_mul(x, x);
+    let c = [-5.704_988_7e-3, 2.063_908_8e-2, -5.373_971_5e-2, 1.333_144_2e-1, -3.333_328e-1];
+    let small = fma(f32x4_mul(polynomial(z, c), z), x, x);
+    let one = f32x4_splat(1.0);
+    let e = exp(f32x4_add(a, a));
+    let large = f32x4_sub(one, f32x4_div(f32x4_splat(2.0), f32x4_add(e, one)));
+    let large = v128_or(large, v128_and(x, u32x4_splat(0x8000_0000)));
+    v128_bitselect(small, large, f32x4_lt(a, f32x4_splat(0.625)))
+}
+
+/// Natural log of a positive number, correctly rounded but for rare ties: 2 atanh((m - 1) / (m + 1)) in f64.
+pub fn ln(x: f32) -> f32 {
+    if !(x > 0.0 && x < f32::INFINITY) {
+        return if x == 0.0 { f32::NEG_INFINITY } else if x > 0.0 { x } else { f32::NAN };
+    }
+    let bits = (x as f64).to_bits();
+    let mut exponent = (bits >> 52) as i32 - 1023;
+    let mut mantissa = f64::from_bits((bits & ((1 << 52) - 1)) | 1023 << 52);
+    if mantissa > core::f64::consts::SQRT_2 {
+        mantissa *= 0.5;
+        exponent += 1;
+    }
+    let t = (mantissa - 1.0) / (mantissa + 1.0);
+    let z = t * t;
+    let mut series = 0.0;
+    let mut k = 15;
+    while k >= 1 {
+        series = series * z + 1.0 / k as f64;
+        k -= 2;
+    }
+    (2.0 * t * series + exponent as f64 * core::f64::consts::LN_2) as f32
+}
+
+/// exp of one number.
+#[inline(always)]
+pub fn exp1(x: f32) -> f32 {
+    f32x4_extract_lane::<0>(exp(f32x4_splat(x)))
+}
+
+/// Square root of one number.
+#[inline(always)]
+pub fn sqrt1(x: f32) -> f32 {
+    f32x4_extract_lane::<0>(f32x4_sqrt(f32x4_splat(x)))
+}
+
+/// out[i] = f(a[i]); out may be a.
+#[inline(always)]
+pub unsafe fn unary(a: *const f32, out: *mut f32, count: usize, f: impl Fn(v128) -> v128) {
+    binary(a, a, out, count, |x, _| f(x))
+}
+
+/// out[i] = f(a[i], b[i]); out may be a or b. The last, partial vector goes through a copy.
+#[inline(always)]
+pub unsafe fn binary(a: *const f32, b: *const f32, out: *mut f32, count: usize, f: impl Fn(v128, v128) -> v128) {
+    let whole = count & !3;
+    let mut i = 0;
+    while i < whole {
+        store(out.add(i), f(load(a.add(i)), load(b.add(i))));
+        i += 4;
+    }
+    let (mut x, mut y) = ([0f32; 4], [0f32; 4]);
+    for j in whole..count {
+        x[j - whole] = *a.add(j);
+        y[j - whole] = *b.add(j);
+    }
+    let mut z = [0f32; 4];
+    store(z.as_mut_ptr(), f(load(x.as_ptr()), load(y.as_ptr())));
+    for j in whole..count {
+        *out.add(j) = z[j - whole];
+    }
+}

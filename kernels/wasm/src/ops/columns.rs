@@ -1,0 +1,196 @@
+//! Ops that give one number per row: reduce, meanUnit, similarity, positions, pool, headMean.
+
+use crate::half::{Rows, F16, F32};
+use crate::layout::segment;
+use crate::math::*;
+use crate::program::Instr;
+use crate::team::Team;
+
+/// Rows per work item.
+const ROWS: usize = 256;
+/// Norms below this count as this.
+const LEAST: f32 = 1e-12;
+
+/// Calls `work(from, to)` with slots of the rows of each head, in items of [`ROWS`] rows; heads of any lengths.
+unsafe fn slots(instr: &Instr, layout: usize, heads: usize, team: &Team, mut work: impl FnMut(usize, usize, usize)) {
+    let longest = (0..heads).map(|h| segment(instr, layout, h).rows()).max().unwrap_or(0);
+    let blocks = longest.div_ceil(ROWS);
+    team.each(heads * blocks, |item| {
+        let (h, from) = (item / blocks, item % blocks * ROWS);
+        let s = segment(instr, layout, h);
+        if from < s.rows() {
+            work(h, s.from() + from, s.from() + s.rows().min(from + ROWS));
+        }
+    });
+}
+
+/// Folds f over the true values of a row: `v` on vectors of four, `one` on the last dim % 8 values, both into `acc`.
+#[inline(always)]
+unsafe fn fold<C: Rows>(row: *const u8, dim: usize, start: f32, f: impl Fn(v128, v128, usize) -> v128) -> v128 {
+    let scale = f32x4_splat(C::SCALE);
+    let mut acc = f32x4_splat(start);
+    let whole = dim & !7;
+    let mut i = 0;
+    while i < whole {
+        let (a, b) = C::load8(row.add(i * C::BYTES));
+        let (lo, hi) = C::from_raw(a, b);
+        acc = f(acc, f32x4_mul(lo, scale), i);
+        acc = f(acc, f32x4_mul(hi, scale), i + 4);
+        i += 8;
+    }
+    acc
+}
+
+/// Sum over a row of f(value, index); lanes f(vector, index).
+#[inline(always)]
+unsafe fn total<C: Rows>(row: *const u8, dim: usize, lanes: impl Fn(v128, usize) -> v128, one: impl Fn(f32, usize) -> f32) -> f32 {
+    let mut total = sum(fold::<C>(row, dim, 0.0, |acc, v, i| f32x4_add(acc, lanes(v, i))));
+    for i in dim & !7..dim {
+        total += one(C::one(row.add(i * C::BYTES)) * C::SCALE, i);
+    }
+    total
+}
+
+#[inline(always)]
+unsafe fn norm<C: Rows>(row: *const u8, dim: usize) -> f32 {
+    sqrt1(total::<C>(row, dim, |v, _| f32x4_mul(v, v), |x, _| x * x))
+}
+
+#[inline(always)]
+unsafe fn largest<C: Rows>(row: *const u8, dim: usize) -> f32 {
+    let acc = fold::<C>(row, dim, f32::NEG_INFINITY, |acc, v, _| f32x4_max(acc, v));
+    let lanes = [
+        f32x4_extract_lane::<0>(acc),
+        f32x4_extract_lane::<1>(acc),
+        f32x4_extract_lane::<2>(acc),
+        f32x4_extract_lane::<3>(acc),
+    ];
+    let tail = (dim & !7..dim).map(|i| C::one(row.add(i * C::BYTES)) * C::SCALE);
+    lanes.into_iter().chain(tail).fold(f32::NEG_INFINITY, |a, b| if b > a || b.is_nan() { b } else { a })
+}
+
+#[inline(always)]
+unsafe fn reduce_row<C: Rows>(by: usize, row: *const u8, dim: usize) -> f32 {
+    match by {
+        0 => total::<C>(row, dim, |v, _| f32x4_abs(v), |x, _| x.abs()),
+        1 => norm::<C>(row, dim),
+        2 => total::<C>(row, dim, |v, _| v, |x, _| x),
+        3 => total::<C>(row, dim, |v, _| v, |x, _| x) / dim as f32,
+        _ => largest::<C>(row, dim),
+    }
+}
+
+/// Operands rows, layout, out; parameters heads, dim, codec, by.
+pub unsafe fn reduce(instr: &Instr, team: &Team) {
+    let (dim, by) = (instr.u(1), instr.u(3));
+    let (rows, out) = (instr.ptr::<u8>(0), instr.ptr::<f32>(2));
+    slots(instr, 1, instr.u(0), team, |_, from, to| {
+        for slot in from..to {
+            *out.add(slot) = match instr.u(2) {
+                0 => reduce_row::<F32>(by, rows.add(slot * dim * 4), dim),
+                _ => reduce_row::<F16>(by, rows.add(slot * dim * 2), dim),
+            };
+        }
+    });
+}
+
+/// Operands rows, layout, out; parameters heads, dim, codec.
+pub unsafe fn mean_unit(instr: &Instr, team: &Team) {
+    team.each(instr.u(0), |h| match instr.u(2) {
+        0 => mean_unit_head::<F32>(instr, h),
+        _ => mean_unit_head::<F16>(instr, h),
+    });
+}
+
+unsafe fn mean_unit_head<C: Rows>(instr: &Instr, h: usize) {
+    let dim = instr.u(1);
+    let s = segment(instr, 1, h);
+    let out = instr.ptr::<f32>(2).add(h * dim);
+    core::slice::from_raw_parts_mut(out, dim).fill(0.0);
+    for slot in s.from()..s.from() + s.rows() {
+        let row = instr.ptr::<u8>(0).add(slot * dim * C::BYTES);
+        let factor = 1.0 / norm::<C>(row, dim).max(LEAST) / s.rows() as f32;
+        let lanes = f32x4_splat(factor);
+        fold::<C>(row, dim, 0.0, |acc, v, i| {
+            let p = out.add(i);
+            store(p, fma(v, lanes, load(p)));
+            acc
+        });
+        for i in dim & !7..dim {
+            *out.add(i) += C::one(row.add(i * C::BYTES)) * C::SCALE * factor;
+        }
+    }
+}
+
+/// Operands rows, anchor, layout, out; parameters heads, dim, codec.
+pub unsafe fn similarity(instr: &Instr, team: &Team) {
+    slots(instr, 2, instr.u(0), team, |h, from, to| match instr.u(2) {
+        0 => similar::<F32>(instr, h, from, to),
+        _ => similar::<F16>(instr, h, from, to),
+    });
+}
+
+unsafe fn similar<C: Rows>(instr: &Instr, h: usize, from: usize, to: usize) {
+    let dim = instr.u(1);
+    let anchor = instr.ptr::<f32>(1).add(h * dim);
+    let length = norm::<F32>(anchor as *const u8, dim).max(LEAST);
+    for slot in from..to {
+        let row = instr.ptr::<u8>(0).add(slot * dim * C::BYTES);
+        let dot = total::<C>(row, dim, |v, i| f32x4_mul(v, load(anchor.add(i))), |x, i| x * *anchor.add(i));
+        *instr.ptr::<f32>(3).add(slot) = dot / norm::<C>(row, dim).max(LEAST) / length;
+    }
+}
+
+/// Positions as numbers.
+pub unsafe fn positions(instr: &Instr, team: &Team) {
+    slots(instr, 1, instr.u(0), team, |_, from, to| {
+        for slot in from..to {
+            *instr.ptr::<f32>(2).add(slot) = *instr.ptr::<u32>(0).add(slot) as f32;
+        }
+    });
+}
+
+/// Operands a, layout, out; parameters heads, by, size, dropLast.
+pub unsafe fn pool(instr: &Instr, team: &Team) {
+    let (size, drop) = (instr.u(2), instr.u(3));
+    let reach = size / 2;
+    slots(instr, 1, instr.u(0), team, |h, from, to| {
+        let s = segment(instr, 1, h);
+        let row = instr.ptr::<f32>(0).add(s.from());
+        let pooled = s.rows().saturating_sub(drop);
+        for t in from - s.from()..to - s.from() {
+            let window = t.saturating_sub(reach)..pooled.min(t + reach + 1);
+            *instr.ptr::<f32>(2).add(s.from() + t) = match instr.u(1) {
+                _ if t >= pooled => *row.add(t),
+                0 => window.map(|i| *row.add(i)).fold(f32::NEG_INFINITY, |a, b| if b > a || b.is_nan() { b } else { a }),
+                _ => window.map(|i| *row.add(i)).sum::<f32>() / size as f32,
+            };
+        }
+    });
+}
+
+/// Operands a, layout, out; parameters heads.
+pub unsafe fn head_mean(instr: &Instr, team: &Team) {
+    let heads = instr.u(0);
+    let (a, out) = (instr.ptr::<f32>(0), instr.ptr::<f32>(2));
+    let longest = (0..heads).map(|h| segment(instr, 1, h).rows()).max().unwrap_or(0);
+    team.chunks(longest, ROWS, |from, to| {
+        for t in from..to {
+            let (mut total, mut count) = (0.0, 0);
+            for h in 0..heads {
+                let s = segment(instr, 1, h);
+                if t < s.rows() {
+                    total += *a.add(s.from() + t);
+                    count += 1;
+                }
+            }
+            let mean = total / count as f32;
+            for h in 0..heads {
+                let s = segment(instr, 1, h);
+                if t < s.rows() {
+                    *out.add(s.from() + t) = mean;
+                }
+            }
+        }
+    });
+}

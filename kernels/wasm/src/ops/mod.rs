@@ -1,0 +1,73 @@
+//! From op codes to kernels. Parameters and operands are in the order of `backends/ops.ts`; what the encoder adds (weight types,
+//! scratch) follows them.
+
+pub mod columns;
+pub mod dense;
+pub mod rank;
+pub mod rows;
+
+use crate::attend;
+use crate::layout::code;
+use crate::matmul::{self, MatmulArgs};
+use crate::program::Instr;
+use crate::team::Team;
+
+/// Phases of an instruction; a barrier follows each.
+pub unsafe fn phases(instr: &Instr) -> u32 {
+    match instr.op {
+        code::MATMUL => matmul::phases(instr.u(4) as u32, instr.u(0), instr.u(1), instr.u(2)),
+        code::APPEND => 2,
+        code::ATTEND => attend::phases(instr),
+        code::ATTEND_REDUCE => 2,
+        _ => 1,
+    }
+}
+
+/// This thread's share of one phase.
+pub unsafe fn run(instr: &Instr, phase: u32, team: &Team) {
+    match instr.op {
+        code::EMBED => dense::embed(instr, team),
+        code::NORM => dense::norm(instr, team),
+        code::MATMUL => matmul_phase(instr, phase, team),
+        code::ROPE => dense::rope(instr, team),
+        code::GLU => dense::glu(instr, team),
+        code::MAP => dense::map(instr, team),
+        code::APPEND => rows::append(instr, phase, team),
+        code::EXTEND => rows::extend(instr, team),
+        code::ATTEND => attend::run(instr, phase, team),
+        code::ATTEND_REDUCE => attend::reduce::run(instr, phase, team),
+        code::REDUCE => columns::reduce(instr, team),
+        code::MEAN_UNIT => columns::mean_unit(instr, team),
+        code::SIMILARITY => columns::similarity(instr, team),
+        code::POSITIONS => columns::positions(instr, team),
+        code::POOL => columns::pool(instr, team),
+        code::HEAD_MEAN => columns::head_mean(instr, team),
+        code::RANK => rank::rank(instr, team),
+        code::THRESHOLD => rank::threshold(instr, team),
+        code::COMPACT => rows::compact(instr, team),
+        code::TRUNCATE => rows::truncate(instr, team),
+        code::COPY_ROWS => rows::copy_rows(instr, team),
+        code::SLIDE => rows::slide(instr, team),
+        code::SLICE => rows::slice(instr, team),
+        code::ARGMAX => dense::argmax(instr, team),
+        _ => {}
+    }
+}
+
+/// Operands x, weight, bias, out, scratch; parameters m, n, k, accumulate, weight type, reuse.
+unsafe fn matmul_phase(instr: &Instr, phase: u32, team: &Team) {
+    let args = MatmulArgs {
+        ty: instr.u(4) as u32,
+        x: instr.ptr(0),
+        w: instr.ptr(1),
+        bias: instr.ptr(2),
+        out: instr.ptr(3),
+        m: instr.u(0),
+        n: instr.u(1),
+        k: instr.u(2),
+        accumulate: instr.u(3) != 0,
+        reuse: instr.u(5) != 0,
+        scratch: instr.ptr(4),
+    };
+    matmul::run(phase, &args, team.thread, team.threads);
+}

@@ -1,0 +1,76 @@
+//! The interpreter. A program is words: instruction count, then per instruction
+//! `[op, words after this pair, argument count, argument slots.., parameters..]`. The table holds (address, bytes) per slot.
+
+use crate::layout::{check, FAILED};
+use crate::ops;
+use crate::team::Team;
+
+/// A program and the table of its values.
+pub struct Program {
+    /// Encoded instructions.
+    pub words: *const u32,
+    /// (address, bytes) per slot.
+    pub table: *const [u32; 2],
+}
+
+/// One decoded instruction.
+pub struct Instr<'a> {
+    /// Op code.
+    pub op: u32,
+    args: &'a [u32],
+    params: &'a [u32],
+    table: *const [u32; 2],
+}
+
+impl Instr<'_> {
+    fn entry(&self, i: usize) -> [u32; 2] {
+        match self.args[i] {
+            u32::MAX => [0, 0],
+            slot => unsafe { *self.table.add(slot as usize) },
+        }
+    }
+    /// Address of operand i, null if absent.
+    pub fn ptr<T>(&self, i: usize) -> *mut T {
+        self.entry(i)[0] as *mut T
+    }
+    /// Bytes of operand i.
+    pub fn bytes(&self, i: usize) -> usize {
+        self.entry(i)[1] as usize
+    }
+    /// Was operand i given?
+    pub fn has(&self, i: usize) -> bool {
+        self.args[i] != u32::MAX
+    }
+    /// Parameter i as a count.
+    pub fn u(&self, i: usize) -> usize {
+        self.params[i] as usize
+    }
+    /// Parameter i as a number.
+    pub fn f(&self, i: usize) -> f32 {
+        f32::from_bits(self.params[i])
+    }
+}
+
+/// Runs all instructions with a barrier after every phase. Every thread checks every instruction, on data that is at rest,
+/// so all stop at the same one.
+pub unsafe fn run_program(program: &Program, team: &Team) -> u32 {
+    let count = *program.words;
+    let mut at = program.words.add(1);
+    for index in 0..count {
+        let (op, size, args) = (*at, *at.add(1) as usize, *at.add(2) as usize);
+        let body = core::slice::from_raw_parts(at.add(3), size - 1);
+        let instr = Instr { op, args: &body[..args], params: &body[args..], table: program.table };
+        let code = check(&instr);
+        if code != 0 {
+            return code | index << 8;
+        }
+        for phase in 0..ops::phases(&instr) {
+            ops::run(&instr, phase, team);
+            if !team.barrier() {
+                return FAILED | index << 8;
+            }
+        }
+        at = at.add(2 + size);
+    }
+    0
+}
