@@ -128,8 +128,8 @@ export const attention = (
   { queries, overQueries, overGroup }: Extract<Score, { readonly _tag: "Attention" }>,
   out: Slot,
   accumulate: boolean,
-) =>
-(draft: Draft): Draft => {
+): (draft: Draft) => Draft =>
+(draft) => {
   const own = queries._tag === "Current" || slots.recent === null || (queries.count === 1 && m === 1);
   const params = {
     queries: own ? m : queries.count,

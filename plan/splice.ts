@@ -28,7 +28,7 @@ export function actsAt(moment: PlannedBlock["moment"], point: SplicePoint): bool
 export const queriesAt = (point: SplicePoint): number => point._tag === "AfterChunk" ? point.m : point._tag === "AfterStep" ? 1 : 0;
 
 /** Appends the ops of these blocks that act at `point`, in order. Names of scores reach to the end of their block. */
-export const spliceBlocks = (site: Site, point: SplicePoint, blocks: ReadonlyArray<PlannedBlock>) => (draft: Draft): Draft =>
+export const spliceBlocks = (site: Site, point: SplicePoint, blocks: ReadonlyArray<PlannedBlock>): (draft: Draft) => Draft => (draft) =>
   blocks.filter((b) => actsAt(b.moment, point)).reduce(
     (state: Lowering, block) => block.verbs.reduce<Lowering>((s, verb) => spliceVerb(site, verb)(s), { ...state, named: new Map() }),
     startLowering(draft),

@@ -39,7 +39,8 @@ export interface Applied {
 /** Appends tokens, attends with their queries, and does what the plan says at `point`: `AfterChunk` for prompt tokens (set its
  * `m` to their number), `AfterStep` for one decoded token, `PrefillEnd` with no tokens. Consumes the cache, also on Left. */
 export const apply =
-  (memory: Memory, plan: PolicyPlan, point: SplicePoint) => (cache: KvCache, tokens: Tokens | null): TE.TaskEither<KvError, Applied> => {
+  (memory: Memory, plan: PolicyPlan, point: SplicePoint): (cache: KvCache, tokens: Tokens | null) => TE.TaskEither<KvError, Applied> =>
+  (cache, tokens) => {
     const m = tokens?.count ?? 0;
     const wrong = checkTokens(cache, point, tokens);
     if (wrong !== null) return async () => (retire(memory, cache)(), await E.left(wrong));

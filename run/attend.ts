@@ -24,40 +24,41 @@ export interface Attended {
 
 /** Softmax attention of `queries` (f32 [positions.length, queryHeads, keyDim], rotated) at `positions` over all tiers of a
  * layer. The cache stays as it is. */
-export const attend =
-  (memory: Memory) =>
-  (cache: KvCache, layer: number, queries: Float32Array, positions: ReadonlyArray<number>): TE.TaskEither<KvError, Attended> => {
-    const [shape, owner] = [cache.layers[layer]?.shape, ownerOf(cache, layer)];
-    if (shape === undefined || owner === null) {
-      return TE.left({ _tag: "InvalidArgument", argument: "layer", value: String(layer), allowed: `0 to ${cache.layers.length - 1}` });
-    }
-    const m = positions.length;
-    const width = shape.queryHeads * shape.keyDim;
-    if (queries.length !== m * width) {
-      return TE.left({ _tag: "ShapeMismatch", at: "queries", expected: `${m} x ${width} numbers`, actual: String(queries.length) });
-    }
-    const scratch = [
-      { label: "q", content: bytesIn(queries) },
-      { label: "at", content: bytesIn(Uint32Array.from(positions)) },
-      { label: "out", content: m * shape.queryHeads * shape.valueDim * 4 },
-      { label: "lse", content: m * shape.queryHeads * 4 },
-    ];
-    const [[q = NONE, position = NONE, out = NONE, lse = NONE], named] = slotsFor(["q", "at", "out", "lse"])(emptyDraft);
-    const draft = attendLayer(cache, layer, { queries: q, position, out, lse, m })(named);
-    return withScratch(memory, scratch, (buffers) => {
-      const own = Object.fromEntries(Object.entries(buffers).map(([name, buffer]) => [name, { buffer }]));
-      const readBack = (name: string, length: number): TE.TaskEither<KvError, Float32Array> => {
-        const buffer = buffers[name];
-        return buffer === undefined ? TE.right(new Float32Array()) : pipe(
-          memory.backend.read(buffer, 0, length * 4),
-          TE.map((bytes) => new Float32Array(Uint8Array.from(bytes).buffer)),
-        );
-      };
-      return pipe(
-        TE.fromIOEither(stage(memory)(cache)),
-        TE.chain(() => runOnce(memory, finish("attend")(draft), { ...bindings(cache), ...own })),
-        TE.chain(() => readBack("out", m * shape.queryHeads * shape.valueDim)),
-        TE.chain((out) => pipe(readBack("lse", m * shape.queryHeads), TE.map((lse) => ({ out, lse })))),
+export const attend = (
+  memory: Memory,
+): (cache: KvCache, layer: number, queries: Float32Array, positions: ReadonlyArray<number>) => TE.TaskEither<KvError, Attended> =>
+(cache, layer, queries, positions) => {
+  const [shape, owner] = [cache.layers[layer]?.shape, ownerOf(cache, layer)];
+  if (shape === undefined || owner === null) {
+    return TE.left({ _tag: "InvalidArgument", argument: "layer", value: String(layer), allowed: `0 to ${cache.layers.length - 1}` });
+  }
+  const m = positions.length;
+  const width = shape.queryHeads * shape.keyDim;
+  if (queries.length !== m * width) {
+    return TE.left({ _tag: "ShapeMismatch", at: "queries", expected: `${m} x ${width} numbers`, actual: String(queries.length) });
+  }
+  const scratch = [
+    { label: "q", content: bytesIn(queries) },
+    { label: "at", content: bytesIn(Uint32Array.from(positions)) },
+    { label: "out", content: m * shape.queryHeads * shape.valueDim * 4 },
+    { label: "lse", content: m * shape.queryHeads * 4 },
+  ];
+  const [[q = NONE, position = NONE, out = NONE, lse = NONE], named] = slotsFor(["q", "at", "out", "lse"])(emptyDraft);
+  const draft = attendLayer(cache, layer, { queries: q, position, out, lse, m })(named);
+  return withScratch(memory, scratch, (buffers) => {
+    const own = Object.fromEntries(Object.entries(buffers).map(([name, buffer]) => [name, { buffer }]));
+    const readBack = (name: string, length: number): TE.TaskEither<KvError, Float32Array> => {
+      const buffer = buffers[name];
+      return buffer === undefined ? TE.right(new Float32Array()) : pipe(
+        memory.backend.read(buffer, 0, length * 4),
+        TE.map((bytes) => new Float32Array(Uint8Array.from(bytes).buffer)),
       );
-    });
-  };
+    };
+    return pipe(
+      TE.fromIOEither(stage(memory)(cache)),
+      TE.chain(() => runOnce(memory, finish("attend")(draft), { ...bindings(cache), ...own })),
+      TE.chain(() => readBack("out", m * shape.queryHeads * shape.valueDim)),
+      TE.chain((out) => pipe(readBack("lse", m * shape.queryHeads), TE.map((lse) => ({ out, lse })))),
+    );
+  });
+};

@@ -50,7 +50,7 @@ export function bindings(cache: KvCache): Readonly<Record<string, Binding>> {
  * tier, where the plan rewrites rows or columns there; a private tail where another value has appended already.
  * The input is consumed, also on Left. */
 export const reserve =
-  (memory: Memory, plan: PolicyPlan, point: SplicePoint, rows: number) => (cache: KvCache): TE.TaskEither<KvError, KvCache> =>
+  (memory: Memory, plan: PolicyPlan, point: SplicePoint, rows: number): (cache: KvCache) => TE.TaskEither<KvError, KvCache> => (cache) =>
     pipe(
       isExact(cache) ? TE.fromEither(checkLive(memory, cache)) : pipe(settle(memory)(cache), orRetire(memory, cache)),
       TE.chain((exact) => {
@@ -83,7 +83,7 @@ export const isExact = (cache: KvCache): boolean => ownLayers(cache).every(({ ow
 
 /** Uploads the layouts of this value, so that the next run sees exactly its rows. Lengths the device decided and nobody has
  * read yet stay as the device has them. */
-export const stage = (memory: Memory) => (cache: KvCache): IOE.IOEither<KvError, void> => () => {
+export const stage = (memory: Memory): (cache: KvCache) => IOE.IOEither<KvError, void> => (cache) => () => {
   const live = checkLive(memory, cache);
   if (E.isLeft(live)) return live;
   if (!isExact(cache)) return E.right(undefined);
@@ -96,7 +96,7 @@ export const stage = (memory: Memory) => (cache: KvCache): IOE.IOEither<KvError,
 
 /** The value after a run that appended `m` rows per head; `evicted` says that the run may also have removed rows, whose
  * new lengths only the device knows until {@link settle}. The input is consumed. */
-export const advance = (memory: Memory, m: number, evicted = false) => (cache: KvCache): IOE.IOEither<KvError, KvCache> => {
+export const advance = (memory: Memory, m: number, evicted = false): (cache: KvCache) => IOE.IOEither<KvError, KvCache> => (cache) => {
   const grown = (tier: Tier): Tier => ({
     ...tier,
     exact: tier.exact && !evicted,
@@ -108,7 +108,7 @@ export const advance = (memory: Memory, m: number, evicted = false) => (cache: K
 };
 
 /** Reads back the lengths the device decided. The input is consumed, unless this fails. */
-export const settle = (memory: Memory) => (cache: KvCache): TE.TaskEither<KvError, KvCache> => {
+export const settle = (memory: Memory): (cache: KvCache) => TE.TaskEither<KvError, KvCache> => (cache) => {
   if (isExact(cache)) return TE.fromEither(checkLive(memory, cache));
   return pipe(
     TE.fromEither(checkLive(memory, cache)),

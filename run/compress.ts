@@ -32,7 +32,8 @@ export interface Observations {
  * acts at Build, Append and PrefillEnd acts. `cache` reads back unchanged afterwards; dispose both. Left if the policy does
  * not fit, or observes queries that are not given (for a window of n, at least n of them). */
 export const compress =
-  (memory: Memory, policy: Policy) => (cache: KvCache, observations?: Observations): TE.TaskEither<KvError, KvCache> =>
+  (memory: Memory, policy: Policy): (cache: KvCache, observations?: Observations) => TE.TaskEither<KvError, KvCache> =>
+  (cache, observations) =>
     pipe(
       TE.fromEither(checkInput(memory, cache, observations)),
       TE.chainEitherK(() => planFor(memory, policy, cache, observations)),

@@ -51,21 +51,22 @@ export interface Dense {
  * await orThrow(dispose(memory)(cache));
  * ```
  */
-export const fromDense = (memory: Memory, options: { readonly codec?: Codec } = {}) => (dense: Dense): IOEither<KvError, KvCache> => () => {
-  const { shape: { layers: shapes }, layers } = dense;
-  const first = shapes[0];
-  if (first === undefined || layers.length !== shapes.length) return shapeError("layers", `${Math.max(1, shapes.length)}`, layers.length);
-  const rows = (layers[0]?.keys.length ?? 0) / (first.kvHeads * first.keyDim);
-  const positions = checkPositions(dense.positions ?? Array.from({ length: rows }, (_, i) => i), rows, 0);
-  if (E.isLeft(positions)) return positions;
-  const fits = shapes.map((shape, l) => checkRows(shape, layers[l], rows, `layer ${l}`)).find(E.isLeft);
-  if (fits !== undefined) return fits;
-  const made: Buffer[] = [];
-  const built = buildLayers(memory, options.codec ?? { _tag: "Plain", dtype: "f16" }, dense, positions.right, made);
-  if (E.isRight(built)) return built;
-  freeAll(memory, made)();
-  return built;
-};
+export const fromDense =
+  (memory: Memory, options: { readonly codec?: Codec } = {}): (dense: Dense) => IOEither<KvError, KvCache> => (dense) => () => {
+    const { shape: { layers: shapes }, layers } = dense;
+    const first = shapes[0];
+    if (first === undefined || layers.length !== shapes.length) return shapeError("layers", `${Math.max(1, shapes.length)}`, layers.length);
+    const rows = (layers[0]?.keys.length ?? 0) / (first.kvHeads * first.keyDim);
+    const positions = checkPositions(dense.positions ?? Array.from({ length: rows }, (_, i) => i), rows, 0);
+    if (E.isLeft(positions)) return positions;
+    const fits = shapes.map((shape, l) => checkRows(shape, layers[l], rows, `layer ${l}`)).find(E.isLeft);
+    if (fits !== undefined) return fits;
+    const made: Buffer[] = [];
+    const built = buildLayers(memory, options.codec ?? { _tag: "Plain", dtype: "f16" }, dense, positions.right, made);
+    if (E.isRight(built)) return built;
+    freeAll(memory, made)();
+    return built;
+  };
 
 function buildLayers(
   memory: Memory,
@@ -135,7 +136,7 @@ export interface NewRows {
 
 /** A cache with these rows after those of `cache`, which stays as it is; dispose both. The newest value of its memory is
  * extended in place (O(1) amortised), any other is copied first. */
-export const append = (memory: Memory) => (cache: KvCache, rows: NewRows): TE.TaskEither<KvError, KvCache> =>
+export const append = (memory: Memory): (cache: KvCache, rows: NewRows) => TE.TaskEither<KvError, KvCache> => (cache, rows) =>
   pipe(
     TE.fromEither(checkAppend(memory, cache, rows)),
     TE.chain((positions) => {

@@ -136,7 +136,7 @@ export const orRetire = (memory: Memory, cache: KvCache) => <A>(task: TaskEither
 
 /** The next value of a loop over the same buffers: `cache` is consumed, its references and its frontier move on. */
 export const succeed =
-  (memory: Memory, parts: Pick<KvCache, "layers" | "nextPosition">) => (cache: KvCache): IOEither<KvError, KvCache> => () => {
+  (memory: Memory, parts: Pick<KvCache, "layers" | "nextPosition">): (cache: KvCache) => IOEither<KvError, KvCache> => (cache) => () => {
     const live = checkLive(memory, cache);
     if (E.isLeft(live)) return live;
     const { ledger } = memory;

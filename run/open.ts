@@ -74,7 +74,7 @@ function emptyLayers(
 
 /** A second value with the same rows that goes its own way: the rows are shared, new ones go to a fresh tail, nothing but
  * the ring of recent queries is copied. `cache` stays as it is; dispose both, in any order. */
-export const fork = (memory: Memory) => (cache: KvCache): TaskEither<KvError, KvCache> => async () => {
+export const fork = (memory: Memory): (cache: KvCache) => TaskEither<KvError, KvCache> => (cache) => async () => {
   const live = checkLive(memory, cache);
   if (E.isLeft(live)) return live;
   const inexact = ownLayers(cache).some(({ own }) => own.tiers.some((t) => !t.exact));
@@ -117,4 +117,4 @@ async function forkLayers(memory: Memory, cache: KvCache, made: Buffer[]): Promi
 }
 
 /** Ends a cache value. Memory that no other live value holds is freed; using the value again is a StaleHandle. */
-export const dispose = (memory: Memory) => (cache: KvCache): IOEither<KvError, void> => retire(memory, cache);
+export const dispose = (memory: Memory): (cache: KvCache) => IOEither<KvError, void> => (cache) => retire(memory, cache);

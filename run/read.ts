@@ -30,7 +30,7 @@ export interface ReadRows {
 }
 
 /** Reads the rows of a settled cache back. The cache stays as it is. */
-export const read = (memory: Memory) => (cache: KvCache): TaskEither<KvError, ReadRows> => async () => {
+export const read = (memory: Memory): (cache: KvCache) => TaskEither<KvError, ReadRows> => (cache) => async () => {
   const live = checkLive(memory, cache);
   if (E.isLeft(live)) return live;
   if (!isExact(cache)) {

@@ -32,7 +32,9 @@ export const hasRoom = (tier: Tier, rows: number): boolean => tier.segments.ever
 
 /** Gives the tail tier of layer `index` memory with these capacities. The input is consumed, also on Left. */
 export const resizeTail =
-  (memory: Memory, index: number, capacities: ReadonlyArray<number>) => (cache: KvCache): TE.TaskEither<KvError, KvCache> => async () => {
+  (memory: Memory, index: number, capacities: ReadonlyArray<number>): (cache: KvCache) => TE.TaskEither<KvError, KvCache> =>
+  (cache) =>
+  async () => {
     const layer = cache.layers[index];
     const tail = layer?._tag === "Own" ? tailOf(layer) : null;
     if (layer === undefined || layer._tag !== "Own" || tail === null) return E.right(cache);
@@ -55,7 +57,7 @@ export function replaceBy(memory: Memory, cache: KvCache, parts: CacheParts): E.
 
 /** Gives tails tight memory: each head keeps its rows and room for `spare` more. Tails that are tight already, or that
  * other values share, stay. The input is consumed, also on Left. */
-export const shrink = (memory: Memory, spare = 0) => (cache: KvCache): TE.TaskEither<KvError, KvCache> => {
+export const shrink = (memory: Memory, spare = 0): (cache: KvCache) => TE.TaskEither<KvError, KvCache> => (cache) => {
   const loose = ownLayers(cache).flatMap(({ index, own }) => {
     const tail = tailOf(own);
     if (tail === null || !tail.exact || isShared(memory, tierBuffers(tail))) return [];
@@ -78,17 +80,18 @@ export interface CopyOptions {
 }
 
 /** A value with tail memory of its own and the same rows. `cache` stays as it is. */
-export const copyCache = (memory: Memory, options: CopyOptions) => (cache: KvCache): TE.TaskEither<KvError, KvCache> => async () => {
-  const live = checkLive(memory, cache);
-  if (E.isLeft(live)) return live;
-  const made: Buffer[] = [];
-  const copied = await copyLayers(memory, options, cache, made);
-  if (E.isLeft(copied)) {
-    freeAll(memory, made)();
-    return copied;
-  }
-  return E.right(admitNew(memory, copied.right));
-};
+export const copyCache =
+  (memory: Memory, options: CopyOptions): (cache: KvCache) => TE.TaskEither<KvError, KvCache> => (cache) => async () => {
+    const live = checkLive(memory, cache);
+    if (E.isLeft(live)) return live;
+    const made: Buffer[] = [];
+    const copied = await copyLayers(memory, options, cache, made);
+    if (E.isLeft(copied)) {
+      freeAll(memory, made)();
+      return copied;
+    }
+    return E.right(admitNew(memory, copied.right));
+  };
 
 async function copyLayers(memory: Memory, options: CopyOptions, cache: KvCache, made: Buffer[]): Promise<E.Either<KvError, CacheParts>> {
   const kept = (own: OwnLayer): ReadonlyArray<Tier> => options.flatten ? [] : own.tiers.slice(0, -1);

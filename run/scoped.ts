@@ -13,4 +13,7 @@ export interface Scoped {
 }
 
 /** Ties a value to a block. Disposing one that was consumed meanwhile does nothing. */
-export const scoped = (memory: Memory) => (cache: KvCache): Scoped => ({ cache, [Symbol.dispose]: () => void retire(memory, cache)() });
+export const scoped = (memory: Memory): (cache: KvCache) => Scoped => (cache) => ({
+  cache,
+  [Symbol.dispose]: () => void retire(memory, cache)(),
+});

@@ -52,7 +52,7 @@ export interface QuerySlots {
 }
 
 /** Attention over every tier of the rows that layer `index` reads, merged. */
-export const attendLayer = (cache: KvCache, index: number, q: QuerySlots) => (draft: Draft): Draft => {
+export const attendLayer = (cache: KvCache, index: number, q: QuerySlots): (draft: Draft) => Draft => (draft) => {
   const [shape, owner] = [cache.layers[index]?.shape, ownerOf(cache, index)];
   if (shape === undefined || owner === null) return draft;
   const { tiers } = owner.own;

@@ -18,7 +18,7 @@ import { bytesIn } from "./scratch.ts";
 import { allocAll, allocTier, formOf, freeAll, segmentsOf } from "./storage.ts";
 
 /** Stores `cache`, whose layers have one tier each, as the plan says. */
-export const conform = (memory: Memory, plan: PolicyPlan) => (cache: KvCache): TE.TaskEither<KvError, KvCache> =>
+export const conform = (memory: Memory, plan: PolicyPlan): (cache: KvCache) => TE.TaskEither<KvError, KvCache> => (cache) =>
   pipe(
     TE.fromEither(aliasLayers(memory, plan, cache)),
     TE.chain(recodeLayers(memory, plan)),
