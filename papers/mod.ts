@@ -11,8 +11,7 @@
  * ```
  * @module
  */
-import type { Either } from "fp-ts/Either.js";
-import { type Card, type Entry, type KvError, parsePolicyWith, type Policy, type Registry, wrappers } from "../policy/mod.ts";
+import { type Card, type Either, type Entry, type KvError, parsePolicyWith, type Policy, type Registry, wrappers } from "../policy/mod.ts";
 import * as ada from "./ada_kv.ts";
 import * as h2oFile from "./h2o.ts";
 import * as keepall from "./keep_all.ts";

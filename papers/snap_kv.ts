@@ -23,6 +23,7 @@ export interface SnapKvOptions {
   readonly window: number;
   /** Odd width of the pooling along positions. */
   readonly kernel: number;
+  /** How neighbours are pooled; mean divides by the kernel at the borders too. */
   readonly pool: "max" | "mean";
   /** Also hold the budget while decoding. */
   readonly decode: boolean;

@@ -46,7 +46,7 @@ export const percent = (whole: number): Ratio => ratio(whole, 100);
 export const budgetPerLayer = (budgets: ReadonlyArray<Budget>): Budget => ({ _tag: "PerLayer", budgets });
 
 /** From many rows in the first layer to few in the last (PyramidKV, arXiv 2406.02069); `window` is part of the mean. */
-export const pyramidal = (options: { readonly window: number; readonly beta: number }) => (mean: Budget): Budget => ({
+export const pyramidal = (options: { readonly window: number; readonly beta: number }): (mean: Budget) => Budget => (mean) => ({
   _tag: "Pyramid",
   mean,
   window: options.window,

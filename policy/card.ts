@@ -7,6 +7,7 @@
 export interface Card {
   /** As text and lists name it. */
   readonly name: string;
+  /** Of the paper. */
   readonly title: string;
   /** arXiv identifier. */
   readonly arxiv: string;

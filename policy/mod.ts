@@ -11,11 +11,15 @@
  * @module
  */
 export { flow, pipe } from "fp-ts/function.js";
+export type { Either } from "fp-ts/Either.js";
+export type { Eq } from "fp-ts/Eq.js";
+export type { Monoid } from "fp-ts/Monoid.js";
+export type { Option } from "fp-ts/Option.js";
 export type * from "./types.ts";
 export type { KvError } from "../cache/error.ts";
 export type { Card } from "./card.ts";
 export * from "./budget.ts";
-export * from "./equal.ts";
+export { policyEq } from "./equal.ts";
 export * from "./moment.ts";
 export * as param from "./param.ts";
 export type { Param, Written } from "./param.ts";

@@ -30,18 +30,23 @@ import type { Budget, Layers, Moment, Ratio } from "./types.ts";
 
 /** A value as written: its text, its items if it is a `[list]`, and the 1-based column where it starts. */
 export interface Written {
+  /** As it stands, brackets included. */
   readonly text: string;
+  /** The items of a list, null for a single value. */
   readonly items: ReadonlyArray<string> | null;
+  /** Where it starts, 1-based. */
   readonly column: number;
 }
 
 /** One parameter. */
 export interface Param<A> {
+  /** As `name=value` says it. */
   readonly name: string;
   /** Another name that is read. */
   readonly also?: string;
   /** The range, for errors and help. */
   readonly allowed: string;
+  /** None for what is out of range. */
   readonly read: (written: Written) => O.Option<A>;
   /** What `read` reads back as the same value. */
   readonly show: (value: A) => string;

@@ -27,14 +27,14 @@ export const block = (moment: Moment, verbs: ReadonlyArray<Verb>, layers: Layers
 export const policy = (text: string, blocks: ReadonlyArray<Block>): Policy => ({ _tag: "Policy", blocks, text });
 
 /** The policy of most methods: one verb on all layers at the end of prefill and, if `decode`, after every decoded token. */
-export const afterPrefill = (text: string, decode: boolean) => (verb: Verb): Policy =>
+export const afterPrefill = (text: string, decode: boolean): (verb: Verb) => Policy => (verb) =>
   policy(text, decode ? [block(prefillEnd, [verb]), block(step, [verb])] : [block(prefillEnd, [verb])]);
 
 /** Keeps everything: the neutral element of {@link and}. */
 export const emptyPolicy: Policy = policy("keepall", []);
 
 /** First the one, then the other: `pipe(a, and(b))`. */
-export const and = (second: Policy) => (first: Policy): Policy =>
+export const and = (second: Policy): (first: Policy) => Policy => (first) =>
   first.blocks.length === 0
     ? second
     : second.blocks.length === 0

@@ -41,13 +41,14 @@ export const attention = (queries: QuerySet, overQueries: Fold, overGroup: Fold)
 export const column = (name: string, initial = 0): Score => ({ _tag: "Column", name, initial });
 
 /** Pools along positions inside a head over an odd `size`; the last `dropLast` rows neither take part nor change. */
-export const pool = (options: { readonly by: "max" | "mean"; readonly size: number; readonly dropLast: number }) => (of: Score): Score => ({
-  _tag: "Pool",
-  by: options.by,
-  size: options.size,
-  dropLast: options.dropLast,
-  of,
-});
+export const pool =
+  (options: { readonly by: "max" | "mean"; readonly size: number; readonly dropLast: number }): (of: Score) => Score => (of) => ({
+    _tag: "Pool",
+    by: options.by,
+    size: options.size,
+    dropLast: options.dropLast,
+    of,
+  });
 
 /** Mean over the KV heads of the layer, so that all heads rank alike. */
 export const headMean = (of: Score): Score => ({ _tag: "HeadMean", of });

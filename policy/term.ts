@@ -23,25 +23,35 @@ export type Params<Options> = { readonly [K in keyof Options]: Param<Options[K]>
 
 /** A name that text may call. */
 export interface Term<Options> {
+  /** Letters, digits and _, a letter first. */
   readonly name: string;
   /** One sentence for lists and help. */
   readonly about: string;
+  /** How each option is read and printed, in the order of positional arguments. */
   readonly params: Params<Options>;
+  /** What arguments that are not given are. */
   readonly defaults: Options;
 }
 
 /** An argument as written, `name=value` or a value alone. Columns are 1-based. */
 export interface Argument {
+  /** Null for a positional argument. */
   readonly name: string | null;
+  /** Where the argument starts. */
   readonly column: number;
+  /** What stands after the name. */
   readonly value: Written;
 }
 
 /** What is wrong with an argument, and where. */
 export interface TermError {
+  /** The term, or term and parameter. */
   readonly path: string;
+  /** Where, 1-based. */
   readonly column: number;
+  /** What was found there. */
   readonly value: string;
+  /** What may stand there. */
   readonly allowed: string;
 }
 
@@ -52,18 +62,25 @@ export type Made =
 
 /** A parameter as lists show it. */
 export interface ParamInfo {
+  /** As `name=value` says it. */
   readonly name: string;
+  /** The range. */
   readonly allowed: string;
+  /** The default, as text. */
   readonly fallback: string;
 }
 
 /** A term whose options are hidden: what a registry holds. */
 export interface Entry {
+  /** What text calls. */
   readonly name: string;
+  /** One sentence for lists and help. */
   readonly about: string;
   /** `policy` stands alone, `rewrite` follows a bar. */
   readonly kind: "policy" | "rewrite";
+  /** In the order of positional arguments. */
   readonly params: ReadonlyArray<ParamInfo>;
+  /** Calls the term. */
   readonly read: (args: ReadonlyArray<Argument>) => E.Either<TermError, Made>;
 }
 
@@ -71,7 +88,7 @@ export interface Entry {
 export type Registry = ReadonlyArray<Entry>;
 
 /** Prints a call: the first argument always, the others where they differ from their defaults. */
-export const showTerm = <Options>(term: Term<Options>) => (options: Options): string => {
+export const showTerm = <Options>(term: Term<Options>): (options: Options) => string => (options) => {
   const shown = keysOf(term.params).flatMap((key, i) => {
     const param = term.params[key];
     const text = param.show(options[key]);
@@ -81,7 +98,7 @@ export const showTerm = <Options>(term: Term<Options>) => (options: Options): st
 };
 
 /** Reads the arguments of a call: positional ones first, then named ones, each at most once. */
-export const readTerm = <Options>(term: Term<Options>) => (args: ReadonlyArray<Argument>): E.Either<TermError, Options> => {
+export const readTerm = <Options>(term: Term<Options>): (args: ReadonlyArray<Argument>) => E.Either<TermError, Options> => (args) => {
   const keys = keysOf(term.params);
   const given = new Set<keyof Options>();
   let options = term.defaults;

@@ -55,7 +55,7 @@ interface Context {
  * assertEquals(E.isLeft(wrong) && wrong.left._tag === "InvalidPolicy" && wrong.left.column, 1);
  * ```
  */
-export const parsePolicyWith = (registry: Registry) => (source: string): E.Either<KvError, Policy> => {
+export const parsePolicyWith = (registry: Registry): (source: string) => E.Either<KvError, Policy> => (source) => {
   if (source.length > maxText) {
     const kept = source.slice(0, maxText);
     return E.left(located(kept)({ path: "text", column: maxText, value: `${source.length} characters`, allowed: `at most ${maxText}` }));

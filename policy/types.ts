@@ -22,7 +22,9 @@ export type Layers =
 
 /** An exact share, 0 < numerator/denominator <= 1 (a budget never goes through floating point). */
 export interface Ratio {
+  /** A whole number from 1 to the denominator. */
   readonly numerator: number;
+  /** A whole number. */
   readonly denominator: number;
 }
 
@@ -119,14 +121,19 @@ export type Port = "hidden" | "queries" | "keys" | "values" | "attention" | "pos
 
 /** When, where, what. */
 export interface Block {
+  /** When. */
   readonly moment: Moment;
+  /** Where. */
   readonly layers: Layers;
+  /** What, in order. */
   readonly verbs: ReadonlyArray<Verb>;
 }
 
 /** A policy: blocks act in order. The empty list is `keepAll`, the neutral element of `and`. `text` is the short form it prints as. */
 export interface Policy {
+  /** Tells policies from other data. */
   readonly _tag: "Policy";
+  /** In the order in which they act at a moment. */
   readonly blocks: ReadonlyArray<Block>;
   /** How the short text form names it: `snapkv(rows=256)`; composed policies join with `+`. */
   readonly text: string;

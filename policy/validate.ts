@@ -19,6 +19,7 @@ const maxVerbs = 64;
 
 /** What is known of the model and the prompt. */
 export interface Limits {
+  /** Of the model. */
   readonly layers?: number;
   /** Tokens; turns shares into rows. */
   readonly promptTokens?: number;

@@ -17,20 +17,18 @@ import type { Budget, Protect, Ratio, Score, Verb } from "./types.ts";
 export const unprotected: Protect = { sinks: 0, recent: 0 };
 
 /** Names a score for later verbs of the same block (as a column) and for reports. */
-export const scoreAs = (name: string) => (score: Score): Verb => ({ _tag: "Score", name, score });
+export const scoreAs = (name: string): (score: Score) => Verb => (score) => ({ _tag: "Score", name, score });
 
-/** Writes a column that travels with its rows: replaced, summed or maximised at every visit. */
-export const remember =
-  (options: { readonly name: string; readonly by: "set" | "sum" | "max"; readonly initial?: number }) => (score: Score): Verb => ({
-    _tag: "Remember",
-    name: options.name,
-    initial: options.initial ?? 0,
-    score,
-    by: options.by,
-  });
+/** Writes a column that travels with its rows: replaced, summed or maximised at every visit. Rows never visited hold `initial`, or 0. */
+export const remember = (options: {
+  readonly name: string;
+  readonly by: "set" | "sum" | "max";
+  readonly initial?: number;
+}): (score: Score) => Verb =>
+(score) => ({ _tag: "Remember", name: options.name, initial: options.initial ?? 0, score, by: options.by });
 
 /** Of the rows just appended, only those with score >= threshold enter. */
-export const admit = (threshold: number) => (score: Score): Verb => ({ _tag: "Admit", score, threshold });
+export const admit = (threshold: number): (score: Score) => Verb => (score) => ({ _tag: "Admit", score, threshold });
 
 /** Rows beyond the budget leave for good. `across: "layer"` lets the heads of a layer compete for one total; every head
  * keeps the share `floor` of the budget then. */
@@ -39,8 +37,8 @@ export const evict = (options: {
   readonly across?: "head" | "layer";
   readonly floor?: Ratio | null;
   readonly protect?: Protect;
-}) =>
-(score: Score): Verb => ({
+}): (score: Score) => Verb =>
+(score) => ({
   _tag: "Evict",
   score,
   budget: options.budget,
@@ -50,7 +48,7 @@ export const evict = (options: {
 });
 
 /** Only the best rows are read by the current query; the cache is unchanged. */
-export const select = (budget: Budget) => (score: Score): Verb => ({ _tag: "Select", score, budget });
+export const select = (budget: Budget): (score: Score) => Verb => (score) => ({ _tag: "Select", score, budget });
 
 /** How rows are stored. */
 export const encode = (keys: "f32" | "f16", values: "f32" | "f16"): Verb => ({ _tag: "Encode", keys, values });
