@@ -1,0 +1,75 @@
+/**
+ * Timing one case on a backend: checked against the reference first, then run again and again on the same memory.
+ * @module
+ */
+import type { Backend, Binding, Weight } from "../backends/backend.ts";
+import type { Buffer } from "../cache/types.ts";
+import { checkOp } from "../conformance/check.ts";
+import { orThrow } from "../run/or_throw.ts";
+import type { BenchCase } from "./cases.ts";
+import { time, type Timing } from "./time.ts";
+
+/** A case on a backend. */
+export interface OpTiming extends Timing {
+  readonly name: string;
+  readonly backend: string;
+  /** 10^9 bytes per second of the case's floor. */
+  readonly gigabytesPerSecond: number;
+  /** 10^9 operations per second. */
+  readonly gigaopsPerSecond: number;
+}
+
+/** Times a case; throws the reason if the backend disagrees with the oracle. */
+export async function timeCase(backend: Backend, oracle: Backend, bench: BenchCase, seconds: number): Promise<OpTiming> {
+  const { failures } = await checkOp(backend, oracle)(bench.one);
+  if (failures.length > 0) throw new Error(`${backend.name} fails ${bench.name} before it is timed: ${failures.join("; ")}`);
+  const open = await openCase(backend, bench);
+  try {
+    const timing = time(() => open.run(), { seconds, before: open.reset });
+    return {
+      ...timing,
+      name: bench.name,
+      backend: backend.name,
+      gigabytesPerSecond: bench.bytes / timing.median / 1e9,
+      gigaopsPerSecond: bench.operations / timing.median / 1e9,
+    };
+  } finally {
+    await open.close();
+  }
+}
+
+interface OpenCase {
+  readonly run: () => void;
+  /** Restores what the case changes in place: a layout that grew, for one. */
+  readonly reset: () => void;
+  readonly close: () => Promise<void>;
+}
+
+async function openCase(backend: Backend, { one }: BenchCase): Promise<OpenCase> {
+  const buffers = new Map<string, Buffer>();
+  const weights: Record<string, Weight> = {};
+  for (const [name, { bytes }] of Object.entries(one.buffers)) {
+    const buffer = await orThrow(backend.alloc(bytes.length, name));
+    await orThrow(backend.write(buffer, 0, bytes));
+    buffers.set(name, buffer);
+  }
+  for (const source of one.weights) weights[source.name] = await orThrow(backend.loadWeight(source));
+  const prepared = await orThrow(backend.prepare(one.program, weights));
+  const bindings: Readonly<Record<string, Binding>> = Object.fromEntries([...buffers].map(([name, buffer]) => [name, { buffer }]));
+  const layout = buffers.get("layout");
+  const data = one.buffers["layout"];
+  return {
+    run: () => {
+      const done = backend.run(prepared, bindings)();
+      if (done._tag === "Left") throw new Error(`${one.label}: ${done.left._tag}`);
+    },
+    reset: () => {
+      if (layout !== undefined && data !== undefined) backend.write(layout, 0, data.bytes)();
+    },
+    close: async () => {
+      await orThrow(backend.release(prepared));
+      for (const weight of Object.values(weights)) await orThrow(backend.freeWeight(weight));
+      for (const buffer of buffers.values()) await orThrow(backend.free(buffer));
+    },
+  };
+}
