@@ -33,12 +33,19 @@ export type MapFn =
 
 /** Parameters per op, all static for a prepared program. */
 export interface OpParams {
+  /** Rows of an embedding table, times `scale`. */
   readonly embed: { readonly m: number; readonly dim: number; readonly scale: number };
+  /** RMS norm of `rows` rows. */
   readonly norm: { readonly rows: number; readonly dim: number; readonly eps: number };
+  /** Product with a weight, [m, k] x [n, k]. */
   readonly matmul: { readonly m: number; readonly n: number; readonly k: number; readonly accumulate: boolean };
+  /** Rotary embedding in place; the first `dims` of `dim` channels turn. */
   readonly rope: { readonly m: number; readonly heads: number; readonly dim: number; readonly dims: number };
+  /** Gated activation over `count` numbers. */
   readonly glu: { readonly count: number; readonly activation: "silu" | "gelu" };
+  /** Elementwise function over `count` numbers, or over the rows of `heads` heads. */
   readonly map: { readonly fn: MapFn; readonly count: number; readonly value: number; readonly heads: number };
+  /** Encodes `m` new rows per head. */
   readonly append: {
     readonly m: number;
     readonly heads: number;
@@ -47,7 +54,9 @@ export interface OpParams {
     readonly keyCodec: RowCodec;
     readonly valueCodec: RowCodec;
   };
+  /** Sets a column on the last `m` rows of each head. */
   readonly extend: { readonly m: number; readonly heads: number; readonly value: number };
+  /** Attention of `m` queries over one tier. */
   readonly attend: {
     readonly m: number;
     readonly heads: number;
@@ -61,6 +70,7 @@ export interface OpParams {
     readonly softcap: number;
     readonly merge: boolean;
   };
+  /** Attention mass per row. */
   readonly attendReduce: {
     readonly queries: number;
     readonly heads: number;
@@ -74,17 +84,24 @@ export interface OpParams {
     readonly overGroup: "sum" | "mean" | "max";
     readonly accumulate: boolean;
   };
+  /** Norms, sums, means or maxima of rows. */
   readonly reduce: {
     readonly heads: number;
     readonly dim: number;
     readonly codec: RowCodec;
     readonly by: "l1" | "l2" | "sum" | "mean" | "max";
   };
+  /** Mean unit row per head. */
   readonly meanUnit: { readonly heads: number; readonly dim: number; readonly codec: RowCodec };
+  /** Cosine of each row with its head's anchor. */
   readonly similarity: { readonly heads: number; readonly dim: number; readonly codec: RowCodec };
+  /** Positions as a column. */
   readonly positions: { readonly heads: number };
+  /** Pooling along positions inside a head. */
   readonly pool: { readonly heads: number; readonly by: "max" | "mean"; readonly size: number; readonly dropLast: number };
+  /** Mean over the heads of a layer. */
   readonly headMean: { readonly heads: number };
+  /** Which rows stay under a budget. */
   readonly rank: {
     readonly heads: number;
     readonly mode: "perHead" | "pooled";
@@ -93,6 +110,7 @@ export interface OpParams {
     readonly sinks: number;
     readonly recent: number;
   };
+  /** Which rows stay under a threshold. */
   readonly threshold: {
     readonly heads: number;
     readonly value: number;
@@ -100,11 +118,17 @@ export interface OpParams {
     readonly sinks: number;
     readonly recent: number;
   };
+  /** Moves kept rows together. */
   readonly compact: { readonly heads: number; readonly rowBytes: number };
+  /** Sets lengths to counts. */
   readonly truncate: { readonly heads: number };
+  /** Copies rows to another layout. */
   readonly copyRows: { readonly heads: number; readonly rowBytes: number };
+  /** Keeps the last `window` rows in a ring. */
   readonly slide: { readonly m: number; readonly window: number; readonly width: number };
+  /** Copies `rows` rows from row `from`. */
   readonly slice: { readonly from: number; readonly rows: number; readonly width: number };
+  /** Index of the largest of `n` numbers, per row. */
   readonly argmax: { readonly m: number; readonly n: number };
 }
 

@@ -27,7 +27,10 @@ export type Instr = {
 
 /** A program, printable and hashable. */
 export interface Program {
+  /** For errors and profiles. */
   readonly label: string;
+  /** Values by slot. */
   readonly values: ReadonlyArray<Value>;
+  /** Ops in order. */
   readonly body: ReadonlyArray<Instr>;
 }

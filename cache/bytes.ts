@@ -20,6 +20,7 @@ export interface CacheBytes {
   readonly layouts: number;
   /** Rings of recent queries. */
   readonly recent: number;
+  /** Sum of the others: what the backend has allocated. */
   readonly total: number;
 }
 

@@ -9,22 +9,29 @@ export type Codec = { readonly _tag: "Plain"; readonly dtype: "f32" | "f16" };
 
 /** A name for backend memory. Owns nothing; every use checks that the memory behind it still lives. */
 export interface Buffer {
+  /** Never reused by the backend that gave it. */
   readonly id: number;
   /** Size asked for, bytes. */
   readonly bytes: number;
+  /** For errors. */
   readonly label: string;
 }
 
 /** One head's rows inside a tier's buffers: slots [start, start + capacity), of which the first `length` hold rows. Units: rows. */
 export interface Segment {
+  /** First slot. */
   readonly start: number;
+  /** Slots that hold rows. */
   readonly length: number;
+  /** Slots that belong to this head. */
   readonly capacity: number;
 }
 
 /** Memory of one tier. Several cache values may share it; see {@link KvCache.family} for which one may write in place. */
 export interface TierStorage {
+  /** Codes of the keys. */
   readonly keys: Buffer;
+  /** Codes of the values. */
   readonly values: Buffer;
   /** u32 per slot: true position of the row. */
   readonly position: Buffer;
@@ -34,9 +41,13 @@ export interface TierStorage {
 
 /** Rows of one layer under one codec pair. `segments` has one entry per KV head. */
 export interface Tier {
+  /** How keys are stored. */
   readonly keyCodec: Codec;
+  /** How values are stored. */
   readonly valueCodec: Codec;
+  /** Memory of the rows. */
   readonly storage: TierStorage;
+  /** Where each KV head's rows lie. */
   readonly segments: ReadonlyArray<Segment>;
   /** Where this tier's layout (u32 [kvHeads, 3]) lies in {@link KvCache.layout}, bytes. */
   readonly layoutOffset: number;
@@ -59,6 +70,7 @@ export type LayerCache =
 
 /** Ring of the last `window` queries, oldest first. Unfilled entries have position 0xFFFFFFFF. */
 export interface RecentQueries {
+  /** Entries of the ring. */
   readonly window: number;
   /** f32 [window, queryHeads * keyDim], after rotation. */
   readonly queries: Buffer;
@@ -70,7 +82,9 @@ export interface RecentQueries {
 
 /** The cache: one sequence. Append copies nothing when this is the newest value of its memory (see `run/`). */
 export interface KvCache {
+  /** Tag of the value. */
   readonly _tag: "KvCache";
+  /** Every layer, in order. */
   readonly layers: ReadonlyArray<LayerCache>;
   /** Tokens seen, evicted or not: the position the next token gets. */
   readonly nextPosition: number;

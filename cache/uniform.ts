@@ -6,8 +6,11 @@ import type { LayerShape, ModelShape } from "./shape.ts";
 
 /** What must be said of a uniform model; the rest has the usual default. */
 export interface UniformShape {
+  /** Number of layers. */
   readonly layers: number;
+  /** Heads that ask. */
   readonly queryHeads: number;
+  /** Heads that are cached; divides `queryHeads`. */
   readonly kvHeads: number;
   /** Channels per key and per value. */
   readonly headDim: number;

@@ -11,7 +11,9 @@ import type { OpName } from "../backends/ops.ts";
 
 /** What a policy is planned for. */
 export interface Target {
+  /** The model. */
   readonly shape: ModelShape;
+  /** What the backend calls itself, can hold and can do. */
   readonly backend: { readonly name: string; readonly caps: Caps; readonly supports: (op: OpName) => boolean };
   /** Tokens of the prompt, which resolve Share and Pyramid budgets. */
   readonly promptTokens: number;
@@ -23,7 +25,9 @@ export interface Target {
 
 /** How one layer's rows are stored under a policy. */
 export interface LayerPlan {
+  /** How keys are stored. */
   readonly keyCodec: Codec;
+  /** How values are stored. */
   readonly valueCodec: Codec;
   /** Layer whose rows are read; itself if it owns them. */
   readonly readsFrom: number;
@@ -37,7 +41,9 @@ export interface LayerPlan {
 
 /** A program under construction. Immutable: every step returns a longer one. */
 export interface Draft {
+  /** Values by slot. */
   readonly values: ReadonlyArray<Value>;
+  /** Ops in order. */
   readonly body: ReadonlyArray<Instr>;
 }
 
@@ -51,10 +57,15 @@ export interface LayerSlots {
   readonly queryPosition: Slot;
   /** u32 [1], the newest position. */
   readonly newest: Slot;
+  /** Rows of the tail tier's keys. */
   readonly keys: Slot;
+  /** Rows of the tail tier's values. */
   readonly values: Slot;
+  /** u32 per slot of the tail tier. */
   readonly position: Slot;
+  /** Layout of the tail tier. */
   readonly layout: Slot;
+  /** Remembered columns by name. */
   readonly columns: Readonly<Record<string, Slot>>;
   /** Slots in the tail tier's storage: the length of its columns. */
   readonly capacity: number;
@@ -70,7 +81,9 @@ export type SplicePoint =
 
 /** Names under which a cache's memory is bound: `L3.keys`, `L3.column.mass`, `L3.recent.lse`, … */
 export interface PolicyPlan {
+  /** Short text form of the policy. */
   readonly text: string;
+  /** Storage of each layer. */
   readonly layers: ReadonlyArray<LayerPlan>;
   /** Periods n of the policy's Every(n) blocks, ascending. */
   readonly periods: ReadonlyArray<number>;
@@ -87,7 +100,10 @@ export interface PolicyPlan {
 
 /** A buffer with its place in a program. */
 export interface NamedBuffer {
+  /** Name in the program. */
   readonly name: string;
+  /** The memory. */
   readonly buffer: Buffer;
+  /** Bytes from its start. */
   readonly offset: number;
 }

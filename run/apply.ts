@@ -21,7 +21,9 @@ import { attendLayer, layerSlots, slotsFor } from "./slots.ts";
 
 /** What a host's model computed for new tokens, per layer; positions follow on from `cache.nextPosition`. */
 export interface Tokens {
+  /** Number of tokens. */
   readonly count: number;
+  /** Every layer, in order. */
   readonly layers: ReadonlyArray<{
     /** f32 [count, queryHeads, keyDim], after rotation. */
     readonly queries: Float32Array;
@@ -32,7 +34,9 @@ export interface Tokens {
 
 /** A cache after tokens, and their attention per layer, f32 [count, queryHeads, valueDim]. */
 export interface Applied {
+  /** The value after the tokens. */
   readonly cache: KvCache;
+  /** Per layer f32 [count, queryHeads, valueDim]. */
   readonly attended: ReadonlyArray<Float32Array>;
 }
 

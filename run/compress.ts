@@ -25,6 +25,7 @@ import { conform } from "./transform.ts";
 export interface Observations {
   /** Per layer f32 [positions.length, queryHeads, keyDim], after rotation, in order of position. */
   readonly queries: ReadonlyArray<Float32Array>;
+  /** Position of each query, ascending. */
   readonly positions: ReadonlyArray<number>;
 }
 

@@ -27,6 +27,7 @@ export interface DenseRows {
 
 /** Rows of a whole model. */
 export interface Dense {
+  /** Geometry of the layers. */
   readonly shape: Pick<ModelShape, "layers">;
   /** One entry per layer; all have the same number of rows. */
   readonly layers: ReadonlyArray<DenseRows>;

@@ -17,7 +17,7 @@ import type { Buffer, KvCache } from "../cache/types.ts";
 import { buffersOf } from "../cache/view.ts";
 
 /** Values that share tail memory. */
-interface Family {
+export interface Family {
   /** Epoch of the value that may append in place. */
   readonly frontier: number;
   /** Live values. */
@@ -25,7 +25,7 @@ interface Family {
 }
 
 /** Bookkeeping of one memory; the only mutable thing in `run/`, and only this file touches it. */
-interface Ledger {
+export interface Ledger {
   next: number;
   /** Live values: epoch to family. */
   readonly live: Map<number, number>;
@@ -39,9 +39,13 @@ interface Ledger {
 
 /** A backend with the record of who holds its memory. Open one per backend with {@link openMemory}. */
 export interface Memory {
+  /** Tag of the value. */
   readonly _tag: "Memory";
+  /** Where the memory is. */
   readonly backend: Backend;
+  /** Who holds what; for `run/` alone. */
   readonly ledger: Ledger;
+  /** Frees what is still live. */
   readonly [Symbol.dispose]: () => void;
 }
 

@@ -14,6 +14,7 @@ import { checkLive, type Memory } from "./memory.ts";
 
 /** One head's rows, ascending by position. */
 export interface HeadRows {
+  /** u32 [rows], ascending. */
   readonly positions: Uint32Array;
   /** f32 [rows, keyDim]. */
   readonly keys: Float32Array;
@@ -25,7 +26,9 @@ export interface HeadRows {
 
 /** Everything a cache holds, per layer and KV head; a layer that shares another's rows shows those. */
 export interface ReadRows {
+  /** Per layer and KV head. */
   readonly layers: ReadonlyArray<ReadonlyArray<HeadRows>>;
+  /** Position the next token gets. */
   readonly nextPosition: number;
 }
 

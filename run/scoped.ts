@@ -8,7 +8,9 @@ import { retire } from "./memory.ts";
 
 /** A cache value with its end: `using held = scoped(memory)(cache)` disposes it when the block is left. */
 export interface Scoped {
+  /** The value. */
   readonly cache: KvCache;
+  /** Disposes it. */
   readonly [Symbol.dispose]: () => void;
 }
 
