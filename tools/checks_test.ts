@@ -1,4 +1,5 @@
 import { assertEquals } from "@std/assert";
+import { remarksIn } from "./check_docs.ts";
 import { addressesIn } from "./check_lock.ts";
 import { tooLong } from "./check_sizes.ts";
 
@@ -14,4 +15,16 @@ Deno.test("a file at its limit is too long, one below is not, and a generated on
 Deno.test("an address in the lock file is found, a hash is not", () => {
   assertEquals(addressesIn('{\n  "integrity": "sha512-abc"\n}'), []);
   assertEquals(addressesIn('{\n  "tarball": "https://example.com/a.tgz"\n}'), ['"tarball": "https://example.com/a.tgz"']);
+});
+
+Deno.test("a remark about documentation is reported with its place, one about a type of fp-ts is not", () => {
+  const remark = (text: string, place: string): string => `error[x]: ${text}\n  --> ${place}\n   |\n`;
+  const output = remark("exported symbol is missing JSDoc documentation", "/a/run/x.ts:1:2") +
+    remark("public type 'f' references private type 'Either'", "/a/run/x.ts:3:1") +
+    remark("exported symbol is missing JSDoc documentation", "/npm/fp-ts/2.16.11/lib/Either.d.ts:94:18") +
+    remark("public type 'g' references private type 'Ledger'", "/a/run/y.ts:3:1");
+  assertEquals(remarksIn(output), [
+    "/a/run/x.ts:1:2: exported symbol is missing JSDoc documentation",
+    "/a/run/y.ts:3:1: public type 'g' references private type 'Ledger'",
+  ]);
 });
