@@ -35,6 +35,17 @@ export const lengthsToTry: ReadonlyArray<ReadonlyArray<number>> = [
   [1, 1025, 3],
 ];
 
+/** Channels per row: heads of real models, one that is no power of two, a very small one. */
+export const widthsToTry: ReadonlyArray<number> = [4, 32, 64, 80, 128];
+
+/** Every length pattern with one width and codec each, so that all of them occur without trying all pairs. */
+export const rowForms: ReadonlyArray<{ readonly lengths: ReadonlyArray<number>; readonly dim: number; readonly codec: RowCodec }> =
+  lengthsToTry
+    .flatMap((lengths, i) => [
+      { lengths, dim: widthsToTry[i % 5] ?? 4, codec: "f32" },
+      { lengths, dim: widthsToTry[(i + 2) % 5] ?? 4, codec: "f16" },
+    ]);
+
 /** Segments of these lengths, each with room for `room` more rows, and up to four slots of slack before, between and after them. */
 export function layoutOf(random: Random, lengths: ReadonlyArray<number>, room = 0): Layout {
   let end = 0;

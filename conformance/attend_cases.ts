@@ -1,0 +1,143 @@
+/**
+ * Cases of attention: `attend` and `attendReduce`.
+ * @module
+ */
+import type { RowCodec } from "../backends/ops.ts";
+import { type Case, caseOf, type Data, input, output, outputIn, updated } from "./case.ts";
+import { type Layout, layoutOf, layoutWords, newestOf, positionsOf, rowForms, rowRanges, rowsOf } from "./layouts.ts";
+import { type Random, randomOf } from "./random.ts";
+
+/** A query position that means "no query here". */
+const noQuery = 0xFFFFFFFF;
+
+/** The log-sum-exp where nothing is visible. */
+const emptyLse = -1e30;
+
+interface Form {
+  readonly lengths: ReadonlyArray<number>;
+  readonly dim: number;
+  readonly codec: RowCodec;
+  /** Queries. */
+  readonly m: number;
+  /** Query heads per KV head. */
+  readonly group: number;
+  readonly window: number;
+  readonly softcap: number;
+}
+
+/** Every length pattern, width and codec, with few and many queries, groups of one and of several, masks of all kinds. */
+const forms: ReadonlyArray<Form> = rowForms.flatMap(({ lengths, dim, codec }, i) =>
+  [0, 1, 3, 33].map((m, j) => ({
+    lengths,
+    dim,
+    codec,
+    m,
+    group: [1, 3, 7][(i + j) % 3] ?? 1,
+    window: [0, 1, 16, 0, 200][(i + 2 * j) % 5] ?? 0,
+    softcap: (i + j) % 4 === 3 ? 20 : 0,
+  }))
+);
+
+const showForm = ({ dim, codec, m, group, window, softcap }: Form, layout: Layout): string =>
+  `${m} queries of ${group} heads each, ${dim} ${codec}, ${layout.label}` +
+  `${window > 0 ? `, window ${window}` : ""}${softcap > 0 ? `, softcap ${softcap}` : ""}`;
+
+/** Query positions as in prefill: the last is the newest row, the first may be older than every row; every fifth has none. */
+const queryPositions = (random: Random, newest: number, m: number): Uint32Array<ArrayBuffer> =>
+  Uint32Array.from({ length: m }, (_, i) => i % 5 === 4 ? noQuery : Math.max(0, newest - (m - 1 - i) * (1 + random.integer(2))));
+
+/** Keys and queries of variance 1 at this scale give scores of variance 1. */
+const scaleOf = (dim: number): number => 1 / Math.sqrt(dim);
+
+export const attendCases = (seed: number): ReadonlyArray<Case> => [
+  ...forms.flatMap((form, i) => [attendCase(seed, form, i % 3 === 2, 1)]),
+  ...[1, 33].flatMap((m) => [
+    attendCase(seed, { lengths: [1025, 33], dim: 64, codec: "f16", m, group: 3, window: 0, softcap: 0 }, true, 1),
+    attendCase(seed, { lengths: [127, 1025], dim: 64, codec: "f32", m, group: 3, window: 0, softcap: 0 }, false, 30),
+  ]),
+];
+
+function attendCase(seed: number, form: Form, merge: boolean, spread: number): Case {
+  const { lengths, dim, codec, m, group, window, softcap } = form;
+  const random = randomOf(`attend ${JSON.stringify(form)} ${merge} ${spread}`, seed);
+  const [layout, kvHeads] = [layoutOf(random, lengths, 2), lengths.length];
+  const [heads, position] = [kvHeads * group, positionsOf(random, layout)];
+  const valueDim = m % 2 === 0 ? dim : 32;
+  const params = {
+    m,
+    heads,
+    kvHeads,
+    keyDim: dim,
+    valueDim,
+    keyCodec: codec,
+    valueCodec: codec,
+    scale: scaleOf(dim),
+    window,
+    softcap,
+    merge,
+  };
+  const before = mergedWith(random, m * heads, valueDim);
+  return caseOf(`${showForm(form, layout)}${merge ? ", merged" : ""}${spread > 1 ? ", peaked" : ""}`, { op: "attend", params }, {
+    q: input(random.normals(m * heads * dim, spread)),
+    keys: input(rowsOf(random, layout, dim, codec)),
+    values: input(rowsOf(random, layout, valueDim, codec)),
+    position: input(position),
+    layout: input(layoutWords(layout)),
+    queryPosition: input(queryPositions(random, newestOf(layout, position), m)),
+    out: merge ? before.out : output("attend", m * heads * valueDim),
+    lse: merge ? before.lse : output("attend", m * heads),
+  });
+}
+
+/** What an earlier tier left: every third result is empty. */
+function mergedWith(random: Random, rows: number, dim: number): { readonly out: Data; readonly lse: Data } {
+  const empty = (row: number): boolean => row % 3 === 2;
+  const [out, lse] = [random.normals(rows * dim), random.normals(rows)];
+  return {
+    out: updated("attend", out.map((x, i) => empty(Math.floor(i / dim)) ? 0 : x)),
+    lse: updated("attend", lse.map((x, row) => empty(row) ? emptyLse : 3 + x)),
+  };
+}
+
+export const attendReduceCases = (seed: number): ReadonlyArray<Case> => {
+  const folds = ["sum", "mean", "max"] as const;
+  return forms.map((form, i) => reduceCase(seed, form, folds[i % 3] ?? "sum", folds[Math.floor(i / 3) % 3] ?? "sum", i % 2 === 1));
+};
+
+function reduceCase(
+  seed: number,
+  form: Form,
+  overQueries: "sum" | "mean" | "max",
+  overGroup: "sum" | "mean" | "max",
+  accumulate: boolean,
+): Case {
+  const { lengths, dim, codec, m, group, window, softcap } = form;
+  const random = randomOf(`attendReduce ${JSON.stringify(form)}`, seed);
+  const [layout, kvHeads] = [layoutOf(random, lengths, 2), lengths.length];
+  const [heads, position] = [kvHeads * group, positionsOf(random, layout)];
+  const params = {
+    queries: m,
+    heads,
+    kvHeads,
+    keyDim: dim,
+    keyCodec: codec,
+    scale: scaleOf(dim),
+    window,
+    softcap,
+    overQueries,
+    overGroup,
+    accumulate,
+  };
+  const lse = random.normals(m * heads).map((x, i) => i % 7 === 6 ? emptyLse : 4 + x);
+  const mass = random.normals(layout.slots);
+  const label = `${overQueries} over ${showForm(form, layout)}, ${overGroup} over the group${accumulate ? ", accumulated" : ""}`;
+  return caseOf(label, { op: "attendReduce", params }, {
+    q: input(random.normals(m * heads * dim)),
+    keys: input(rowsOf(random, layout, dim, codec)),
+    position: input(position),
+    layout: input(layoutWords(layout)),
+    queryPosition: input(queryPositions(random, newestOf(layout, position), m)),
+    lse: input(lse),
+    out: accumulate ? updated("attendReduce", mass, rowRanges(layout, 4)) : outputIn("attendReduce", layout.slots, rowRanges(layout, 4)),
+  });
+}

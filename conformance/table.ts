@@ -1,0 +1,58 @@
+/**
+ * The conformance table: for every op the cases that a backend must pass.
+ * @module
+ */
+import type { OpName } from "../backends/ops.ts";
+import { attendCases, attendReduceCases } from "./attend_cases.ts";
+import type { Case } from "./case.ts";
+import {
+  headMeanCases,
+  meanUnitCases,
+  poolCases,
+  positionsCases,
+  rankCases,
+  reduceCases,
+  similarityCases,
+  thresholdCases,
+} from "./column_cases.ts";
+import { argmaxCases, embedCases, gluCases, mapCases, matmulCases, normCases, ropeCases } from "./dense_cases.ts";
+import { appendCases, compactCases, copyRowsCases, extendCases, sliceCases, slideCases, truncateCases } from "./row_cases.ts";
+
+const table: Readonly<Record<OpName, (seed: number) => ReadonlyArray<Case>>> = {
+  embed: embedCases,
+  norm: normCases,
+  matmul: matmulCases,
+  rope: ropeCases,
+  glu: gluCases,
+  map: mapCases,
+  append: appendCases,
+  extend: extendCases,
+  attend: attendCases,
+  attendReduce: attendReduceCases,
+  reduce: reduceCases,
+  meanUnit: meanUnitCases,
+  similarity: similarityCases,
+  positions: positionsCases,
+  pool: poolCases,
+  headMean: headMeanCases,
+  rank: rankCases,
+  threshold: thresholdCases,
+  compact: compactCases,
+  truncate: truncateCases,
+  copyRows: copyRowsCases,
+  slide: slideCases,
+  slice: sliceCases,
+  argmax: argmaxCases,
+};
+
+/** The seed of the table as it is published. Another seed gives other numbers in the same sizes. */
+export const defaultSeed = 1;
+
+/** Cases of one op, made anew by each call; the same seed gives the same bytes.
+ *
+ * ```ts
+ * import { assert } from "@std/assert";
+ * assert(casesOf("rank").every((one) => one.op === "rank"));
+ * ```
+ */
+export const casesOf = (op: OpName, seed: number = defaultSeed): ReadonlyArray<Case> => table[op](seed);
