@@ -24,7 +24,6 @@
  * ```
  * @module
  */
-export { flow, pipe } from "fp-ts/function.js";
 export * from "./cache/mod.ts";
 export type * from "./policy/types.ts";
 export {
@@ -34,6 +33,7 @@ export {
   decoding,
   emptyPolicy,
   everySteps,
+  type Limits,
   needs,
   onLayers,
   perLayer,
@@ -52,5 +52,5 @@ export * from "./plan/mod.ts";
 export * from "./run/mod.ts";
 export type { Backend, Binding, Caps, LiveBytes, OpenBackend, Prepared, Weight, WeightSource, WeightType } from "./backends/backend.ts";
 export type { Instr, Program, Slot, Value } from "./backends/program.ts";
-export type { OpName, OpParams } from "./backends/ops.ts";
+export type { MapFn, OpName, OpParams, RowCodec } from "./backends/ops.ts";
 export { openReference } from "./backends/reference/mod.ts";

@@ -3,7 +3,7 @@
  * into a program under construction.
  * @module
  */
-import type { Buffer, Codec } from "../cache/types.ts";
+import type { Codec } from "../cache/types.ts";
 import type { ModelShape } from "../cache/shape.ts";
 import type { Caps } from "../backends/backend.ts";
 import type { Instr, Slot, Value } from "../backends/program.ts";
@@ -96,14 +96,4 @@ export interface PolicyPlan {
   readonly splice: (point: SplicePoint, layer: number, slots: LayerSlots) => (draft: Draft) => Draft;
   /** The plan as text, one line per op family and layer range: golden files under `tests/` pin it. */
   readonly describe: string;
-}
-
-/** A buffer with its place in a program. */
-export interface NamedBuffer {
-  /** Name in the program. */
-  readonly name: string;
-  /** The memory. */
-  readonly buffer: Buffer;
-  /** Bytes from its start. */
-  readonly offset: number;
 }

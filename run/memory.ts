@@ -26,12 +26,15 @@ export interface Family {
 
 /** Bookkeeping of one memory; the only mutable thing in `run/`, and only this file touches it. */
 export interface Ledger {
+  /** The next epoch or family. */
   next: number;
   /** Live values: epoch to family. */
   readonly live: Map<number, number>;
+  /** Families with live values. */
   readonly families: Map<number, Family>;
   /** Live holders per buffer id. */
   readonly holders: Map<number, number>;
+  /** Every held buffer by its id. */
   readonly buffers: Map<number, Buffer>;
   /** Maintenance programs by what they do: one per row geometry in use, so they stay few. */
   readonly programs: Map<string, Prepared>;
