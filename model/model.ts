@@ -1,0 +1,118 @@
+/**
+ * Opening a model: weights into a backend, tensor by tensor, and everything that runs need beside them.
+ * @module
+ */
+import * as E from "fp-ts/Either.js";
+import type { TaskEither } from "fp-ts/TaskEither.js";
+import type { Backend, Weight, WeightSource } from "../backends/backend.ts";
+import type { KvError } from "../cache/error.ts";
+import type { Rope } from "../cache/shape.ts";
+import { closeMemory, type Memory, openMemory } from "../run/mod.ts";
+import { readModelFile } from "./model_file.ts";
+import { closePrograms, openPrograms, type Programs } from "./programs.ts";
+import { ropesOf } from "./rope.ts";
+import type { ModelFile, ModelSpec, ModelTensor, Tokenizer } from "./types.ts";
+
+/** A model whose weights a backend holds. Close it before its backend; closing ends all its sessions. */
+export interface Model {
+  readonly _tag: "Model";
+  readonly spec: ModelSpec;
+  readonly backend: Backend;
+  /** Who holds which cache memory: every cache value of this model lives in it. */
+  readonly memory: Memory;
+  /** By GGUF name. */
+  readonly weights: Readonly<Record<string, Weight>>;
+  readonly programs: Programs;
+  /** The different rotations of the layers, as programs name them (`rope.{i}`). */
+  readonly ropes: ReadonlyArray<Rope>;
+  readonly tokenizer: () => E.Either<KvError, Tokenizer>;
+  /** Frees weights, programs and every cache; closing twice does nothing. */
+  readonly close: () => Promise<void>;
+  readonly [Symbol.asyncDispose]: () => Promise<void>;
+}
+
+/** Options of {@link openModel}. */
+export interface ModelOptions {
+  /** Most prepared programs kept, at least 4; default 16. */
+  readonly programs?: number;
+  /** Called with the share of weights loaded, 0 to 1. */
+  readonly progress?: (share: number) => void;
+}
+
+/** Opens a model from a path, from the bytes of a GGUF file, or from a file that is read already. Left leaves nothing behind in
+ * the backend.
+ *
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { orThrow } from "../run/mod.ts";
+ * import { openReference } from "../backends/reference/mod.ts";
+ * import { inductionModel } from "./induction.ts";
+ * await using backend = await orThrow(openReference());
+ * await using model = await orThrow(openModel(backend, inductionModel()));
+ * assertEquals(model.spec.name, "induction");
+ * ```
+ */
+export const openModel =
+  (backend: Backend, source: string | Uint8Array | ModelFile, options: ModelOptions = {}): TaskEither<KvError, Model> => async () => {
+    const limit = options.programs ?? 16;
+    if (!Number.isSafeInteger(limit) || limit < 4) {
+      return E.left({ _tag: "InvalidArgument", argument: "programs", value: String(limit), allowed: "a whole number from 4" });
+    }
+    const file = await readSource(source);
+    if (E.isLeft(file)) return file;
+    const weights = loadWeights(backend, file.right, options.progress ?? (() => {}));
+    return E.isLeft(weights) ? weights : E.right(assemble(backend, file.right, weights.right, limit));
+  };
+
+async function readSource(source: string | Uint8Array | ModelFile): Promise<E.Either<KvError, ModelFile>> {
+  if (typeof source !== "string") return source instanceof Uint8Array ? readModelFile("model", source) : E.right(source);
+  try {
+    return readModelFile(source, await Deno.readFile(source));
+  } catch (thrown) {
+    const because = thrown instanceof Error ? thrown.message : String(thrown);
+    return E.left({ _tag: "Unavailable", what: `the model file ${source}`, because });
+  }
+}
+
+function loadWeights(
+  backend: Backend,
+  { tensors, spec }: ModelFile,
+  progress: (share: number) => void,
+): E.Either<KvError, Readonly<Record<string, Weight>>> {
+  const loaded: Record<string, Weight> = {};
+  const all = [...tensors.values()].reduce((sum, t) => sum + t.bytes.byteLength, 0);
+  let done = 0;
+  for (const tensor of tensors.values()) {
+    const weight = backend.loadWeight({ ...tensor, uses: usesOf(tensor, spec) })();
+    if (E.isLeft(weight)) {
+      for (const one of Object.values(loaded)) backend.freeWeight(one)();
+      return weight;
+    }
+    loaded[tensor.name] = weight.right;
+    done += tensor.bytes.byteLength;
+    progress(all === 0 ? 1 : done / all);
+  }
+  return E.right(loaded);
+}
+
+/** How the forward pass uses a tensor. */
+function usesOf({ name, rows }: ModelTensor, { tiedOutput }: ModelSpec): WeightSource["uses"] {
+  if (name === "token_embd.weight") return tiedOutput ? ["embed", "matmul"] : ["embed"];
+  return rows === 1 && /(norm\.weight|\.bias)$/.test(name) ? ["vector"] : ["matmul"];
+}
+
+function assemble(backend: Backend, { spec, tokenizer }: ModelFile, weights: Model["weights"], limit: number): Model {
+  const memory = openMemory(backend);
+  const programs = openPrograms(backend, weights, limit);
+  let open = true;
+  const close = (): Promise<void> => {
+    if (!open) return Promise.resolve();
+    open = false;
+    closePrograms(programs)();
+    closeMemory(memory)();
+    for (const weight of Object.values(weights)) backend.freeWeight(weight)();
+    return Promise.resolve();
+  };
+  const { ropes } = ropesOf(spec.shape.layers);
+  return { _tag: "Model", spec, backend, memory, weights, programs, ropes, tokenizer, close, [Symbol.asyncDispose]: close };
+}
