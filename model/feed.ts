@@ -1,0 +1,134 @@
+/**
+ * One run over a cache: tokens in, logits out, the next cache value. Everything a run needs beside cache and weights is
+ * allocated for it and freed after it, so between runs the backend holds what cache values hold, and nothing else.
+ * @module
+ */
+import * as E from "fp-ts/Either.js";
+import { pipe } from "fp-ts/function.js";
+import * as TE from "fp-ts/TaskEither.js";
+import type { Prepared } from "../backends/backend.ts";
+import type { KvError } from "../cache/error.ts";
+import type { KvCache } from "../cache/types.ts";
+import { ownLayers, slotsOf } from "../cache/view.ts";
+import type { PolicyPlan, SplicePoint } from "../plan/types.ts";
+import { advance, bindings, dispose, reserve, settle, stage } from "../run/mod.ts";
+import { bytesIn, type Scratch, withScratch } from "../run/scratch.ts";
+import { type Forward, forward, type LogitRows, prefillEnd } from "./forward.ts";
+import type { Model } from "./model.ts";
+import { prepared } from "./programs.ts";
+import { ropeTable } from "./rope.ts";
+
+/** Tokens of one run, and what is wanted of it. */
+export interface Feed {
+  readonly tokens: ReadonlyArray<number>;
+  readonly point: Forward["point"];
+  readonly logits: LogitRows;
+}
+
+/** What a run gives: f32 [rows, vocab], and the cache after it. */
+export interface Fed {
+  readonly cache: KvCache;
+  readonly logits: Float32Array;
+}
+
+/** Runs tokens through the model: their rows enter the cache at the next positions, then the policy acts. The cache is consumed,
+ * also on Left. Tokens must be checked ids. */
+export const feed = (model: Model, plan: PolicyPlan, { tokens, point, logits }: Feed) => (cache: KvCache): TE.TaskEither<KvError, Fed> =>
+  around(model, plan, point, tokens.length, cache, (held) => {
+    const m = tokens.length;
+    const build = () => forward({ spec: model.spec, plan, cache: held, point, m, logits });
+    return pipe(
+      prepared(model.programs, programKey(plan, held, `${pointKey(point)} ${m} ${logits}`), build),
+      TE.chain((program) => execute(model, program, held, inputs(model, held.nextPosition, tokens, logits))),
+    );
+  });
+
+/** Runs the policy's ops at the end of prefill, if it has any. The cache is consumed, also on Left. */
+export const endPrefill = (model: Model, plan: PolicyPlan) => (cache: KvCache): TE.TaskEither<KvError, KvCache> => {
+  const point: SplicePoint = { _tag: "PrefillEnd" };
+  if (!plan.rewritesAt(point)) return TE.right(cache);
+  const newest: Scratch = { label: "newest", content: bytesIn(Uint32Array.of(Math.max(0, cache.nextPosition - 1))) };
+  return pipe(
+    around(model, plan, point, 0, cache, (held) =>
+      pipe(
+        prepared(model.programs, programKey(plan, held, point._tag), () => prefillEnd({ spec: model.spec, plan, cache: held })),
+        TE.chain((program) => execute(model, program, held, [newest])),
+      )),
+    TE.map((fed) => fed.cache),
+  );
+};
+
+/** Makes room, runs, and takes stock of what the policy left; on Left the cache is gone and its memory free. */
+const around = (
+  { memory }: Model,
+  plan: PolicyPlan,
+  point: SplicePoint,
+  m: number,
+  cache: KvCache,
+  run: (held: KvCache) => TE.TaskEither<KvError, Float32Array>,
+): TE.TaskEither<KvError, Fed> =>
+async () => {
+  const held = await reserve(memory, plan, point, m)(cache)();
+  if (E.isLeft(held)) return held;
+  const logits = await run(held.right)();
+  if (E.isLeft(logits)) {
+    dispose(memory)(held.right)();
+    return logits;
+  }
+  return await pipe(
+    TE.fromIOEither(advance(memory, m, plan.evictsAt(point))(held.right)),
+    TE.chain((next) => orDispose(memory, next, settle(memory)(next))),
+    TE.map((next) => ({ cache: next, logits: logits.right })),
+  )();
+};
+
+/** Frees a value whose next step failed before it was consumed. */
+const orDispose = (memory: Model["memory"], cache: KvCache, next: TE.TaskEither<KvError, KvCache>): TE.TaskEither<KvError, KvCache> =>
+  pipe(
+    next,
+    TE.mapLeft((error) => {
+      dispose(memory)(cache)();
+      return error;
+    }),
+  );
+
+/** Stages, runs, and reads the logits where the inputs have room for some. */
+const execute = (
+  { memory, backend }: Model,
+  program: Prepared,
+  cache: KvCache,
+  scratch: ReadonlyArray<Scratch>,
+): TE.TaskEither<KvError, Float32Array> =>
+  withScratch(memory, scratch, (buffers) => {
+    const own = Object.fromEntries(Object.entries(buffers).map(([name, buffer]) => [name, { buffer }]));
+    const size = scratch.find((s) => s.label === "logits")?.content;
+    return pipe(
+      TE.fromIOEither(stage(memory)(cache)),
+      TE.chainIOEitherK(() => backend.run(program, { ...bindings(cache), ...own })),
+      TE.chain(() =>
+        buffers.logits === undefined || typeof size !== "number" ? TE.right(new Uint8Array()) : backend.read(buffers.logits, 0, size)
+      ),
+      TE.map((bytes) => new Float32Array(bytes.slice().buffer)),
+    );
+  });
+
+function inputs(model: Model, from: number, tokens: ReadonlyArray<number>, logits: LogitRows): ReadonlyArray<Scratch> {
+  const m = tokens.length;
+  const rows = logits === "all" ? m : logits === "last" ? 1 : 0;
+  return [
+    { label: "ids", content: bytesIn(Uint32Array.from(tokens)) },
+    { label: "positions", content: bytesIn(Uint32Array.from(tokens, (_, i) => from + i)) },
+    { label: "newest", content: bytesIn(Uint32Array.of(from + m - 1)) },
+    ...model.ropes.map((rope, i): Scratch => ({ label: `rope.${i}`, content: bytesIn(ropeTable(rope, from, m)) })),
+    ...(rows === 0 ? [] : [{ label: "logits", content: rows * model.spec.shape.vocab * 4 }]),
+  ];
+}
+
+/** What a program depends on beside the model: the plan's ops, and how the cache's memory is cut. */
+function programKey({ describe }: PolicyPlan, cache: KvCache, run: string): string {
+  const memory = ownLayers(cache).map(({ own: { tiers } }) => `${tiers.length}:${slotsOf(tiers[tiers.length - 1]?.segments ?? [])}`);
+  // The first line of a description says what the plan was made for; the rest is what it does.
+  return `${run} ${memory.join(" ")}${describe.slice(describe.indexOf("\n"))}`;
+}
+
+const pointKey = (point: Forward["point"]): string => point._tag === "AfterStep" ? `step ${point.every.join()}` : "chunk";

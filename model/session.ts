@@ -1,0 +1,257 @@
+/**
+ * A text read into a pruned cache: prefill in chunks, read on, decode token by token, go two ways from one prefix.
+ * @module
+ */
+import * as E from "fp-ts/Either.js";
+import { pipe } from "fp-ts/function.js";
+import type { IOEither } from "fp-ts/IOEither.js";
+import * as TE from "fp-ts/TaskEither.js";
+import { bytesOf } from "../cache/bytes.ts";
+import type { KvError } from "../cache/error.ts";
+import type { Codec, KvCache } from "../cache/types.ts";
+import { planPolicy } from "../plan/plan.ts";
+import type { PolicyPlan, SplicePoint } from "../plan/types.ts";
+import type { Policy } from "../policy/types.ts";
+import { dispose, fork, openCache, shrink } from "../run/mod.ts";
+import { endPrefill, type Fed, type Feed, feed } from "./feed.ts";
+import type { Model } from "./model.ts";
+
+/** A cache with the model that made it and the logits of its last token. A value: functions that read on or decode consume it
+ * (using it again is a StaleHandle) and give the next. */
+export interface Session {
+  readonly _tag: "Session";
+  readonly model: Model;
+  readonly plan: PolicyPlan;
+  readonly cache: KvCache;
+  /** f32 [vocab]: what follows the last token. */
+  readonly logits: Float32Array;
+  /** Tokens decoded since prefill: `Every(n)` blocks count them. */
+  readonly steps: number;
+  /** Most tokens per run of text. */
+  readonly chunk: number;
+}
+
+/** Options of {@link prefill}. */
+export interface PrefillOptions {
+  /** Most tokens per run, 1 to 4096; default 256. Under policies that evict after each chunk, peak memory is their bound plus this. */
+  readonly chunk?: number;
+  /** How rows are stored where the policy does not say; default f16. */
+  readonly codec?: "f32" | "f16";
+  /** Rows per head to leave room for after prefill (reported as slack); default 16. */
+  readonly room?: number;
+  /** Aborting ends the prefill between two chunks, with a Left. */
+  readonly signal?: AbortSignal;
+  /** Called after each chunk with the number of tokens read so far. */
+  readonly progress?: (tokens: number) => void;
+}
+
+/** Reads a prompt into a fresh cache under a policy: chunk by chunk, then the policy's end of prefill, then memory that is much
+ * larger than its rows is given back. Left for an empty prompt, ids outside the vocabulary, more tokens than the context, and
+ * whatever the plan or the backend refuses; then nothing stays allocated.
+ *
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { openReference } from "../backends/reference/mod.ts";
+ * import { rowsPerHead } from "../cache/mod.ts";
+ * import { streamingLlm } from "../papers/mod.ts";
+ * import { orThrow } from "../run/mod.ts";
+ * import { inductionModel } from "./induction.ts";
+ * import { openModel } from "./model.ts";
+ * await using backend = await orThrow(openReference());
+ * await using model = await orThrow(openModel(backend, inductionModel()));
+ * const session = await orThrow(prefill(model, streamingLlm({ rows: 8 }))(Array.from({ length: 20 }, (_, i) => i)));
+ * assertEquals(rowsPerHead(session.cache), [[8, 8], [8, 8]]);
+ * ```
+ */
+export const prefill =
+  (model: Model, policy: Policy, options: PrefillOptions = {}) => (tokens: ReadonlyArray<number>): TE.TaskEither<KvError, Session> =>
+    pipe(
+      TE.fromEither(checkOptions(options)),
+      TE.chainEitherK(() => checkTokens(model, tokens, 0)),
+      TE.chainEitherK(() => planFor(model, policy, tokens.length, options)),
+      TE.chain((plan) => readPrompt(model, plan, tokens, options)),
+    );
+
+const DEFAULTS = { chunk: 256, codec: "f16", room: 16 } as const;
+
+/** The plan that {@link prefill} follows for a prompt of so many tokens: every knowable error, before anything runs. */
+export function planFor(model: Model, policy: Policy, promptTokens: number, options: PrefillOptions = {}): E.Either<KvError, PolicyPlan> {
+  const { chunk, codec: dtype } = { ...DEFAULTS, ...options };
+  const codec: Codec = { _tag: "Plain", dtype };
+  return planPolicy(policy, { shape: model.spec.shape, backend: model.backend, promptTokens, chunk, codec });
+}
+
+const readPrompt = (
+  model: Model,
+  plan: PolicyPlan,
+  tokens: ReadonlyArray<number>,
+  options: PrefillOptions,
+): TE.TaskEither<KvError, Session> => {
+  const { chunk, room } = { ...DEFAULTS, ...options };
+  return pipe(
+    TE.fromIOEither(openCache(model.memory, plan, model.spec.shape, { capacity: tokens.length + room })),
+    TE.chain((cache) => readChunks(model, plan, tokens, { ...options, chunk }, cache)),
+    TE.chain(({ cache, logits }) => pipe(endPrefill(model, plan)(cache), TE.map((end): Fed => ({ cache: end, logits })))),
+    TE.chain(({ cache, logits }) =>
+      pipe(
+        isLoose(cache) ? shrink(model.memory, room)(cache) : TE.right(cache),
+        TE.map((tight): Session => ({ _tag: "Session", model, plan, cache: tight, logits, steps: 0, chunk })),
+      )
+    ),
+  );
+};
+
+/** More than an eighth of the memory holds no row: what growth leaves is not worth a copy. */
+function isLoose(cache: KvCache): boolean {
+  const { slack, total } = bytesOf(cache);
+  return slack > total / 8;
+}
+
+/** All but the last chunk give no logits. */
+const readChunks = (
+  model: Model,
+  plan: PolicyPlan,
+  tokens: ReadonlyArray<number>,
+  { chunk, signal, progress }: PrefillOptions & { readonly chunk: number },
+  start: KvCache,
+): TE.TaskEither<KvError, Fed> =>
+async () => {
+  let fed: Fed = { cache: start, logits: new Float32Array() };
+  for (let from = 0; from < tokens.length; from += chunk) {
+    if (await isAborted(signal)) {
+      dispose(model.memory)(fed.cache)();
+      return E.left({
+        _tag: "Unavailable",
+        what: "the prompt's cache",
+        because: `prefill was aborted after ${from} of ${tokens.length} tokens`,
+      });
+    }
+    const part = tokens.slice(from, from + chunk);
+    const point: Feed["point"] = { _tag: "AfterChunk", m: part.length };
+    const next = await feed(model, plan, { tokens: part, point, logits: from + chunk >= tokens.length ? "last" : "none" })(fed.cache)();
+    if (E.isLeft(next)) return next;
+    fed = next.right;
+    progress?.(from + part.length);
+  }
+  return E.right(fed);
+};
+
+/** Whether to stop. Runs never wait for anything outside, so timers and events that may abort get a turn here. */
+export async function isAborted(signal: AbortSignal | undefined): Promise<boolean> {
+  if (signal === undefined) return false;
+  if (!signal.aborted) await new Promise((resolve) => setTimeout(resolve, 0));
+  return signal.aborted;
+}
+
+/** Reads more text, such as a question after its document: chunk by chunk, under what the policy does after each append. The
+ * session is consumed, also on Left, unless the tokens themselves are refused. */
+export const extend =
+  (tokens: ReadonlyArray<number>, options: Pick<PrefillOptions, "signal" | "progress"> = {}) =>
+  (session: Session): TE.TaskEither<KvError, Session> =>
+    pipe(
+      TE.fromEither(checkTokens(session.model, tokens, session.cache.nextPosition)),
+      TE.chain(() => readChunks(session.model, session.plan, tokens, { ...options, chunk: session.chunk }, session.cache)),
+      TE.map((fed): Session => ({ ...session, ...fed })),
+    );
+
+/** Decodes: one token enters, the policy's steps act, the logits say what follows. The session is consumed, also on
+ * Left, unless the token itself is refused. */
+export const step = (token: number) => (session: Session): TE.TaskEither<KvError, Session> => {
+  const { model, plan, cache } = session;
+  const steps = session.steps + 1;
+  return pipe(
+    TE.fromEither(checkTokens(model, [token], cache.nextPosition)),
+    TE.chain(() => feed(model, plan, { tokens: [token], point: stepPoint(plan, steps), logits: "last" })(cache)),
+    TE.map((fed): Session => ({ ...session, ...fed, steps })),
+  );
+};
+
+/** The point after decoded token number `steps`, counted from 1. */
+const stepPoint = ({ periods }: PolicyPlan, steps: number): Extract<SplicePoint, { readonly _tag: "AfterStep" }> => ({
+  _tag: "AfterStep",
+  every: periods.filter((n) => steps % n === 0),
+});
+
+/** A second session that goes on from here: the rows are shared, not copied. Both go their own way and are disposed in any order. */
+export const forkSession = (session: Session): TE.TaskEither<KvError, Session> =>
+  pipe(fork(session.model.memory)(session.cache), TE.map((cache): Session => ({ ...session, cache })));
+
+/** Ends a session; memory that no fork shares is freed. */
+export const disposeSession = ({ model, cache }: Session): IOEither<KvError, void> => dispose(model.memory)(cache);
+
+/** Logits [vocab] for every token of a continuation, each predicted from the prompt and the true tokens before it, with the cache
+ * that decoding would have then: row i predicts `continuation[i]`. Where the policy does nothing while decoding, chunks give the
+ * same rows as steps and are used.
+ *
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { openReference } from "../backends/reference/mod.ts";
+ * import { keepAll } from "../papers/mod.ts";
+ * import { orThrow } from "../run/mod.ts";
+ * import { inductionModel } from "./induction.ts";
+ * import { openModel } from "./model.ts";
+ * await using backend = await orThrow(openReference());
+ * await using model = await orThrow(openModel(backend, inductionModel()));
+ * const rows = await orThrow(logitsOver(model, keepAll)([256, 7, 8, 9, 7], [8, 9]));
+ * assertEquals(rows.map((row) => row.indexOf(Math.max(...row))), [8, 9]);
+ * ```
+ */
+export const logitsOver =
+  (model: Model, policy: Policy, options: PrefillOptions = {}) =>
+  (prompt: ReadonlyArray<number>, continuation: ReadonlyArray<number>): TE.TaskEither<KvError, ReadonlyArray<Float32Array>> =>
+    pipe(
+      TE.fromEither(checkTokens(model, [...prompt, ...continuation], 0)),
+      TE.chain(() => prefill(model, policy, options)(prompt)),
+      TE.chain((session) => forced(continuation)(session)),
+    );
+
+/** Teacher forcing from a session, which is consumed: row i of the result predicts `tokens[i]`. */
+export const forced =
+  (tokens: ReadonlyArray<number>) => (session: Session): TE.TaskEither<KvError, ReadonlyArray<Float32Array>> => async () => {
+    const { model, plan } = session;
+    const rows: Float32Array[] = tokens.length === 0 ? [] : [session.logits];
+    const width = plan.rewritesAt({ _tag: "AfterStep", every: plan.periods }) ? 1 : session.chunk;
+    let { cache } = session;
+    for (let from = 0; from < tokens.length - 1; from += width) {
+      const part = tokens.slice(from, Math.min(from + width, tokens.length - 1));
+      const point: Feed["point"] = width === 1 ? stepPoint(plan, session.steps + from + 1) : { _tag: "AfterChunk", m: part.length };
+      const fed = await feed(model, plan, { tokens: part, point, logits: "all" })(cache)();
+      if (E.isLeft(fed)) return fed;
+      cache = fed.right.cache;
+      for (let i = 0; i < part.length; i++) {
+        rows.push(fed.right.logits.slice(i * model.spec.shape.vocab, (i + 1) * model.spec.shape.vocab));
+      }
+    }
+    const freed = dispose(model.memory)(cache)();
+    return E.isLeft(freed) ? freed : E.right(rows);
+  };
+
+/** Left unless there are tokens, all in the vocabulary, and the context has room for them after `seen` others. */
+export function checkTokens(model: Model, tokens: ReadonlyArray<number>, seen: number): E.Either<KvError, void> {
+  const { name, shape: { vocab, context } } = model.spec;
+  if (tokens.length === 0) {
+    return E.left({ _tag: "InvalidArgument", argument: "tokens", value: "no tokens", allowed: "a prompt of at least one token" });
+  }
+  const bad = tokens.findIndex((t) => !Number.isInteger(t) || t < 0 || t >= vocab);
+  if (bad >= 0) {
+    return E.left({
+      _tag: "InvalidArgument",
+      argument: `tokens[${bad}]`,
+      value: String(tokens[bad]),
+      allowed: `a token id of ${name}, 0 to ${vocab - 1}`,
+    });
+  }
+  const needed = seen + tokens.length;
+  return needed <= context
+    ? E.right(undefined)
+    : E.left({ _tag: "OverLimit", limit: `context of ${name}, tokens`, needed, available: context });
+}
+
+function checkOptions(options: PrefillOptions): E.Either<KvError, void> {
+  const { chunk, room, codec } = { ...DEFAULTS, ...options };
+  const wrong = (argument: string, value: unknown, allowed: string): E.Either<KvError, never> =>
+    E.left({ _tag: "InvalidArgument", argument, value: String(value), allowed });
+  if (!Number.isSafeInteger(chunk) || chunk < 1 || chunk > 4096) return wrong("chunk", chunk, "a whole number of tokens from 1 to 4096");
+  if (!Number.isSafeInteger(room) || room < 0) return wrong("room", room, "a whole number of rows from 0");
+  return codec === "f16" || codec === "f32" ? E.right(undefined) : wrong("codec", codec, "f16 or f32");
+}
