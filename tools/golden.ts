@@ -1,0 +1,124 @@
+/**
+ * Makes the numbers under `tests/golden`: `deno task golden [--model SmolLM2-135M-Instruct.Q4_1.gguf]`. llama.cpp comes from the
+ * npm packages node-llama-cpp and @node-llama-cpp/linux-x64 (Node 20, CPU), block decoding from the Python package gguf; both
+ * are installed into a temporary folder. Without a model file the numbers of the real model are left as they are.
+ * @module
+ */
+import { weightTypes } from "../backends/blocks.ts";
+import { byteCharacters } from "../model/byte_text.ts";
+import { preTokenizers } from "../model/pre_tokenize.ts";
+import { awkwardStrings } from "../tests/support/awkward_strings.ts";
+import type { BlocksGolden, ForwardGolden, GoldenRow, SmolGolden, TokenizerGolden } from "../tests/support/golden.ts";
+import { boundaryText, chatCases, exactCases, goldenBlocks, readGolden, sha256, typedCases } from "../tests/support/golden.ts";
+import { tiny, tinyFile } from "../tests/support/tiny_model.ts";
+
+const generated = "by deno task golden (node-llama-cpp 3.22.1, gguf 0.19.0); do not edit";
+const folder = await Deno.makeTempDir({ prefix: "kvfold-golden-" });
+
+/** Runs a program and gives its output; a failure ends the script. */
+async function run(program: string, ...args: ReadonlyArray<string>): Promise<string> {
+  const { success, stdout, stderr } = await new Deno.Command(program, { args: [...args], cwd: folder }).output();
+  if (success) return new TextDecoder().decode(stdout);
+  console.error(`${program} ${args.join(" ")} failed:\n${new TextDecoder().decode(stderr)}`);
+  return Deno.exit(1);
+}
+
+async function write(name: string, value: ForwardGolden | SmolGolden | TokenizerGolden | BlocksGolden): Promise<void> {
+  const path = new URL(`../tests/golden/${name}.json`, import.meta.url);
+  await Deno.writeTextFile(path, JSON.stringify(value, null, 2) + "\n");
+  console.log(`tests/golden/${name}.json: ${(await Deno.stat(path)).size} bytes`);
+}
+
+/** Jobs for llama.cpp, answered in order. */
+async function oracle<A>(jobs: ReadonlyArray<unknown>): Promise<ReadonlyArray<A>> {
+  await Deno.writeTextFile(`${folder}/jobs.json`, JSON.stringify(jobs));
+  await run("node", "oracle.mjs", "jobs.json", "results.json");
+  return JSON.parse(await Deno.readTextFile(`${folder}/results.json`));
+}
+
+async function install(): Promise<void> {
+  await Deno.writeTextFile(`${folder}/package.json`, '{ "type": "module" }');
+  await Deno.copyFile(new URL("golden/oracle.mjs", import.meta.url), `${folder}/oracle.mjs`);
+  const flags = ["--omit=optional", "--ignore-scripts", "--no-audit", "--no-fund"];
+  await run("npm", "install", ...flags, "node-llama-cpp@3.22.1", "@node-llama-cpp/linux-x64@3.22.1");
+  await run("python3", "-m", "venv", "python");
+  await run("python/bin/pip", "install", "-q", "gguf==0.19.0");
+}
+
+async function forward(): Promise<void> {
+  const cases = [...exactCases, ...typedCases];
+  const files = cases.map((c) => tinyFile(c.options));
+  await Promise.all(files.map((bytes, i) => Deno.writeFile(`${folder}/${i}.gguf`, bytes)));
+  const jobs = cases.map(({ tokens, at }, i) => ({ kind: "logits", model: `${i}.gguf`, tokens, at, ids: null, exact: true }));
+  const results = await oracle<ReadonlyArray<GoldenRow>>(jobs);
+  const hashes = await Promise.all(files.map((f) => sha256(new Uint8Array(f))));
+  await write("forward", { generated, cases: cases.map(({ name }, i) => ({ name, sha256: hashes[i] ?? "", rows: results[i] ?? [] })) });
+}
+
+async function blocks(): Promise<void> {
+  await Deno.mkdir(`${folder}/blocks`);
+  await Promise.all(weightTypes.map((type) => Deno.writeFile(`${folder}/blocks/${type}.bin`, goldenBlocks(type))));
+  const script = new URL("golden/decode_blocks.py", import.meta.url).pathname;
+  const lines = (await run("python/bin/python", script, "blocks")).trim().split("\n");
+  await write("blocks", { generated, sha256: Object.fromEntries(lines.map((l) => l.split(" "))) });
+}
+
+/** Every second of these ids' positions is compared. The opening of Lincoln's address at Gettysburg, 1863. */
+const realText = "Four score and seven years ago our fathers brought forth on this continent, a new nation, conceived in Liberty, and " +
+  "dedicated to the proposition that all men are created equal. Now we are engaged in a great civil war, testing whether that " +
+  "nation, or any nation so conceived and so dedicated, can long endure. We are met on a great battle-field of that war. We have " +
+  "come to dedicate a portion of that field, as a final resting place for those who here gave their lives that that nation might live.";
+
+const idsFrom = { from: 7, step: 192 } as const;
+
+async function smollm2(model: string): Promise<void> {
+  const [ids] = await oracle<ReadonlyArray<string>>([{ kind: "tokens", model, texts: [{ text: realText, special: false }] }]);
+  const tokens = (ids?.[0] ?? "").split(" ").map(Number);
+  const at = tokens.map((_, i) => i).filter((i) => i % 2 === 1).slice(0, 50);
+  const some = Array.from({ length: Math.ceil((49152 - idsFrom.from) / idsFrom.step) }, (_, i) => idsFrom.from + i * idsFrom.step);
+  const [rows] = await oracle<ReadonlyArray<GoldenRow>>([{ kind: "logits", model, tokens, at, ids: some, exact: true }]);
+  await write("smollm2", {
+    generated,
+    tokens: tokens.join(" "),
+    ids: idsFrom,
+    rows: (rows ?? []).map((row, i) => ({ at: at[i] ?? 0, ...row })),
+  });
+}
+
+async function tokenizer(model: string | null): Promise<void> {
+  const texts = (special: boolean) => awkwardStrings.map((text) => ({ text, special }));
+  const names = [...preTokenizers.keys()];
+  for (const pre of names) {
+    await Deno.writeFile(`${folder}/${pre}.gguf`, tinyFile(tiny("llama", { text: boundaryText(pre, byteCharacters) })));
+  }
+  const tinyIds = await oracle<ReadonlyArray<string>>(names.map((pre) => ({ kind: "tokens", model: `${pre}.gguf`, texts: texts(false) })));
+  const old = model === null ? await readGolden<TokenizerGolden>("tokenizer") : null;
+  const real = model === null ? [] : await oracle<ReadonlyArray<string>>([
+    { kind: "tokens", model, texts: texts(false) },
+    { kind: "tokens", model, texts: texts(true) },
+    ...chatCases.map(({ pieces }) => ({
+      kind: "tokens",
+      model,
+      texts: pieces.filter((p) => typeof p === "string").map((text) => ({ text, special: false })),
+    })),
+  ]);
+  await write("tokenizer", {
+    generated,
+    strings: await sha256(new TextEncoder().encode(JSON.stringify(awkwardStrings))),
+    smollm2: old?.smollm2 ?? { plain: real[0] ?? [], special: real[1] ?? [] },
+    chats: old?.chats ?? chatCases.map(({ pieces }, c) => {
+      const plain = [...real[c + 2] ?? []];
+      return pieces.map((p) => typeof p === "number" ? String(p) : plain.shift() ?? "").join(" ");
+    }),
+    tiny: Object.fromEntries(names.map((name, i) => [name, tinyIds[i] ?? []])),
+  });
+}
+
+const at = Deno.args.indexOf("--model");
+const model = at < 0 ? null : await Deno.realPath(Deno.args[at + 1] ?? "");
+await install();
+await forward();
+await blocks();
+await tokenizer(model);
+if (model !== null) await smollm2(model);
+await Deno.remove(folder, { recursive: true });
