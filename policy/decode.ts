@@ -14,7 +14,7 @@ export type Fields<A> = { readonly [K in keyof A]-?: Decoder<A[K]> };
 /** What `value` is, shortly. */
 const show = (value: unknown): string =>
   typeof value === "string"
-    ? JSON.stringify(value.slice(0, 40))
+    ? value.slice(0, 80)
     : Array.isArray(value)
     ? `a list of ${value.length}`
     : typeof value === "object" && value !== null

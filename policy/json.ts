@@ -35,7 +35,7 @@ export const policyToJson = (policy: Policy): unknown => structuredClone(policy)
  * const wrong = policyFromJson({ _tag: "Policy", text: "mine", blocks: [{ moment: { _tag: "Later" } }] });
  * assertEquals(
  *   E.isLeft(wrong) && showError(wrong.left),
- *   'policy blocks[0].moment._tag: found ""Later"", allowed is Build, PrefillEnd, Append, Step, Every, OnExit',
+ *   'policy blocks[0].moment._tag: found "Later", allowed is Build, PrefillEnd, Append, Step, Every, OnExit',
  * );
  * ```
  */

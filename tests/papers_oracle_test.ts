@@ -9,6 +9,7 @@ import fc from "fast-check";
 import { adaKv, h2o, keyDiff, knorm, snapKv, streamingLlm, tova } from "../papers/mod.ts";
 import { percent, pipe, type Policy, ratio } from "../policy/mod.ts";
 import { compress, dispose, type Memory, orThrow, read } from "../run/mod.ts";
+import { uniformShape } from "../cache/mod.ts";
 import { cacheOf, onEveryBackend, type Sample, samples } from "./support.ts";
 
 /** f32 sums of up to 40 probabilities, exp within a few ulp: errors of about 1e-6; scores are at most 40. */
@@ -162,6 +163,30 @@ onEveryBackend("Ada-KV keeps heads x budget rows in all, the floor in each, and 
           const own = rows.map((t) => scores[h]?.[t] ?? NaN).sort((x, y) => y - x);
           assertEquals(own.length, new Set(rows).size);
           assert(Math.min(...own.slice(floor)) >= Math.max(...left) - tolerance);
+        }
+      }
+    }),
+    { numRuns: 200 },
+  ));
+
+/** The same sample with a fifth channel that adds `c` to every product of a query and a key. */
+function shifted(sample: Sample, c: number): Sample {
+  const { shape: { layers: [first] }, dense, queries } = sample;
+  const { kvHeads = 0, queryHeads = 0, keyDim = 0, scale = 0 } = first ?? {};
+  const shape = uniformShape({ layers: queries.length, queryHeads, kvHeads, headDim: keyDim + 1, scale });
+  const widened = (of: Float32Array, extra: number) =>
+    Float32Array.from(range(of.length / keyDim).flatMap((r) => [...of.subarray(r * keyDim, (r + 1) * keyDim), extra]));
+  const layers = dense.layers.map(({ keys, values }) => ({ keys: widened(keys, 1), values: widened(values, 0) }));
+  return { ...sample, shape, dense: { shape, layers }, queries: queries.map((q) => widened(q, c)) };
+}
+
+onEveryBackend("a constant added to all logits of a query changes no decision of SnapKV, TOVA and H2O", (memory) =>
+  fc.assert(
+    fc.asyncProperty(samples(40), fc.integer({ min: 1, max: 40 }), fc.integer({ min: -20, max: 20 }), async (sample, b, c) => {
+      for (const rule of rules(b, Math.min(4, sample.tokens), 5, "max").slice(3)) {
+        for (const [l, heads] of (await kept(memory, shifted(sample, c), rule.policy)).entries()) {
+          const layer = layerOf(sample, l);
+          for (const [h, rows] of heads.entries()) checkHead(rows, rule.score(layer, h), sample.tokens, rule);
         }
       }
     }),
