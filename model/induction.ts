@@ -1,8 +1,8 @@
 /**
  * A two-layer induction transformer made in code: llama architecture, every weight written down, no file. With a full cache
  * it continues a text exactly as the text went on the last time it was in the same context, so it repeats sequences and
- * recalls values by their keys; once the row it needs has been evicted it answers `?`. Tests and demonstrations
- * of cache policies are sharp on it: there is one row to keep per answer.
+ * recalls values by their keys (the last four bytes count); once the row it needs has been evicted, the nearest other context
+ * answers, or `?` where there is none. Tests and demonstrations of cache policies are sharp on it: there is one row to keep per answer.
  *
  * **Tokens.** Byte b is two unit vectors, one for its low and one for its high four bits: 18 + 18 channels, a *code*. The
  * beginning of text (id 256) has channel 16 of both to itself, the end (257) channel 17. The residual stream holds six

@@ -1,0 +1,53 @@
+/**
+ * Models: GGUF files into a backend, prompts into a pruned cache, tokens out of it.
+ *
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { openReference } from "../backends/reference/mod.ts";
+ * import { keepAll, streamingLlm } from "../papers/mod.ts";
+ * import { orThrow } from "../run/mod.ts";
+ * import { continueFrom, extend, inductionModel, openModel, prefill } from "./mod.ts";
+ *
+ * await using backend = await orThrow(openReference());
+ * await using model = await orThrow(openModel(backend, inductionModel()));
+ * const ids = (text: string) => [...new TextEncoder().encode(text)];
+ * const answers: string[] = [];
+ * for (const policy of [keepAll, streamingLlm({ rows: 16 })]) {
+ *   const document = await orThrow(prefill(model, policy)([256, ...ids("red=7341, green=9920, blue=2206, ")]));
+ *   const asked = await orThrow(extend(ids("red="))(document));
+ *   let text = "";
+ *   for await (const step of continueFrom(asked, { maxNewTokens: 4 })) text += step.text;
+ *   answers.push(text);
+ * }
+ * assertEquals(answers, ["7341", "2206"]); // the row it needed is out of a window of 16: the nearest key answers
+ * ```
+ * @module
+ */
+export { type Model, type ModelOptions, openModel } from "./model.ts";
+export {
+  disposeSession,
+  extend,
+  forced,
+  forkSession,
+  logitsOver,
+  planFor,
+  prefill,
+  type PrefillOptions,
+  type Session,
+  step,
+} from "./session.ts";
+export {
+  type CacheState,
+  continueFrom,
+  type DecodeOptions,
+  generate,
+  type GenerateOptions,
+  type Prompt,
+  promptTokens,
+  type Step,
+} from "./generate.ts";
+export { argmax, checkSampling, greedy, sample, type Sampling } from "./sample.ts";
+export { inductionModel } from "./induction.ts";
+export { readModelFile } from "./model_file.ts";
+export { type GgufFile, parseGguf } from "./gguf.ts";
+export type { Architecture, Message, ModelFile, ModelSpec, ModelTensor, Tokenizer } from "./types.ts";
