@@ -21,9 +21,9 @@ const show = (value: unknown): string =>
     ? "an object"
     : String(value);
 
-/** A fault at a path. */
+/** A fault at a path; the whole input is at "json". */
 export const fault = (path: string, value: unknown, allowed: string): E.Either<KvError, never> =>
-  E.left({ _tag: "InvalidPolicy", path: path.slice(0, 200), value: show(value), allowed });
+  E.left({ _tag: "InvalidPolicy", path: path === "" ? "json" : path.slice(0, 200), value: show(value), allowed });
 
 /** A finite number. */
 export const number: Decoder<number> = (value, path) =>

@@ -53,7 +53,8 @@ Deno.test("every fault is found where it is", () => {
 Deno.test("what is no object, too deep or too large is refused", () => {
   const deep = JSON.parse(`${"[".repeat(5000)}${"]".repeat(5000)}`);
   for (const value of [undefined, null, 0, "knorm", [], deep, { ...JSON.parse(source), blocks: new Array(2000).fill({}) }]) {
-    assert(E.isLeft(policyFromJson(value)));
+    const read = policyFromJson(value);
+    assert(E.isLeft(read) && read.left._tag === "InvalidPolicy" && ["json", "blocks"].includes(read.left.path));
   }
 });
 
