@@ -4,6 +4,7 @@
 //! `[codes][T scales][T sums]`, f32, where a sum is scale * sum of codes (for weights with a minimum). Codes come in words of four bytes:
 //! word w of row t lies at `(w * T + t) * 4`, so that one load gives what a step of the kernel multiplies.
 
+use super::lanes::{fma, load};
 use super::tile::share;
 use super::MatmulArgs;
 use core::arch::wasm32::*;
@@ -39,84 +40,106 @@ impl Format {
     }
 }
 
-/// Largest of |x| over 32 inputs; NaN if one is NaN.
+/// Thirty-two quantised inputs of one row.
+#[derive(Clone, Copy)]
+struct Quantised {
+    /// Codes as i16, in order.
+    codes: [v128; 4],
+    /// One step of a code.
+    scale: f32,
+    /// scale * sum of codes.
+    sum: f32,
+}
+
+/// Largest |x| of 32 inputs. Magnitudes order like their bits, and NaN is above infinity.
 #[inline(always)]
-unsafe fn largest(x: &[v128; 8]) -> f32 {
-    let mut most = f32x4_abs(x[0]);
+fn largest(x: &[v128; 8]) -> f32 {
+    let magnitude = |v: v128| v128_and(v, u32x4_splat(0x7fff_ffff));
+    let mut most = magnitude(x[0]);
     for v in &x[1..] {
-        most = f32x4_max(most, f32x4_abs(*v));
+        most = i32x4_max(most, magnitude(*v));
     }
-    most = f32x4_max(most, i32x4_shuffle::<2, 3, 0, 1>(most, most));
-    most = f32x4_max(most, i32x4_shuffle::<1, 0, 3, 2>(most, most));
+    most = i32x4_max(most, i32x4_shuffle::<2, 3, 0, 1>(most, most));
+    most = i32x4_max(most, i32x4_shuffle::<1, 0, 3, 2>(most, most));
     f32x4_extract_lane::<0>(most)
 }
 
-/// Quantises 32 inputs to four vectors of i16; also scale and scale * sum.
+/// Quantises 32 inputs. A block with infinities or NaN gets such a scale, hence such results.
 #[inline(always)]
-unsafe fn quantise(at: *const f32) -> ([v128; 4], f32, f32) {
-    let mut x = [f32x4_splat(0.0); 8];
-    for (i, v) in x.iter_mut().enumerate() {
-        *v = v128_load(at.add(4 * i) as *const v128);
-    }
+unsafe fn quantise(at: *const f32) -> Quantised {
+    let x: [v128; 8] = core::array::from_fn(|i| load(at.add(4 * i) as *const u8));
     let most = largest(&x);
-    let scale = most / 127.0;
     // Below this the reciprocal overflows: such a block counts as zeros.
-    let inverse = if most < 1e-30 { 0.0 } else { 127.0 / most };
-    let round = |v: v128| i32x4_trunc_sat_f32x4(f32x4_nearest(f32x4_mul(v, f32x4_splat(inverse))));
-    let mut codes = [i16x8_splat(0); 4];
-    let mut sum = i16x8_splat(0);
-    for (i, code) in codes.iter_mut().enumerate() {
-        *code = i16x8_narrow_i32x4(round(x[2 * i]), round(x[2 * i + 1]));
-        sum = i16x8_add(sum, *code);
-    }
+    let inverse = f32x4_splat(if most < 1e-30 { 0.0 } else { 127.0 / most });
+    // Adding 1.5 * 2^23 leaves the integer nearest to a number (ties to even) in the low bits of the sum.
+    let magic = f32x4_splat(12_582_912.0);
+    let round = |v: v128| i32x4_sub(fma(v, inverse, magic), magic);
+    let codes: [v128; 4] = core::array::from_fn(|i| i16x8_narrow_i32x4(round(x[2 * i]), round(x[2 * i + 1])));
+    let sum = i16x8_add(i16x8_add(codes[0], codes[1]), i16x8_add(codes[2], codes[3]));
     let sum = i32x4_extadd_pairwise_i16x8(sum);
     let sum = i32x4_add(sum, i32x4_shuffle::<2, 3, 0, 1>(sum, sum));
-    let sum = i32x4_extract_lane::<0>(sum) + i32x4_extract_lane::<1>(sum);
-    (codes, scale, scale * sum as f32)
+    let sum = i32x4_add(sum, i32x4_shuffle::<1, 0, 3, 2>(sum, sum));
+    let scale = most * (1.0 / 127.0);
+    Quantised { codes, scale, sum: scale * i32x4_extract_lane::<0>(sum) as f32 }
 }
 
-/// Scatters the four words of a vector, `step` bytes apart.
+/// Words `4 i..4 i + 4` of a row.
 #[inline(always)]
-unsafe fn put_words(words: v128, to: *mut u8, step: usize) {
-    v128_store32_lane::<0>(words, to as *mut u32);
-    v128_store32_lane::<1>(words, to.add(step) as *mut u32);
-    v128_store32_lane::<2>(words, to.add(2 * step) as *mut u32);
-    v128_store32_lane::<3>(words, to.add(3 * step) as *mut u32);
-}
-
-/// Writes row `t` of a record of T rows.
-#[inline(always)]
-unsafe fn put_row<const T: usize>(format: Format, at: *const f32, record: *mut u8, t: usize) {
-    let (codes, scale, sum) = quantise(at);
-    let (to, step) = (record.add(4 * t), 4 * T);
+fn words(format: Format, codes: &[v128; 4], i: usize) -> v128 {
     match format {
-        Format::Bytes => {
-            put_words(i8x16_narrow_i16x8(codes[0], codes[1]), to, step);
-            put_words(i8x16_narrow_i16x8(codes[2], codes[3]), to.add(4 * step), step);
-        }
-        Format::Pairs => {
-            for (i, code) in codes.iter().enumerate() {
-                put_words(*code, to.add(i * 4 * step), step);
-            }
-        }
-        Format::Shifted => {
-            for (i, code) in codes.iter().enumerate() {
-                put_words(i16x8_shuffle::<0, 2, 4, 6, 1, 3, 5, 7>(*code, *code), to.add(i * 4 * step), step);
-            }
+        Format::Bytes => i8x16_narrow_i16x8(codes[2 * i], codes[2 * i + 1]),
+        Format::Pairs => codes[i],
+        Format::Shifted => i16x8_shuffle::<0, 2, 4, 6, 1, 3, 5, 7>(codes[i], codes[i]),
+    }
+}
+
+/// Turns four rows of four words into four columns.
+#[inline(always)]
+fn transpose(r: [v128; 4]) -> [v128; 4] {
+    let (a, b) = (i32x4_shuffle::<0, 4, 1, 5>(r[0], r[1]), i32x4_shuffle::<2, 6, 3, 7>(r[0], r[1]));
+    let (c, d) = (i32x4_shuffle::<0, 4, 1, 5>(r[2], r[3]), i32x4_shuffle::<2, 6, 3, 7>(r[2], r[3]));
+    [i64x2_shuffle::<0, 2>(a, c), i64x2_shuffle::<1, 3>(a, c), i64x2_shuffle::<0, 2>(b, d), i64x2_shuffle::<1, 3>(b, d)]
+}
+
+/// Writes a record of four rows.
+#[inline(always)]
+unsafe fn put_four(format: Format, rows: [Quantised; 4], record: *mut u8) {
+    let store = |i: usize, v: v128| v128_store(record.add(16 * i) as *mut v128, v);
+    for i in 0..format.words() / 4 {
+        for (j, column) in transpose(rows.map(|row| words(format, &row.codes, i))).into_iter().enumerate() {
+            store(4 * i + j, column);
         }
     }
-    let tail = record.add(format.words() * 4 * T) as *mut f32;
-    *tail.add(t) = scale;
-    *tail.add(T + t) = sum;
+    store(format.words(), f32x4(rows[0].scale, rows[1].scale, rows[2].scale, rows[3].scale));
+    store(format.words() + 1, f32x4(rows[0].sum, rows[1].sum, rows[2].sum, rows[3].sum));
 }
 
-/// Quantises the tile of T rows that starts at row m.
-unsafe fn put_tile<const T: usize>(format: Format, args: &MatmulArgs, m: usize) {
+/// Writes a record of one row.
+#[inline(always)]
+unsafe fn put_one(format: Format, row: Quantised, record: *mut u8) {
+    for i in 0..format.words() / 4 {
+        v128_store(record.add(16 * i) as *mut v128, words(format, &row.codes, i));
+    }
+    let tail = record.add(format.words() * 4) as *mut f32;
+    *tail = row.scale;
+    *tail.add(1) = row.sum;
+}
+
+/// Quantises tiles `from..to`, the first `full` of which have four rows.
+#[inline(always)]
+unsafe fn tiles(format: Format, args: &MatmulArgs, full: usize, from: usize, to: usize) {
     let blocks = args.k / BLOCK;
-    let tile = args.scratch.add(m * blocks * format.record());
-    for t in 0..T {
+    for i in from..to {
+        let m = if i < full { i * TILE } else { full * TILE + i - full };
+        let x = args.x.add(m * args.k);
+        let tile = args.scratch.add(m * blocks * format.record());
         for b in 0..blocks {
-            put_row::<T>(format, args.x.add((m + t) * args.k + b * BLOCK), tile.add(b * T * format.record()), t);
+            if i < full {
+                let rows = core::array::from_fn(|t| quantise(x.add(t * args.k + b * BLOCK)));
+                put_four(format, rows, tile.add(b * TILE * format.record()));
+            } else {
+                put_one(format, quantise(x.add(b * BLOCK)), tile.add(b * format.record()));
+            }
         }
     }
 }
@@ -125,11 +148,9 @@ unsafe fn put_tile<const T: usize>(format: Format, args: &MatmulArgs, m: usize) 
 pub unsafe fn quantise_rows(format: Format, args: &MatmulArgs, thread: usize, threads: usize) {
     let full = args.m / TILE;
     let (from, to) = share(full + args.m % TILE, thread, threads);
-    for i in from..to {
-        if i < full {
-            put_tile::<TILE>(format, args, i * TILE);
-        } else {
-            put_tile::<1>(format, args, full * TILE + i - full);
-        }
+    match format {
+        Format::Bytes => tiles(Format::Bytes, args, full, from, to),
+        Format::Pairs => tiles(Format::Pairs, args, full, from, to),
+        Format::Shifted => tiles(Format::Shifted, args, full, from, to),
     }
 }

@@ -1,9 +1,14 @@
 //! Integer dot products of one record of weights (eight rows) with T rows of activations, exact in every build.
+//!
+//! Some engines check bounds in code, three instructions a load: activations are loaded four words at a time and spread by shuffles.
 
 use super::activations::{Format, BLOCK};
-use super::lanes::{load, splat};
+use super::lanes::{load, spread, Constants};
 use crate::pack::{Family, Layout};
 use core::arch::wasm32::*;
+
+/// Dot products: `[t][half]`, lanes are output rows.
+pub type Dots<const T: usize> = [[v128; 2]; T];
 
 /// Activation layout that the kernel of a family reads.
 pub const fn format_of(family: Family) -> Format {
@@ -14,26 +19,50 @@ pub const fn format_of(family: Family) -> Format {
     }
 }
 
-/// i32 dot products of `layout.block` inputs: `[t][half]`, lanes are output rows.
+/// i32 dot products of `layout.block` inputs.
 #[inline(always)]
-pub unsafe fn dots<const T: usize>(layout: &Layout, codes: *const u8, x: *const u8) -> [[v128; 2]; T] {
+pub unsafe fn dots<const T: usize>(layout: &Layout, codes: *const u8, x: *const u8, c: &Constants) -> Dots<T> {
     match layout.family {
-        Family::Nibble => nibble_dots::<T>(codes, x),
-        _ => byte_dots::<T>(layout.block, codes, x),
+        Family::Nibble => nibble_dots::<T>(codes, x, c),
+        _ => byte_dots::<T>(layout.block, codes, x, c),
+    }
+}
+
+/// Four steps of activations: `[step][t]` is word `step` of row t, spread over all lanes.
+#[inline(always)]
+unsafe fn four_steps<const T: usize>(x: *const u8) -> [[v128; T]; 4] {
+    let loads: [v128; T] = core::array::from_fn(|i| load(x.add(16 * i)));
+    core::array::from_fn(|step| core::array::from_fn(|t| spread(loads[(step * T + t) / 4], (step * T + t) % 4)))
+}
+
+/// Adds one step of i16 weights times i16 pairs.
+#[inline(always)]
+fn add_pairs<const T: usize>(sums: &mut Dots<T>, w: [v128; 2], x: &[v128; T]) {
+    for (sum, pair) in sums.iter_mut().zip(x) {
+        sum[0] = i32x4_add(sum[0], i32x4_dot_i16x8(w[0], *pair));
+        sum[1] = i32x4_add(sum[1], i32x4_dot_i16x8(w[1], *pair));
     }
 }
 
 /// Signed bytes times i16 pairs.
 #[inline(always)]
-unsafe fn byte_dots<const T: usize>(block: usize, codes: *const u8, x: *const u8) -> [[v128; 2]; T] {
+unsafe fn byte_dots<const T: usize>(block: usize, codes: *const u8, x: *const u8, c: &Constants) -> Dots<T> {
     let mut sums = [[i32x4_splat(0); 2]; T];
-    for s in 0..block / 2 {
-        let low = i16x8_load_extend_i8x8(codes.add(16 * s) as *const i8);
-        let high = i16x8_load_extend_i8x8(codes.add(16 * s + 8) as *const i8);
-        for (t, sum) in sums.iter_mut().enumerate() {
-            let pair = splat(x.add((s * T + t) * 4));
-            sum[0] = i32x4_add(sum[0], i32x4_dot_i16x8(low, pair));
-            sum[1] = i32x4_add(sum[1], i32x4_dot_i16x8(high, pair));
+    if T == 4 {
+        let mut s = 0;
+        while s < 8 * block {
+            let bytes = load(codes.add(s));
+            let v = load(x.add(s));
+            add_pairs(&mut sums, [i16x8_extend_low_i8x16(bytes), i16x8_extend_high_i8x16(bytes)], &core::array::from_fn(|t| spread(v, t)));
+            s += c.step;
+        }
+        return sums;
+    }
+    for four in 0..block / 8 {
+        let x = four_steps::<T>(x.add(16 * T * four));
+        for (step, x) in x.iter().enumerate() {
+            let bytes = load(codes.add(64 * four + 16 * step));
+            add_pairs(&mut sums, [i16x8_extend_low_i8x16(bytes), i16x8_extend_high_i8x16(bytes)], x);
         }
     }
     sums
@@ -42,42 +71,49 @@ unsafe fn byte_dots<const T: usize>(block: usize, codes: *const u8, x: *const u8
 /// Nibbles times bytes. Pairs of products are summed in i16 over the whole record: at most 8 * 2 * 15 * 127 = 30,480.
 #[cfg(target_feature = "relaxed-simd")]
 #[inline(always)]
-unsafe fn nibble_dots<const T: usize>(codes: *const u8, x: *const u8) -> [[v128; 2]; T] {
+unsafe fn nibble_dots<const T: usize>(codes: *const u8, x: *const u8, c: &Constants) -> Dots<T> {
     let mut sums = [[i16x8_splat(0); 2]; T];
-    for s in 0..BLOCK / 8 {
-        let bytes = [load(codes.add(32 * s)), load(codes.add(32 * s + 16))];
-        let low = [v128_and(bytes[0], u8x16_splat(15)), v128_and(bytes[1], u8x16_splat(15))];
-        let high = [u8x16_shr(bytes[0], 4), u8x16_shr(bytes[1], 4)];
-        for (t, sum) in sums.iter_mut().enumerate() {
-            let four = splat(x.add((2 * s * T + t) * 4));
-            sum[0] = i16x8_add(sum[0], i16x8_relaxed_dot_i8x16_i7x16(four, low[0]));
-            sum[1] = i16x8_add(sum[1], i16x8_relaxed_dot_i8x16_i7x16(four, low[1]));
-        }
-        for (t, sum) in sums.iter_mut().enumerate() {
-            let four = splat(x.add(((2 * s + 1) * T + t) * 4));
-            sum[0] = i16x8_add(sum[0], i16x8_relaxed_dot_i8x16_i7x16(four, high[0]));
-            sum[1] = i16x8_add(sum[1], i16x8_relaxed_dot_i8x16_i7x16(four, high[1]));
+    for four in 0..BLOCK / 16 {
+        let x = four_steps::<T>(x.add(16 * T * four));
+        for two in 0..2 {
+            let at = codes.add(64 * four + 32 * two);
+            let bytes = [load(at), load(at.add(16))];
+            add_bytes(&mut sums, bytes.map(|b| v128_and(b, c.nibble)), &x[2 * two]);
+            add_bytes(&mut sums, bytes.map(|b| v128_and(u16x8_shr(b, 4), c.nibble)), &x[2 * two + 1]);
         }
     }
-    let ones = i16x8_splat(1);
-    sums.map(|sum| [i32x4_dot_i16x8(sum[0], ones), i32x4_dot_i16x8(sum[1], ones)])
+    widen_sums(sums, c)
+}
+
+/// Adds one step of bytes of at most 7 bits times bytes.
+#[cfg(target_feature = "relaxed-simd")]
+#[inline(always)]
+pub fn add_bytes<const T: usize>(sums: &mut Dots<T>, w: [v128; 2], x: &[v128; T]) {
+    for (sum, four) in sums.iter_mut().zip(x) {
+        sum[0] = i16x8_add(sum[0], i16x8_relaxed_dot_i8x16_i7x16(*four, w[0]));
+        sum[1] = i16x8_add(sum[1], i16x8_relaxed_dot_i8x16_i7x16(*four, w[1]));
+    }
+}
+
+/// Sums of pairs of i16 lanes as i32.
+#[cfg(target_feature = "relaxed-simd")]
+#[inline(always)]
+pub fn widen_sums<const T: usize>(sums: Dots<T>, c: &Constants) -> Dots<T> {
+    sums.map(|sum| sum.map(|half| i32x4_dot_i16x8(half, c.one)))
 }
 
 /// Nibbles times i16 pairs: an i16 lane holds four nibbles, one shift each.
 #[cfg(not(target_feature = "relaxed-simd"))]
 #[inline(always)]
-unsafe fn nibble_dots<const T: usize>(codes: *const u8, x: *const u8) -> [[v128; 2]; T] {
+unsafe fn nibble_dots<const T: usize>(codes: *const u8, x: *const u8, c: &Constants) -> Dots<T> {
     let mut sums = [[i32x4_splat(0); 2]; T];
-    let mask = u16x8_splat(15);
+    // 15 in every i16.
+    let mask = u16x8_shr(c.nibble, 8);
     for s in 0..BLOCK / 8 {
+        let x = four_steps::<T>(x.add(16 * T * s));
         let bytes = [load(codes.add(32 * s)), load(codes.add(32 * s + 16))];
-        for i in 0..4 {
-            let nibbles = bytes.map(|b| v128_and(u16x8_shr(b, 4 * i), mask));
-            for (t, sum) in sums.iter_mut().enumerate() {
-                let pair = splat(x.add(((4 * s + i as usize) * T + t) * 4));
-                sum[0] = i32x4_add(sum[0], i32x4_dot_i16x8(nibbles[0], pair));
-                sum[1] = i32x4_add(sum[1], i32x4_dot_i16x8(nibbles[1], pair));
-            }
+        for (i, x) in x.iter().enumerate() {
+            add_pairs(&mut sums, bytes.map(|b| v128_and(u16x8_shr(b, 4 * i as u32), mask)), x);
         }
     }
     sums

@@ -6,6 +6,8 @@ mod activations;
 mod dots;
 mod float;
 mod lanes;
+#[cfg(target_feature = "relaxed-simd")]
+mod panel;
 mod quantised;
 mod tile;
 
@@ -53,8 +55,10 @@ pub fn activation_format(ty: u32) -> u32 {
 /// Bytes of scratch for any number of threads.
 pub fn scratch_bytes(ty: u32, m: usize, _n: usize, k: usize) -> usize {
     match LAYOUTS[ty as usize].family {
-        Family::Float if ty == F32 => 0,
+        Family::Float if ty == F32 || m < activations::TILE => 0,
         Family::Float => MAX_THREADS * float::PANEL_BYTES,
+        #[cfg(target_feature = "relaxed-simd")]
+        Family::Nibble if m >= activations::TILE => panel::panels_at(m, k).saturating_add(MAX_THREADS * panel::PANEL_BYTES),
         family => m.saturating_mul(k / BLOCK).saturating_mul(format_of(family).record()),
     }
 }

@@ -4,11 +4,15 @@
 //! neither on the number of threads nor on which rows of x are multiplied together.
 
 use super::activations::{BLOCK, TILE};
-use super::dots::{dots, format_of};
-use super::lanes::{fma, load_pair, splat, widen_halves};
-use super::tile::{seed, share, store};
+use super::dots::{dots, format_of, Dots};
+use super::lanes::{constants, fma, load_pair, widen_halves, words, Constants};
+#[cfg(target_feature = "relaxed-simd")]
+use super::panel;
+use super::tile::{seed, share, store, Sums};
 use super::MatmulArgs;
 use crate::pack::half::HALF_BYTES;
+#[cfg(target_feature = "relaxed-simd")]
+use crate::pack::Family;
 use crate::pack::{Minimum, LAYOUTS, ROW_INTERLEAVE};
 use core::arch::wasm32::*;
 
@@ -17,25 +21,42 @@ const ROWS_AT_ONCE: usize = 128;
 
 /// Eight scales or minima of a record.
 #[inline(always)]
-unsafe fn head(at: *const u8, width: usize) -> [v128; 2] {
+unsafe fn head(at: *const u8, width: usize, c: &Constants) -> [v128; 2] {
     if width == HALF_BYTES {
-        widen_halves(at)
+        widen_halves(at, c)
     } else {
         load_pair(at)
     }
 }
 
-/// Scales and minima of a record.
+/// Scales and minima of a record of type `TY`.
 #[inline(always)]
-unsafe fn heads<const TY: usize>(record: *const u8) -> ([v128; 2], [v128; 2]) {
+pub unsafe fn heads<const TY: usize>(record: *const u8, c: &Constants) -> [[v128; 2]; 2] {
     let layout = const { LAYOUTS[TY] };
-    let scales = head(record, layout.width);
+    let scales = head(record, layout.width, c);
     let minima = match layout.minimum {
         Minimum::None => scales,
-        Minimum::Stored => head(record.add(8 * layout.width), layout.width),
+        Minimum::Stored => head(record.add(8 * layout.width), layout.width, c),
         Minimum::Eighth => scales.map(|s| f32x4_mul(s, f32x4_splat(-8.0))),
     };
-    (scales, minima)
+    [scales, minima]
+}
+
+/// Adds a block: `x` is the scales, then the sums of T rows.
+#[inline(always)]
+pub unsafe fn add_block<const T: usize>(sums: &mut Sums<T>, dot: Dots<T>, heads: [[v128; 2]; 2], x: *const u8, minimum: Minimum) {
+    let [scales, minima] = heads;
+    let scale = words::<T>(x);
+    let sum = words::<T>(x.add(4 * T));
+    for t in 0..T {
+        for half in 0..2 {
+            let product = f32x4_mul(scales[half], scale[t]);
+            sums[t][half] = fma(f32x4_convert_i32x4(dot[t][half]), product, sums[t][half]);
+            if minimum != Minimum::None {
+                sums[t][half] = fma(minima[half], sum[t], sums[t][half]);
+            }
+        }
+    }
 }
 
 /// T rows of x from row m times the group of weights that gives outputs from n.
@@ -46,25 +67,13 @@ unsafe fn tile<const TY: usize, const T: usize>(args: &MatmulArgs, m: usize, n: 
     let blocks = args.k / BLOCK;
     let mut w = args.w.add(n / ROW_INTERLEAVE * (args.k / layout.block) * layout.record());
     let mut x: *const u8 = args.scratch.add(m * blocks * format.record());
+    let c = constants();
     let mut sums = seed::<T>(args, m, n, true);
     for _ in 0..blocks {
-        let tail = x.add(format.words() * 4 * T);
         for part in 0..BLOCK / layout.block {
-            let dot = dots::<T>(&layout, w.add(layout.head()), x.add(part * format.words() * 2 * T));
-            let (scales, minima) = heads::<TY>(w);
-            for t in 0..T {
-                let scale = splat(tail.add(4 * t));
-                for half in 0..2 {
-                    let product = f32x4_mul(scales[half], scale);
-                    sums[t][half] = fma(f32x4_convert_i32x4(dot[t][half]), product, sums[t][half]);
-                }
-                if layout.minimum != Minimum::None {
-                    let sum = splat(tail.add(4 * (T + t)));
-                    for half in 0..2 {
-                        sums[t][half] = fma(minima[half], sum, sums[t][half]);
-                    }
-                }
-            }
+            let dot = dots::<T>(&layout, w.add(layout.head()), x.add(part * format.words() * 2 * T), &c);
+            let tail = x.add(format.words() * 4 * T);
+            add_block(&mut sums, dot, heads::<TY>(w, &c), tail, layout.minimum);
             w = w.add(layout.record());
         }
         x = x.add(T * format.record());
@@ -72,17 +81,23 @@ unsafe fn tile<const TY: usize, const T: usize>(args: &MatmulArgs, m: usize, n: 
     store(args, m, n, &sums);
 }
 
-/// One function per kernel keeps each small enough for the engine's register allocator.
+/// Rows `from..to` of x, whole tiles, times a group of weights.
 #[inline(never)]
-unsafe fn rows<const TY: usize>(args: &MatmulArgs, from: usize, to: usize, n: usize) {
-    let mut m = from;
-    while m + TILE <= to {
-        tile::<TY, TILE>(args, m, n);
-        m += TILE;
+unsafe fn tiles<const TY: usize>(args: &MatmulArgs, from: usize, to: usize, n: usize, _thread: usize) {
+    #[cfg(target_feature = "relaxed-simd")]
+    if const { matches!(LAYOUTS[TY].family, Family::Nibble) } {
+        return panel::multiply::<TY>(args, from, to, n, _thread);
     }
-    while m < to {
+    for m in (from..to).step_by(TILE) {
+        tile::<TY, TILE>(args, m, n);
+    }
+}
+
+/// Rows `from..to` of x, one by one, times a group of weights.
+#[inline(never)]
+unsafe fn singles<const TY: usize>(args: &MatmulArgs, from: usize, to: usize, n: usize) {
+    for m in from..to {
         tile::<TY, 1>(args, m, n);
-        m += 1;
     }
 }
 
@@ -92,8 +107,12 @@ pub unsafe fn multiply<const TY: usize>(args: &MatmulArgs, thread: usize, thread
     let mut m = 0;
     while m < args.m {
         let to = (m + ROWS_AT_ONCE).min(args.m);
-        for group in first..last {
-            rows::<TY>(args, m, to, group * ROW_INTERLEAVE);
+        let full = m + (to - m) / TILE * TILE;
+        for n in (first * ROW_INTERLEAVE..last * ROW_INTERLEAVE).step_by(ROW_INTERLEAVE) {
+            if full > m {
+                tiles::<TY>(args, m, full, n, thread);
+            }
+            singles::<TY>(args, full, to, n);
         }
         m = to;
     }

@@ -48,11 +48,8 @@ unsafe fn fives(high: u32, at: *const u8, offset: u8) -> [u8; 32] {
 /// Six-bit scale and minimum of sub-block `i` of a K block, times the block's own, as f32.
 unsafe fn k_scales(at: *const u8, i: usize) -> (u32, u32) {
     let sc = |j: usize| *at.add(4 + j);
-    let (scale, min) = if i < 4 {
-        (sc(i) & 63, sc(i + 4) & 63)
-    } else {
-        (sc(i + 4) & 15 | sc(i - 4) >> 6 << 4, sc(i + 4) >> 4 | sc(i) >> 6 << 4)
-    };
+    let (scale, min) =
+        if i < 4 { (sc(i) & 63, sc(i + 4) & 63) } else { (sc(i + 4) & 15 | sc(i - 4) >> 6 << 4, sc(i + 4) >> 4 | sc(i) >> 6 << 4) };
     let product = |half: u32, six: u8| half_to_f32(half as u16) * six as f32;
     (product(u16_at(at), scale).to_bits(), (-product(u16_at(at.add(2)), min)).to_bits())
 }
