@@ -1,6 +1,6 @@
 /**
  * Room for rows: growth, tight reallocation and private copies. Growth is by an eighth: appending
- * stays O(1) amortised (about nine rows copied per row, little beside the attention that reads all of them), and slack stays small.
+ * stays O(1) amortised (about eight rows copied per row, little beside the attention that reads all of them), and slack stays small.
  * @module
  */
 import * as E from "fp-ts/Either.js";
