@@ -5,7 +5,7 @@
 mod activations;
 mod dots;
 mod float;
-mod lanes;
+pub(crate) mod lanes;
 #[cfg(target_feature = "relaxed-simd")]
 mod panel;
 mod quantised;
