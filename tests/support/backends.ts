@@ -1,0 +1,19 @@
+/**
+ * The backends that the forward pass is compared on.
+ * @module
+ */
+import type { TaskEither } from "fp-ts/TaskEither.js";
+import type { Backend } from "../../backends/backend.ts";
+import { openReference } from "../../backends/reference/mod.ts";
+import type { KvError } from "../../cache/error.ts";
+
+/** A backend by name. */
+export interface NamedBackend {
+  readonly name: "reference" | "wasm-simd128" | "wasm-fast";
+  readonly open: () => TaskEither<KvError, Backend>;
+}
+
+/** Every backend of this version. */
+export const backends: ReadonlyArray<NamedBackend> = [
+  { name: "reference", open: () => openReference() },
+];
