@@ -1,0 +1,62 @@
+import { assertAlmostEquals, assertEquals } from "@std/assert";
+import type { MapFn } from "../ops.ts";
+import { blank, f32, operandsOf, u32 } from "../../tests/kernel_operands.ts";
+import { glu, map, rope } from "./elementwise.ts";
+
+Deno.test("rope turns pair (i, i + dims/2) and leaves the channels behind dims alone", () => {
+  // A quarter turn of pair (0, 2) and none of pair (1, 3): (1, 2, 3, 4, 5) becomes (-3, 2, 1, 4, 5).
+  const x = f32(1, 2, 3, 4, 5);
+  rope({ m: 1, heads: 1, dim: 5, dims: 4 }, operandsOf({ x, table: f32(0, 1, 1, 0) }));
+  assertEquals([...x], [-3, 2, 1, 4, 5]);
+});
+
+Deno.test("rope gives every head of a token the same angles and every token its own", () => {
+  const x = f32(1, 0, 1, 0, 1, 0, 1, 0);
+  rope({ m: 2, heads: 2, dim: 2, dims: 2 }, operandsOf({ x, table: f32(0, 1, 0.6, 0.8) }));
+  assertEquals([...x], [...f32(0, 1, 0, 1, 0.6, 0.8, 0.6, 0.8)]);
+});
+
+Deno.test("glu: silu(0) = 0, silu(1) = 0.7310586, silu far below 0 is 0 and not NaN", () => {
+  const out = blank(4);
+  glu({ count: 4, activation: "silu" }, operandsOf({ gate: f32(0, 1, -1000, 100), up: f32(5, 2, 3, 0.5), out }));
+  assertAlmostEquals(out[1] ?? NaN, 2 * 0.7310585786, 1e-7);
+  assertEquals([out[0], Math.abs(out[2] ?? NaN), out[3]], [0, 0, 50]);
+});
+
+Deno.test("glu: the tanh form of gelu(1) is 0.8411920, the exact form would be 0.8413447", () => {
+  const out = blank(1);
+  glu({ count: 1, activation: "gelu" }, operandsOf({ gate: f32(1), up: f32(1), out }));
+  assertAlmostEquals(out[0] ?? NaN, 0.841192, 1e-6);
+});
+
+Deno.test("map: every function by hand, on a = -4 and b = 0.5 with value 3", () => {
+  const expected: Readonly<Record<MapFn, number>> = {
+    add: -3.5,
+    sub: -4.5,
+    mul: -2,
+    div: -8,
+    max: 0.5,
+    min: -4,
+    neg: 4,
+    abs: 4,
+    exp: Math.fround(Math.exp(-4)),
+    log: Math.fround(Math.log(1e-30)),
+    sqrt: 0,
+    scale: -12,
+    shift: -1,
+    fill: 3,
+    copy: -4,
+  };
+  for (const [fn, value] of Object.entries(expected)) {
+    const out = blank(1);
+    map({ fn: fn as MapFn, count: 1, value: 3, heads: 0 }, operandsOf({ a: f32(-4), b: f32(0.5), out }));
+    assertEquals([fn, out[0]], [fn, value]);
+  }
+});
+
+Deno.test("map over a column touches rows and no slack, whatever slack holds", () => {
+  const out = f32(7, 7, 7, 7, 7, 7);
+  const layout = u32(1, 2, 3, 4, 1, 2);
+  map({ fn: "scale", count: 6, value: 2, heads: 2 }, operandsOf({ a: f32(NaN, 1, 2, NaN, 3, NaN), layout, out }));
+  assertEquals([...out], [7, 2, 4, 7, 6, 7]);
+});
