@@ -3,6 +3,7 @@ import * as E from "fp-ts/Either.js";
 import fc from "fast-check";
 import { bytesOf, fullBytes, rowsKept, rowsPerHead } from "./bytes.ts";
 import { checkCache } from "./check.ts";
+import { checkShape } from "./check_shape.ts";
 import { decodeRows, encodeRows } from "./encode.ts";
 import { showBytes, showCache } from "./show.ts";
 import type { Buffer, KvCache, Segment, Tier } from "./types.ts";
@@ -81,6 +82,15 @@ Deno.test("a well-formed value passes its check, and each way to be malformed is
   ];
   assertEquals(checkCache(cache())._tag, "Right");
   assertEquals(malformed.map((c) => E.isLeft(checkCache(c))), malformed.map(() => true));
+});
+
+Deno.test("a shape that cannot be a model's is refused", () => {
+  const bad = [{ kvHeads: 0 }, { kvHeads: 3 }, { keyDim: 1.5 }, { valueDim: -1 }, { queryHeads: NaN }, { scale: Infinity }, { window: -1 }];
+  assertEquals(checkShape(shape)._tag, "Right");
+  assertEquals([{ layers: [] }, ...bad.map((b) => ({ layers: [layer, { ...layer, ...b }] }))].map((s) => checkShape(s)._tag), [
+    "Left",
+    ...bad.map(() => "Left"),
+  ]);
 });
 
 Deno.test("f16 rows round to the nearest even and widen exactly; f32 rows are bit for bit", () => {

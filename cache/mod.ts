@@ -8,4 +8,5 @@ export type { Buffer, Codec, KvCache, LayerCache, RecentQueries, Segment, Tier, 
 export { type UniformShape, uniformShape } from "./uniform.ts";
 export { bytesOf, type CacheBytes, fullBytes, rowsKept, rowsPerHead } from "./bytes.ts";
 export { checkCache } from "./check.ts";
+export { checkShape } from "./check_shape.ts";
 export { showBytes, showCache } from "./show.ts";

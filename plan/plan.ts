@@ -4,6 +4,7 @@
  * @module
  */
 import * as E from "fp-ts/Either.js";
+import { checkShape } from "../cache/check_shape.ts";
 import type { KvError } from "../cache/error.ts";
 import { rowBytes } from "../cache/view.ts";
 import type { Policy } from "../policy/types.ts";
@@ -53,7 +54,7 @@ function checkTarget({ promptTokens, chunk, shape }: Target): E.Either<KvError, 
     E.left({ _tag: "InvalidArgument", argument, value: String(value), allowed });
   if (!whole(promptTokens, 1)) return wrong("promptTokens", promptTokens, "a whole number of tokens from 1");
   if (!whole(chunk, 1)) return wrong("chunk", chunk, "a whole number of tokens from 1");
-  return shape.layers.length > 0 ? E.right(undefined) : wrong("layers", 0, "a model of at least one layer");
+  return checkShape(shape);
 }
 
 function planLayers(

@@ -37,6 +37,10 @@ export const attend = (
   if (queries.length !== m * width) {
     return TE.left({ _tag: "ShapeMismatch", at: "queries", expected: `${m} x ${width} numbers`, actual: String(queries.length) });
   }
+  const bad = positions.findIndex((p) => !Number.isInteger(p) || p < 0 || p > 0xffffffff);
+  if (bad >= 0) {
+    return TE.left({ _tag: "InvalidArgument", argument: `positions[${bad}]`, value: String(positions[bad]), allowed: "0 to 4294967295" });
+  }
   const scratch = [
     { label: "q", content: bytesIn(queries) },
     { label: "at", content: bytesIn(Uint32Array.from(positions)) },

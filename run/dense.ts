@@ -6,6 +6,7 @@ import * as E from "fp-ts/Either.js";
 import { pipe } from "fp-ts/function.js";
 import type { IOEither } from "fp-ts/IOEither.js";
 import * as TE from "fp-ts/TaskEither.js";
+import { checkShape } from "../cache/check_shape.ts";
 import { encodeRows } from "../cache/encode.ts";
 import type { KvError } from "../cache/error.ts";
 import type { LayerShape, ModelShape } from "../cache/shape.ts";

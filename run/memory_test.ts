@@ -101,6 +101,7 @@ Deno.test("rows of the wrong size, order or number are refused", async () => {
   const cache = await orThrow(fromDense(memory)(dense(3)));
   const refused = [
     fromDense(memory)({ shape, layers: [ones(3)] })(),
+    fromDense(memory)({ ...dense(3), shape: uniformShape({ layers: 2, queryHeads: 2, kvHeads: 2, headDim: 0 }) })(),
     fromDense(memory)({ shape, layers: [ones(3), ones(2)] })(),
     fromDense(memory)({ shape, layers: [ones(3), { ...ones(3), values: new Float32Array(5) }] })(),
     fromDense(memory)({ ...dense(3), positions: [0, 1] })(),
