@@ -56,8 +56,10 @@ export interface Dense {
 export const fromDense =
   (memory: Memory, options: { readonly codec?: Codec } = {}): (dense: Dense) => IOEither<KvError, KvCache> => (dense) => () => {
     const { shape: { layers: shapes }, layers } = dense;
+    const sound = checkShape(dense.shape);
+    if (E.isLeft(sound)) return sound;
     const first = shapes[0];
-    if (first === undefined || layers.length !== shapes.length) return shapeError("layers", `${Math.max(1, shapes.length)}`, layers.length);
+    if (first === undefined || layers.length !== shapes.length) return shapeError("layers", String(shapes.length), layers.length);
     const rows = (layers[0]?.keys.length ?? 0) / (first.kvHeads * first.keyDim);
     const positions = checkPositions(dense.positions ?? Array.from({ length: rows }, (_, i) => i), rows, 0);
     if (E.isLeft(positions)) return positions;
