@@ -80,7 +80,7 @@ impl Rows for F16 {
 }
 
 /// Decodes `count` values into true f32.
-#[inline(always)]
+#[inline(never)]
 pub unsafe fn decode<C: Rows>(src: *const u8, dst: *mut f32, count: usize) {
     let scale = f32x4_splat(C::SCALE);
     let whole = count & !7;

@@ -94,7 +94,7 @@ unsafe fn tile<K: Rows, V: Rows, const R: usize>(a: &Attend, head: *mut f32, slo
 }
 
 /// s[g][t] = raw dot of query g and row t; four rows at a time, so up to three scores beyond `rows` are repeats of the last.
-#[inline(always)]
+#[inline(never)]
 unsafe fn scores<K: Rows, const R: usize>(
     q: *const f32,
     stride: usize,
@@ -129,7 +129,7 @@ unsafe fn scores<K: Rows, const R: usize>(
 }
 
 /// Turns raw scores into exponentials times `lift` in place, moves top and l of the state; what o must be multiplied by.
-#[inline(always)]
+#[inline(never)]
 unsafe fn softmax(s: &mut [f32; TILE], rows: usize, softcap: f32, factor: f32, lift: f32, state: *mut f32) -> f32 {
     let p = s.as_mut_ptr();
     let factor = f32x4_splat(factor);
@@ -156,7 +156,7 @@ unsafe fn softmax(s: &mut [f32; TILE], rows: usize, softcap: f32, factor: f32, l
 }
 
 /// o[g] += sum over rows of p[g][t] * row t, in raw order.
-#[inline(always)]
+#[inline(never)]
 unsafe fn values<V: Rows, const R: usize>(p: &[[f32; TILE]; R], rows: *const u8, dim: usize, count: usize, o: *mut f32, stride: usize) {
     let bytes = dim * V::BYTES;
     let mut d = 0;

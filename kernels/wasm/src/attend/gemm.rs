@@ -55,6 +55,7 @@ unsafe fn panels<const MR: usize, const NV: usize, const ADD: bool>(m: usize, n:
 }
 
 /// C = A * B; m is a multiple of 4, n of 4.
+#[inline(never)]
 pub unsafe fn multiply(m: usize, n: usize, k: usize, a: Left, b: Rows, c: Rows) {
     match n {
         _ if n % 12 == 0 => panels::<4, 3, false>(m, n, k, a, b, c),
@@ -64,6 +65,7 @@ pub unsafe fn multiply(m: usize, n: usize, k: usize, a: Left, b: Rows, c: Rows) 
 }
 
 /// C += A * B; m is a multiple of 4, n of 8.
+#[inline(never)]
 pub unsafe fn multiply_add(m: usize, n: usize, k: usize, a: Left, b: Rows, c: Rows) {
     match m {
         _ if m % 6 == 0 => panels::<6, 2, true>(m, n, k, a, b, c),

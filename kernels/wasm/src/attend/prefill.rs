@@ -153,7 +153,7 @@ unsafe fn tile<K: Rows, V: Rows>(a: &Attend, w: &Work, slot: usize, t: usize, ro
 }
 
 /// Scores of four queries become exponentials; did a maximum move?
-#[inline(always)]
+#[inline(never)]
 unsafe fn softmax<const MASK: bool>(a: &Attend, w: &Work, r: usize, t: usize, rows: usize) -> bool {
     let s = w.scores.add(r);
     let (from, to) = (load(w.from.add(r) as *const f32), load(w.to.add(r) as *const f32));

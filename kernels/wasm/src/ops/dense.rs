@@ -181,8 +181,9 @@ unsafe fn argmax_row(x: *const f32, n: usize) -> u32 {
     let whole = n & !3;
     let mut i = 0;
     while i < whole {
-        // pmax keeps `top` where the value is NaN.
-        top = f32x4_pmax(top, load(x.add(i)));
+        // NaN goes first: relaxed maxima may keep it.
+        let v = load(x.add(i));
+        top = f32x4_pmax(top, v128_bitselect(v, f32x4_splat(f32::NEG_INFINITY), f32x4_eq(v, v)));
         i += 4;
     }
     let mut best = max(top);
