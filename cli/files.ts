@@ -122,3 +122,17 @@ export const inTempFolder = <A>(use: (folder: string) => TaskEither<KvError, A>)
     await Deno.remove(made.right, { recursive: true }).catch(() => undefined);
   }
 };
+
+/** A text file that an option names; Left unless it is UTF-8 and has something in it. */
+export const readText = (option: string, path: string | URL): TaskEither<KvError, string> => async () => {
+  const refuse = (found: string, allowed: string): Either<KvError, never> =>
+    E.left({ _tag: "InvalidArgument", argument: option, value: found, allowed });
+  try {
+    const text = new TextDecoder("utf-8", { fatal: true }).decode(await Deno.readFile(path));
+    return text.trim() === "" ? refuse(`${path}, which is empty`, "a file with text in it") : E.right(text);
+  } catch (thrown) {
+    return thrown instanceof TypeError
+      ? refuse(`${path}, which is not UTF-8`, "a text file in UTF-8")
+      : E.left(unavailable(String(path), reasonOf(thrown)));
+  }
+};

@@ -15,7 +15,13 @@ import * as E from "fp-ts/Either.js";
 import type { KvError } from "../cache/error.ts";
 import { showError } from "../cache/error.ts";
 import { type Command, COMMON, helpOf, overview } from "./command.ts";
+import { compare } from "./commands/compare.ts";
+import { estimate } from "./commands/estimate.ts";
+import { generate } from "./commands/generate.ts";
+import { inspect } from "./commands/inspect.ts";
+import { logits } from "./commands/logits.ts";
 import { policies } from "./commands/policies.ts";
+import { start } from "./commands/start.ts";
 import { reasonOf, unavailable } from "./files.ts";
 import { type Io, processIo } from "./io.ts";
 import { invalid, readOptions } from "./options.ts";
@@ -23,7 +29,7 @@ import { invalid, readOptions } from "./options.ts";
 export type { Io } from "./io.ts";
 export type { Progress } from "./files.ts";
 
-const commands: ReadonlyArray<Command> = [policies];
+const commands: ReadonlyArray<Command> = [start, compare, generate, logits, inspect, policies, estimate];
 
 /** Runs one command line and gives the exit status: 0, or 1 after one sentence on standard error. */
 export async function main(argv: ReadonlyArray<string>, io: Io): Promise<number> {

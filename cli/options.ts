@@ -120,3 +120,17 @@ export function wholes(argument: string, text: string, range: Range): Either<KvE
   const bad = parts.find(E.isLeft);
   return bad ?? E.right(parts.flatMap((part) => E.isRight(part) ? [part.right] : []));
 }
+
+/** The values of several results under their names; Left with the first failure. */
+export function all<A extends Readonly<Record<string, unknown>>>(
+  parts: { readonly [K in keyof A]: Either<KvError, A[K]> },
+): Either<KvError, A> {
+  const values: Partial<A> = {};
+  for (const name in parts) {
+    const part = parts[name];
+    if (E.isLeft(part)) return part;
+    values[name] = part.right;
+  }
+  // Every name of `parts` has been given its value.
+  return E.right(values as A);
+}

@@ -5,7 +5,6 @@
 import * as E from "fp-ts/Either.js";
 import type { Either } from "fp-ts/Either.js";
 import type { KvError } from "../cache/error.ts";
-import type { Codec } from "../cache/types.ts";
 import { parsePolicy } from "../papers/mod.ts";
 import type { Policy } from "../policy/types.ts";
 import { type Given, oneOf, type Option, whole } from "./options.ts";
@@ -28,9 +27,9 @@ export const CHUNK: Option = { name: "chunk", kind: "text", value: "N", about: "
 /** Tokens per run of the prefill where nothing is said. */
 export const DEFAULT_CHUNK = 256;
 
-/** The value of `--codec`. */
-export const codecOf = (given: Given): Either<KvError, Codec> =>
-  E.map((dtype: "f16" | "f32"): Codec => ({ _tag: "Plain", dtype }))(oneOf(given, "codec", ["f16", "f32"], "f16"));
+/** The value of `--codec`, or `fallback`. */
+export const dtypeOf = (given: Given, fallback: "f16" | "f32"): Either<KvError, "f16" | "f32"> =>
+  oneOf(given, "codec", ["f16", "f32"], fallback);
 
 /** The value of `--chunk`. */
 export const chunkOf = (given: Given): Either<KvError, number> => whole(given, "chunk", { from: 1, to: 4096 }, DEFAULT_CHUNK);

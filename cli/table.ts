@@ -28,7 +28,8 @@ export function table(columns: ReadonlyArray<Column>, rows: ReadonlyArray<Readon
 }
 
 /** Bytes in megabytes of 10^6, one digit after the point. */
-export const megabytes = (bytes: number): string => (bytes / 1e6).toFixed(1);
+export const megabytes = (bytes: number): string =>
+  (bytes / 1e6).toLocaleString("en-US", { minimumFractionDigits: 1, maximumFractionDigits: 1 });
 
 /** A whole number with commas between thousands. */
 export const grouped = (n: number): string => Math.round(n).toLocaleString("en-US");

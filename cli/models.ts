@@ -1,0 +1,96 @@
+/**
+ * Models and backends as the command line names them.
+ * @module
+ */
+import * as E from "fp-ts/Either.js";
+import * as TE from "fp-ts/TaskEither.js";
+import type { TaskEither } from "fp-ts/TaskEither.js";
+import type { Backend } from "../backends/backend.ts";
+import { openReference } from "../backends/reference/mod.ts";
+import { openWasm } from "../backends/wasm/mod.ts";
+import { type KvError, showError } from "../cache/error.ts";
+import { inductionModel } from "../model/induction.ts";
+import { type Model, openModel } from "../model/model.ts";
+import { readModelFile } from "../model/model_file.ts";
+import type { ModelFile } from "../model/types.ts";
+import { resolveModel } from "./catalogue.ts";
+import { reasonOf, unavailable } from "./files.ts";
+import type { Io } from "./io.ts";
+import { type Given, invalid, type Option, whole } from "./options.ts";
+
+/** A model under the name it was asked for. */
+export interface NamedModel {
+  readonly name: string;
+  readonly file: ModelFile;
+}
+
+/** Reads and checks a model, fetching it first if the catalogue has it. */
+export const readModel = (nameOrPath: string, io: Io): TaskEither<KvError, NamedModel> => async () => {
+  const source = await resolveModel(nameOrPath, io)();
+  io.clear();
+  if (E.isLeft(source)) return source;
+  const { name } = source.right;
+  if (source.right._tag === "Induction") return E.right({ name, file: inductionModel() });
+  const bytes = await readBytes(source.right.path)();
+  if (E.isLeft(bytes)) return bytes;
+  const file = readModelFile(name, bytes.right);
+  return E.isLeft(file) ? file : E.right({ name, file: file.right });
+};
+
+/** A whole file. */
+export const readBytes = (path: string): TaskEither<KvError, Uint8Array> =>
+  TE.tryCatch(() => Deno.readFile(path), (thrown) => unavailable(path, reasonOf(thrown)));
+
+const BACKENDS = ["auto", "reference", "wasm", "webgpu"] as const;
+type BackendName = (typeof BACKENDS)[number];
+
+/** Options of commands that run a model. */
+export const RUNNING: ReadonlyArray<Option> = [
+  { name: "backend", kind: "text", value: "NAME", about: "reference, wasm, or auto: the fastest that opens here (auto)" },
+  { name: "threads", kind: "text", value: "N", about: "threads of the wasm backend (the machine's, at most 8)" },
+  { name: "memory", kind: "text", value: "MB", about: "most memory the backend may take, in MB (its own limit)" },
+];
+
+/** Opens the backend that `--backend`, `--threads` and `--memory` ask for. */
+const openBackend = (given: Given, io: Io): TaskEither<KvError, Backend> => async () => {
+  const asked = given.text("backend") ?? "auto";
+  const name = BACKENDS.find((one) => one === asked);
+  if (name === undefined) return invalid("--backend", asked, `one of ${BACKENDS.join(", ")}`);
+  const threads = whole(given, "threads", { from: 1, to: 64 }, null);
+  if (E.isLeft(threads)) return threads;
+  const memory = whole(given, "memory", { from: 1, to: 1_000_000 }, null);
+  if (E.isLeft(memory)) return memory;
+  const bytes = memory.right === null ? null : memory.right * 1e6;
+  const opened = await openNamed(name, threads.right, bytes)();
+  if (name !== "auto" || E.isRight(opened)) return opened;
+  io.note(`kvfold: ${showError(opened.left)}; the reference backend, which is slow, is used instead`);
+  return await openNamed("reference", null, bytes)();
+};
+
+function openNamed(name: BackendName, threads: number | null, bytes: number | null): TaskEither<KvError, Backend> {
+  switch (name) {
+    case "webgpu":
+      return TE.left({ _tag: "NoDevice", backend: name, because: "this version has none; take wasm or reference" });
+    case "reference":
+      return openReference(bytes === null ? {} : { maxBytes: bytes });
+    case "wasm":
+    case "auto":
+      return openWasm({ ...(threads === null ? {} : { threads }), ...(bytes === null ? {} : { maxMemoryBytes: bytes }) });
+  }
+}
+
+/** Opens the model and the backend that the options ask for, uses them, and closes both. */
+export const withModel =
+  <A>(given: Given, io: Io, nameOrPath: string, use: (model: Model, name: string) => TaskEither<KvError, A>): TaskEither<KvError, A> =>
+  async () => {
+    const read = await readModel(nameOrPath, io)();
+    if (E.isLeft(read)) return read;
+    const opened = await openBackend(given, io)();
+    if (E.isLeft(opened)) return opened;
+    await using backend = opened.right;
+    const progress = (share: number): void => io.progress("loading the weights", share, 1);
+    const loaded = await openModel(backend, read.right.file, { progress })();
+    if (E.isLeft(loaded)) return loaded;
+    await using model = loaded.right;
+    return await use(model, read.right.name)();
+  };
