@@ -5,6 +5,7 @@
 import fc from "fast-check";
 import type { Backend } from "../backends/backend.ts";
 import { openReference } from "../backends/reference/mod.ts";
+import { openWasm } from "../backends/wasm/mod.ts";
 import type { KvCache, ModelShape } from "../cache/mod.ts";
 import { uniformShape } from "../cache/mod.ts";
 import {
@@ -26,6 +27,8 @@ import { type Dense, fromDense, type HeadRows, type Memory, openMemory, orThrow,
 /** Backends every law is shown on. */
 export const backends: ReadonlyArray<{ readonly name: string; readonly open: () => Promise<Backend> }> = [
   { name: "reference", open: () => orThrow(openReference()) },
+  { name: "wasm-simd128", open: () => orThrow(openWasm({ build: "simd128" })) },
+  { name: "wasm-fast", open: () => orThrow(openWasm({ build: "fast", threads: 2 })) },
 ];
 
 /** One test per backend, with a memory that is closed at the end. */
