@@ -2,8 +2,9 @@
  * Cases of ops over whole matrices and single elements: `embed`, `norm`, `matmul`, `argmax`, `rope`, `glu`, `map`.
  * @module
  */
-import type { WeightType } from "../backends/backend.ts";
+import type { WeightSource, WeightType } from "../backends/backend.ts";
 import { weightTypes } from "../backends/blocks.ts";
+import { decodeBlocks } from "../backends/reference/mod.ts";
 import { type MapFn, mapFns } from "../backends/ops.ts";
 import { type Case, caseOf, input, output, outputIn, updated, withNmse } from "./case.ts";
 import { columnOf, layoutOf, layoutWords, lengthsToTry, rowRanges } from "./layouts.ts";
@@ -54,6 +55,18 @@ export const normCases = (seed: number): ReadonlyArray<Case> =>
     ];
   });
 
+/** Below this many results their energy is left to chance: one that happens to cancel would make any error look large. */
+const fewResults = 32;
+
+/** `x` with the signs of the weight row of most energy, so that the product that carries the results' energy does not cancel. */
+function alignedWith({ type, bytes, rows, cols }: WeightSource, x: Float32Array<ArrayBuffer>): Float32Array<ArrayBuffer> {
+  const numbers = decodeBlocks(type, bytes, rows * cols);
+  const all = Array.from({ length: rows }, (_, j) => numbers.subarray(j * cols, (j + 1) * cols));
+  const energies = all.map((row) => row.reduce((sum, w) => sum + w * w, 0));
+  const strongest = all[energies.indexOf(Math.max(...energies))];
+  return x.map((value, i) => (strongest?.[i % cols] ?? 0) < 0 ? -Math.abs(value) : Math.abs(value));
+}
+
 const matmulCase = (seed: number, type: WeightType, m: number, n: number, k: number, variant: number): Case => {
   const [accumulate, biased, spread] = [variant % 2 === 1, variant % 3 === 1, variant % 4 === 3 ? "extreme" : "even"] as const;
   const label = `${type} ${m} x ${n} x ${k}${accumulate ? " accumulate" : ""}${biased ? " bias" : ""}${
@@ -63,8 +76,9 @@ const matmulCase = (seed: number, type: WeightType, m: number, n: number, k: num
   const weight = weightOf(random, type, n, k, { spread });
   const bias = biased ? { bias: weightOf(random, "F32", 1, n, { name: "bias", uses: ["vector"] }) } : {};
   const out = accumulate ? updated("matmul", random.normals(m * n)) : output("matmul", m * n);
+  const x = random.normals(m * k);
   return caseOf(label, { op: "matmul", params: { m, n, k, accumulate } }, {
-    x: input(random.normals(m * k)),
+    x: input(spread === "extreme" || m * n < fewResults ? alignedWith(weight, x) : x),
     weight,
     ...bias,
     out: isFloat(type) ? withNmse(floatNmse)(out) : out,

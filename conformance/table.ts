@@ -16,15 +16,16 @@ import {
   thresholdCases,
 } from "./column_cases.ts";
 import { argmaxCases, embedCases, gluCases, mapCases, matmulCases, normCases, ropeCases } from "./dense_cases.ts";
+import { evictionCases, temporaryCases, tiedCases } from "./program_cases.ts";
 import { appendCases, compactCases, copyRowsCases, extendCases, sliceCases, slideCases, truncateCases } from "./row_cases.ts";
 
 const table: Readonly<Record<OpName, (seed: number) => ReadonlyArray<Case>>> = {
   embed: embedCases,
   norm: normCases,
-  matmul: matmulCases,
+  matmul: (seed) => [...matmulCases(seed), ...tiedCases(seed)],
   rope: ropeCases,
   glu: gluCases,
-  map: mapCases,
+  map: (seed) => [...mapCases(seed), ...temporaryCases(seed)],
   append: appendCases,
   extend: extendCases,
   attend: attendCases,
@@ -37,7 +38,7 @@ const table: Readonly<Record<OpName, (seed: number) => ReadonlyArray<Case>>> = {
   headMean: headMeanCases,
   rank: rankCases,
   threshold: thresholdCases,
-  compact: compactCases,
+  compact: (seed) => [...compactCases(seed), ...evictionCases(seed)],
   truncate: truncateCases,
   copyRows: copyRowsCases,
   slide: slideCases,
