@@ -5,6 +5,7 @@
 import type { TaskEither } from "fp-ts/TaskEither.js";
 import type { Backend } from "../../backends/backend.ts";
 import { openReference } from "../../backends/reference/mod.ts";
+import { openWasm } from "../../backends/wasm/mod.ts";
 import type { KvError } from "../../cache/error.ts";
 
 /** A backend by name. */
@@ -13,7 +14,14 @@ export interface NamedBackend {
   readonly open: () => TaskEither<KvError, Backend>;
 }
 
-/** Every backend of this version. */
-export const backends: ReadonlyArray<NamedBackend> = [
-  { name: "reference", open: () => openReference() },
+/** The oracle. */
+export const reference: NamedBackend = { name: "reference", open: () => openReference() };
+
+/** Both Wasm builds. */
+export const wasmBuilds: ReadonlyArray<NamedBackend> = [
+  { name: "wasm-simd128", open: () => openWasm({ build: "simd128" }) },
+  { name: "wasm-fast", open: () => openWasm({ build: "fast", threads: 2 }) },
 ];
+
+/** Every backend of this version. */
+export const backends: ReadonlyArray<NamedBackend> = [reference, ...wasmBuilds];
