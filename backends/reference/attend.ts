@@ -3,7 +3,7 @@
  * ascending order, everything in f64.
  * @module
  */
-import { at, emptyLse, type Head, headsOf, type Kernel, noQuery, type Operands, type Rows } from "./kernel.ts";
+import { at, emptyLse, type Head, headsOf, type Kernel, noQuery, type Operands, widened } from "./kernel.ts";
 
 /** What both ops share: whose rows, and how a score is made. */
 interface Scoring {
@@ -20,7 +20,7 @@ const visible = (row: number, query: number, window: number): boolean =>
   query !== noQuery && row <= query && (window === 0 || row + window > query);
 
 /** Score of the row at `slot` for the query that starts at `q0`. */
-function score(scoring: Scoring, q: Float32Array, q0: number, keys: Rows, slot: number): number {
+function score(scoring: Scoring, q: Float32Array, q0: number, keys: Float32Array, slot: number): number {
   let sum = 0;
   for (let c = 0; c < scoring.keyDim; c++) sum += at(q, q0 + c) * at(keys, slot * scoring.keyDim + c);
   const scaled = sum * Math.fround(scoring.scale);
@@ -39,7 +39,7 @@ function visibleSlots({ start, length }: Head, position: Uint32Array, query: num
 export const attend: Kernel<"attend"> = (params, operands) => {
   const { m, heads, kvHeads, keyDim, keyCodec, valueCodec } = params;
   const [q, position, queries] = [operands.f32("q"), operands.u32("position"), operands.u32("queryPosition")];
-  const [keys, values] = [operands.rows("keys", keyCodec), operands.rows("values", valueCodec)];
+  const [keys, values] = [widened(operands.rows("keys", keyCodec)), widened(operands.rows("values", valueCodec))];
   const segments = headsOf(operands.u32("layout"), kvHeads);
   const group = heads / kvHeads;
   for (let i = 0; i < m; i++) {
@@ -56,7 +56,7 @@ export const attend: Kernel<"attend"> = (params, operands) => {
 };
 
 /** Sum of the value rows at `slots`, each times its weight. */
-function weightedSum(dim: number, values: Rows, slots: ReadonlyArray<number>, weights: ReadonlyArray<number>): Float64Array {
+function weightedSum(dim: number, values: Float32Array, slots: ReadonlyArray<number>, weights: ReadonlyArray<number>): Float64Array {
   const sum = new Float64Array(dim);
   for (const [t, slot] of slots.entries()) {
     for (let c = 0; c < dim; c++) sum[c] = at(sum, c) + at(weights, t) * at(values, slot * dim + c);
@@ -88,7 +88,7 @@ function combine(
 export const attendReduce: Kernel<"attendReduce"> = (params, operands) => {
   const { queries, heads, kvHeads, keyDim, keyCodec, overQueries, overGroup, accumulate } = params;
   const [q, position, queryPosition] = [operands.f32("q"), operands.u32("position"), operands.u32("queryPosition")];
-  const [keys, lse, out] = [operands.rows("keys", keyCodec), operands.f32("lse"), operands.f32("out")];
+  const [keys, lse, out] = [widened(operands.rows("keys", keyCodec)), operands.f32("lse"), operands.f32("out")];
   const real = queryPosition.subarray(0, queries).reduce((n, p) => n + (p === noQuery ? 0 : 1), 0);
   const group = heads / kvHeads;
   const mass = (slot: number, h: number): ReadonlyArray<number> =>

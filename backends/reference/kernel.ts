@@ -46,6 +46,9 @@ export function viewOperands(bytesOf: ReadonlyMap<string, Uint8Array>): Operands
 /** Element i, or NaN outside the array, so that a wrong index shows in every result it touches. */
 export const at = (array: ArrayLike<number>, i: number): number => array[i] ?? NaN;
 
+/** Rows to read many times: halves widened once, exactly, because reading a Float16Array is slow. */
+export const widened = (rows: Rows): Float32Array => rows instanceof Float32Array ? rows : new Float32Array(rows);
+
 /** One head of a layout, in rows. */
 export interface Head {
   readonly start: number;
