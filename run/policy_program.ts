@@ -16,7 +16,14 @@ export const policyProgram = (plan: PolicyPlan, cache: KvCache, observed: number
     ownLayers(cache).reduce((draft: Draft, { index, own }) => layerOps(plan, cache, index, own, observed)(draft), emptyDraft),
   );
 
+/** Attending is most of the work: it is left out where no score looks at attention. */
 const layerOps = (plan: PolicyPlan, cache: KvCache, index: number, own: OwnLayer, observed: number) => (draft: Draft): Draft => {
+  const blind = spliceWith(plan, cache, index, own, 0)(draft);
+  const looks = blind.body.slice(draft.body.length).some((instr) => instr.op === "attendReduce");
+  return looks && observed > 0 ? spliceWith(plan, cache, index, own, observed)(draft) : blind;
+};
+
+const spliceWith = (plan: PolicyPlan, cache: KvCache, index: number, own: OwnLayer, observed: number) => (draft: Draft): Draft => {
   const base = layerSlots(index, own)(draft);
   const [slots, ready] = observe(cache, index, own, observed, base[0])(base[1]);
   const [recent, windowed] = ringSlots(own, plan.layers[index]?.recentQueries ?? 0, observed, slots)(ready);
