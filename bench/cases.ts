@@ -7,7 +7,17 @@ import type { WeightType } from "../backends/backend.ts";
 import { weightBytes } from "../backends/blocks.ts";
 import type { RowCodec } from "../backends/ops.ts";
 import { type Case, caseOf, input, output, outputIn, updated, withNmse } from "../conformance/case.ts";
-import { columnOf, type Layout, layoutOf, layoutWords, newestOf, nextRanges, positionsOf, rowRanges, rowsOf } from "../conformance/layouts.ts";
+import {
+  columnOf,
+  type Layout,
+  layoutOf,
+  layoutWords,
+  newestOf,
+  nextRanges,
+  positionsOf,
+  rowRanges,
+  rowsOf,
+} from "../conformance/layouts.ts";
 import { randomOf } from "../conformance/random.ts";
 import { weightOf } from "../conformance/weights.ts";
 

@@ -12,7 +12,10 @@ export interface Timing {
 }
 
 /** Runs `work` for about `seconds` and at least five times; `before` runs ahead of every repeat and is not timed. */
-export function time(work: () => void, { seconds = 0.4, before }: { readonly seconds?: number; readonly before?: () => void } = {}): Timing {
+export function time(
+  work: () => void,
+  { seconds = 0.4, before }: { readonly seconds?: number; readonly before?: () => void } = {},
+): Timing {
   const once = (): number => {
     before?.();
     const start = performance.now();

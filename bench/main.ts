@@ -1,0 +1,125 @@
+/**
+ * The benches (`deno task bench`): every op against the peaks of the machine, appends, and the whole model against native
+ * llama.cpp. Options: `--json` prints {machine, peaks, ops, appends, endToEnd} alone; `--ops`, `--appends`, `--model` run only
+ * those parts; `--quick` times each op for 0.1 s and the model at 512 tokens; `--lengths 512,2048,8192`.
+ * @module
+ */
+import { parseArgs } from "@std/cli/parse-args";
+import { openReference } from "../backends/reference/mod.ts";
+import type { Build } from "../backends/wasm/instance.ts";
+import { openWasm } from "../backends/wasm/mod.ts";
+import { resolveModel } from "../cli/catalogue.ts";
+import { fetchAddress } from "../cli/documents.ts";
+import { readModelFile } from "../model/mod.ts";
+import { orThrow } from "../run/mod.ts";
+import { timeAppends } from "./appends.ts";
+import { benchCases } from "./cases.ts";
+import { type EndToEnd, endToEnd, installPeer } from "./end_to_end.ts";
+import { measurePeaks, type Peaks } from "./peaks.ts";
+import { type OpTiming, timeCase } from "./run_case.ts";
+
+const builds: ReadonlyArray<Build> = ["fast", "simd128"];
+const quiet = { env: (name: string) => Deno.env.get(name), progress: () => {} };
+
+/** An op with the share of the limit it runs into. */
+interface OpResult extends OpTiming {
+  readonly limit: string;
+  readonly share: number;
+}
+
+async function ops(build: Build, peaks: Peaks, seconds: number): Promise<ReadonlyArray<OpResult>> {
+  await using backend = await orThrow(openWasm({ build, threads: 1 }));
+  await using oracle = await orThrow(openReference());
+  const results: OpResult[] = [];
+  for (const bench of benchCases()) {
+    const timing = await timeCase(backend, oracle, bench, seconds);
+    const rate = bench.limit === "read" ? timing.gigabytesPerSecond : timing.gigaopsPerSecond;
+    results.push({ ...timing, limit: bench.limit, share: rate / peaks[bench.limit] });
+  }
+  return results;
+}
+
+async function model(lengths: ReadonlyArray<number>, repeats: number, note: (line: string) => void): Promise<ReadonlyArray<EndToEnd>> {
+  const source = await orThrow(resolveModel("SmolLM2-135M-Instruct", quiet));
+  if (source._tag !== "File") return [];
+  const peer = await installPeer();
+  if ("missing" in peer) note(`native llama.cpp is left out: ${peer.missing}`);
+  const file = await orThrow(readModelFile(source.name, await Deno.readFile(source.path)));
+  const tokenizer = await orThrow(file.tokenizer());
+  const { text } = await orThrow(fetchAddress(quiet));
+  const ids = tokenizer.encode(text);
+  const enough = Array.from({ length: Math.max(...lengths) }, (_, i) => ids[i % ids.length] ?? 0);
+  return await endToEnd(source.path, enough, lengths, ["keepall", "snapkv(25%)"], "folder" in peer ? peer.folder : null, repeats);
+}
+
+const fixed = (n: number, digits: number, width: number): string => n.toFixed(digits).padStart(width);
+
+function showOps(build: Build, peaks: Peaks, results: ReadonlyArray<OpResult>): void {
+  console.log(
+    `\nwasm-${build}, one thread; peaks ${peaks.f32.toFixed(1)} GFLOP/s f32, ${peaks.int8.toFixed(1)} GOP/s int8, ${
+      peaks.read.toFixed(1)
+    } GB/s read`,
+  );
+  for (const r of results) {
+    const rates = `${fixed(r.gigaopsPerSecond, 1, 7)} GOP/s ${fixed(r.gigabytesPerSecond, 2, 7)} GB/s`;
+    console.log(`  ${r.name.padEnd(36)} ${fixed(r.median * 1e6, 1, 10)} us ${rates} ${fixed(100 * r.share, 0, 4)} % of ${r.limit}`);
+  }
+}
+
+function showModel(results: ReadonlyArray<EndToEnd>): void {
+  console.log("\nSmolLM2-135M Q4_1, two threads: tokens/s, and as a multiple of native llama.cpp");
+  for (const { tokens, policy, ours, ratio, cacheBytes } of results) {
+    const times = (part: "prefillTokensPerSecond" | "decodeTokensPerSecond"): string =>
+      `${fixed(ours[part], 1, 6)}${ratio === null ? "" : ` (${fixed(ratio[part], 2, 4)}x)`}`;
+    console.log(
+      `  ${String(tokens).padStart(5)} ${policy.padEnd(12)} prefill ${times("prefillTokensPerSecond")}  decode ${
+        times("decodeTokensPerSecond")
+      }  cache ${fixed(cacheBytes / 1e6, 1, 6)} MB`,
+    );
+  }
+}
+
+async function main(): Promise<void> {
+  const flags = parseArgs(Deno.args, { boolean: ["json", "quick", "ops", "appends", "model"], string: ["lengths"] });
+  const parts = ["ops", "appends", "model"] as const;
+  const wants = (part: "ops" | "appends" | "model"): boolean => flags[part] === true || !parts.some((one) => flags[one] === true);
+  const show = flags["json"] === true ? () => {} : (print: () => void) => print();
+  const note = (line: string): void => console.error(line);
+  const lengths = String(flags["lengths"] ?? (flags["quick"] === true ? "512" : "512,2048,8192")).split(",").map(Number);
+  const report: {
+    peaks: Record<string, Peaks>;
+    ops: OpResult[];
+    appends: Record<string, ReadonlyArray<number>>;
+    endToEnd: ReadonlyArray<EndToEnd>;
+  } = {
+    peaks: {},
+    ops: [],
+    appends: {},
+    endToEnd: [],
+  };
+  for (const build of builds) {
+    if (!wants("ops")) break;
+    const peaks = await measurePeaks(build);
+    const results = await ops(build, peaks, flags["quick"] === true ? 0.1 : 0.4);
+    report.peaks[build] = peaks;
+    report.ops.push(...results);
+    show(() => showOps(build, peaks, results));
+  }
+  if (wants("appends")) {
+    await using backend = await orThrow(openWasm({ build: "simd128" }));
+    const times = await timeAppends(backend);
+    report.appends["wasm-simd128"] = times;
+    show(() =>
+      console.log(`\nappending 8,192 rows one by one, microseconds per row in eight parts: ${times.map((t) => t.toFixed(1)).join(" ")}`)
+    );
+  }
+  if (wants("model")) {
+    report.endToEnd = await model(lengths, flags["quick"] === true ? 1 : 3, note);
+    show(() => showModel(report.endToEnd));
+  }
+  if (flags["json"] === true) {
+    console.log(JSON.stringify({ machine: { cores: navigator.hardwareConcurrency, deno: Deno.version.deno }, ...report }));
+  }
+}
+
+if (import.meta.main) await main();

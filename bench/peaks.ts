@@ -1,0 +1,47 @@
+/**
+ * What one core of this machine can do in Wasm: multiply-adds of f32, products of bytes, bytes read. Shares in the benches are
+ * of these. The loops are in `kernels/wasm/src/peak.rs`.
+ * @module
+ */
+import { type Build, moduleBytes } from "../backends/wasm/instance.ts";
+import type { Limit } from "./cases.ts";
+import { summary } from "./time.ts";
+
+/** 10^9 per second: operations for `f32` and `int8`, bytes for `read` (of 512 MiB once: what a cache of many layers meets, not what one layer finds in a cache of the processor). */
+export type Peaks = Readonly<Record<Limit, number>>;
+
+const READ_BYTES = 512 * 2 ** 20;
+
+/** Measures the peaks of one build on this thread. */
+export async function measurePeaks(build: Build): Promise<Peaks> {
+  const module = await WebAssembly.compile(await moduleBytes(build));
+  const imported = WebAssembly.Module.imports(module)[0];
+  const pages = READ_BYTES / 65536 + 64;
+  const memory = new WebAssembly.Memory({ initial: pages, maximum: 65536, shared: build === "fast" });
+  const { exports } = await WebAssembly.instantiate(
+    module,
+    imported === undefined ? {} : { [imported.module]: { [imported.name]: memory } },
+  );
+  const own = exports["memory"];
+  if (imported === undefined && own instanceof WebAssembly.Memory) own.grow(pages);
+  const call = (name: string, ...args: ReadonlyArray<number>): number => {
+    const f = exports[name];
+    if (typeof f !== "function") throw new Error(`the module has no ${name}`);
+    return Number(f(...args));
+  };
+  const rate = (amount: number, work: () => void): number => {
+    work();
+    const seconds = Array.from({ length: 7 }, () => {
+      const start = performance.now();
+      work();
+      return (performance.now() - start) / 1000;
+    });
+    return amount / summary(seconds).fastest / 1e9;
+  };
+  const [loops, from] = [4_000_000, call("kf_heap_base")];
+  return {
+    f32: rate(loops * call("peak_f32_ops"), () => call("peak_f32_fma", loops, 1.5)),
+    int8: rate(loops * call("peak_int8_ops"), () => call("peak_int8_dot", loops, 0x01020304)),
+    read: rate(READ_BYTES, () => call("peak_read", from, READ_BYTES, 1)),
+  };
+}
