@@ -48,7 +48,7 @@ type BackendName = (typeof BACKENDS)[number];
 export const RUNNING: ReadonlyArray<Option> = [
   { name: "backend", kind: "text", value: "NAME", about: "reference, wasm, or auto: the fastest that opens here (auto)" },
   { name: "threads", kind: "text", value: "N", about: "threads of the wasm backend (the machine's, at most 8)" },
-  { name: "memory", kind: "text", value: "MB", about: "most memory the backend may take, in MB (its own limit)" },
+  { name: "memory", kind: "text", value: "MB", about: "most memory the backend may take, 5 to 4000 MB (its own limit)" },
 ];
 
 /** Opens the backend that `--backend`, `--threads` and `--memory` ask for. */
@@ -58,7 +58,7 @@ const openBackend = (given: Given, io: Io): TaskEither<KvError, Backend> => asyn
   if (name === undefined) return invalid("--backend", asked, `one of ${BACKENDS.join(", ")}`);
   const threads = whole(given, "threads", { from: 1, to: 64 }, null);
   if (E.isLeft(threads)) return threads;
-  const memory = whole(given, "memory", { from: 1, to: 1_000_000 }, null);
+  const memory = whole(given, "memory", { from: 5, to: 4000 }, null);
   if (E.isLeft(memory)) return memory;
   const bytes = memory.right === null ? null : memory.right * 1e6;
   const opened = await openNamed(name, threads.right, bytes)();

@@ -32,14 +32,8 @@ export function logSumExp(row: Float32Array): number {
   return top + Math.log(sum);
 }
 
-/** Index of the largest logit; the lowest index on ties.
- *
- * ```ts
- * import { assertEquals } from "@std/assert";
- * assertEquals(argmax(new Float32Array([1, 3, 3])), 1);
- * ```
- */
-export function argmax(row: Float32Array): number {
+/** Index of the largest logit, the lowest on ties. */
+function likeliest(row: Float32Array): number {
   let best = 0;
   for (let i = 1; i < row.length; i++) if ((row[i] ?? 0) > (row[best] ?? 0)) best = i;
   return best;
@@ -81,7 +75,7 @@ function divergence(base: Float32Array, compared: Float32Array): number {
 
 /** Share of rows with the same largest logit. Left unless both have the same shape. */
 export const top1 = (base: Logits, compared: Logits): Either<KvError, number> =>
-  E.map(() => mean(base.map((row, i) => argmax(row) === argmax(compared[i] ?? row) ? 1 : 0)))(sameShape("top1", base, compared));
+  E.map(() => mean(base.map((row, i) => likeliest(row) === likeliest(compared[i] ?? row) ? 1 : 0)))(sameShape("top1", base, compared));
 
 /** All three at once.
  *

@@ -1,0 +1,32 @@
+/**
+ * Every script under examples/ runs as it stands and prints what it promises.
+ * @module
+ */
+import { assertEquals, assertMatch } from "@std/assert";
+
+const prints: Record<string, RegExp> = {
+  "compress_your_own.ts": /full: {2}1200 rows, \d+ bytes\nsmall: 256 rows, \d+ bytes\nlayer 0, head 0 keeps positions \d/,
+  "write_a_policy.ts": /^\{"_tag":"Policy"[^]*plan longest[^]*\n {4}truncate/,
+  "generate_with_a_policy.ts": /^keepall: "7341" from \d+ rows, \d+ bytes\nstreamingllm\(16\): "(?!7341)/,
+  "compare_backends.ts": /^reference .*\nwasm-simd128 .* [\d.]+e-\d\nwasm-fast .* [\d.]+e-\d\n$/,
+};
+
+Deno.test("every example is in this table", () => {
+  const names = [...Deno.readDirSync(new URL("../examples", import.meta.url))].map(({ name }) => name);
+  assertEquals(names.toSorted(), Object.keys(prints).toSorted());
+});
+
+for (const [name, expected] of Object.entries(prints)) {
+  Deno.test(`examples/${name} runs and prints what it promises`, async () => {
+    const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+      args: ["run", "-A", `examples/${name}`],
+      cwd: new URL("..", import.meta.url),
+      env: { NO_COLOR: "1" },
+      stdin: "null",
+      stdout: "piped",
+      stderr: "piped",
+    }).output();
+    assertEquals(code, 0, new TextDecoder().decode(stderr));
+    assertMatch(new TextDecoder().decode(stdout), expected);
+  });
+}
