@@ -126,7 +126,7 @@ pub fn packed_bytes(ty: u32, rows: usize, cols: usize, uses: u32) -> usize {
 /// `src` holds `row_count` whole rows of the file, `dst` holds `packed_bytes`, `first_row` is a multiple of `ROW_INTERLEAVE`, and so is
 /// `row_count` unless the slice ends the matrix. The type is known and `cols` is a multiple of its block.
 #[allow(clippy::too_many_arguments)]
-pub unsafe fn pack(ty: u32, rows: usize, cols: usize, uses: u32, src: *const u8, dst: *mut u8, first_row: usize, row_count: usize) {
+pub unsafe fn pack(ty: u32, _rows: usize, cols: usize, uses: u32, src: *const u8, dst: *mut u8, first_row: usize, row_count: usize) {
     let layout = &LAYOUTS[ty as usize];
     let row_bytes = cols / layout.file_block * layout.file_bytes;
     if uses == USE_VECTOR {
@@ -136,13 +136,43 @@ pub unsafe fn pack(ty: u32, rows: usize, cols: usize, uses: u32, src: *const u8,
         return;
     }
     let blocks = cols / layout.block;
-    for r in 0..row_count.div_ceil(ROW_INTERLEAVE) * ROW_INTERLEAVE {
-        let row = first_row + r;
-        let group = dst.add(row / ROW_INTERLEAVE * blocks * layout.record());
-        let source = if r < row_count && row < rows { Some(src.add(r * row_bytes)) } else { None };
-        for b in 0..blocks {
-            put(ty, layout, source, b, group.add(b * layout.record()), row % ROW_INTERLEAVE);
+    let record = layout.record();
+    for start in (0..row_count).step_by(ROW_INTERLEAVE) {
+        let group = dst.add((first_row + start) / ROW_INTERLEAVE * blocks * record);
+        let row = |lane: usize| if start + lane < row_count { Some(src.add((start + lane) * row_bytes)) } else { None };
+        if layout.family == Family::Float {
+            put_floats(layout.width, cols, core::array::from_fn(row), group);
+            continue;
         }
+        for lane in 0..ROW_INTERLEAVE {
+            for b in 0..blocks {
+                put(ty, layout, row(lane), b, group.add(b * record), lane);
+            }
+        }
+    }
+}
+
+/// Interleaves eight rows of 16- or 32-bit floats.
+unsafe fn put_floats(width: usize, cols: usize, rows: [Option<*const u8>; ROW_INTERLEAVE], group: *mut u8) {
+    for i in 0..cols {
+        for (lane, row) in rows.into_iter().enumerate() {
+            let bits = match row {
+                None => 0,
+                Some(row) if width == HALF_BYTES => (row as *const u16).add(i).read_unaligned() as u32,
+                Some(row) => (row as *const u32).add(i).read_unaligned(),
+            };
+            put_bits(width, bits, group, i * ROW_INTERLEAVE + lane);
+        }
+    }
+}
+
+/// Writes number `i` of an array of 16- or 32-bit numbers.
+#[inline(always)]
+unsafe fn put_bits(width: usize, bits: u32, array: *mut u8, i: usize) {
+    if width == HALF_BYTES {
+        *(array as *mut u16).add(i) = bits as u16;
+    } else {
+        *(array as *mut u32).add(i) = bits;
     }
 }
 
@@ -150,18 +180,10 @@ pub unsafe fn pack(ty: u32, rows: usize, cols: usize, uses: u32, src: *const u8,
 #[inline(always)]
 unsafe fn put(ty: u32, layout: &Layout, source: Option<*const u8>, b: usize, record: *mut u8, lane: usize) {
     let width = layout.width;
-    if layout.family == Family::Float {
-        let to = record.add(lane * width);
-        match source {
-            Some(src) => core::ptr::copy_nonoverlapping(src.add(b * width), to, width),
-            None => core::ptr::write_bytes(to, 0, width),
-        }
-        return;
-    }
     let block = source.map_or(Block::ZERO, |src| decode(ty, src, b));
-    core::ptr::copy_nonoverlapping(block.scale.to_le_bytes().as_ptr(), record.add(lane * width), width);
+    put_bits(width, block.scale, record, lane);
     if layout.minimum == Minimum::Stored {
-        core::ptr::copy_nonoverlapping(block.min.to_le_bytes().as_ptr(), record.add((8 + lane) * width), width);
+        put_bits(width, block.min, record, ROW_INTERLEAVE + lane);
     }
     let codes = record.add(layout.head());
     if layout.family == Family::Nibble {
