@@ -85,6 +85,30 @@ export const tiedCases = (seed: number): ReadonlyArray<Case> =>
     })
   );
 
+/** Several matrices over one input, which then changes in place: a backend that keeps prepared activations must notice. */
+export const sharedInputCases = (seed: number): ReadonlyArray<Case> =>
+  [1, 5].map((m) => {
+    const random = randomOf(`shared input ${m}`, seed);
+    const [n, k] = [40, 96];
+    const matmul: Call = { op: "matmul", params: { m, n, k, accumulate: false } };
+    const scale: Call = { op: "map", params: { fn: "scale", count: m * k, value: -3, heads: 0 } };
+    const types = ["Q4_1", "Q8_0", "F32"] as const;
+    const results = ["gate", "up", "plain", "again", "moved"];
+    return programCase("matmul", `of three matrices over one input of ${m}`, {
+      buffers: { a: input(random.normals(m * k)), ...Object.fromEntries(results.map((name) => [name, output("matmul", m * n)])) },
+      weights: types.map((type) => weightOf(random, type, n, k, { name: type })),
+      temps: { x: m * k * 4 },
+    }, [
+      [{ op: "map", params: { fn: "copy", count: m * k, value: 0, heads: 0 } }, "a - - x"],
+      [matmul, "x Q4_1 - gate"],
+      [matmul, "x Q8_0 - up"],
+      [matmul, "x F32 - plain"],
+      [matmul, "x Q4_1 - again"],
+      [scale, "x - - x"],
+      [matmul, "x Q4_1 - moved"],
+    ]);
+  });
+
 /** A policy's step: score by age, rank, compact everything in place, truncate, and attend to what is left. */
 export const evictionCases = (seed: number): ReadonlyArray<Case> =>
   [[0], [33], [127, 0, 31], [1, 1025, 3]].flatMap((lengths) => [0, 16].map((count) => evictionCase(seed, lengths, count)));

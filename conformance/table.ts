@@ -16,13 +16,13 @@ import {
   thresholdCases,
 } from "./column_cases.ts";
 import { argmaxCases, embedCases, gluCases, mapCases, matmulCases, normCases, ropeCases } from "./dense_cases.ts";
-import { evictionCases, temporaryCases, tiedCases } from "./program_cases.ts";
+import { evictionCases, sharedInputCases, temporaryCases, tiedCases } from "./program_cases.ts";
 import { appendCases, compactCases, copyRowsCases, extendCases, sliceCases, slideCases, truncateCases } from "./row_cases.ts";
 
 const table: Readonly<Record<OpName, (seed: number) => ReadonlyArray<Case>>> = {
   embed: embedCases,
   norm: normCases,
-  matmul: (seed) => [...matmulCases(seed), ...tiedCases(seed)],
+  matmul: (seed) => [...matmulCases(seed), ...tiedCases(seed), ...sharedInputCases(seed)],
   rope: ropeCases,
   glu: gluCases,
   map: (seed) => [...mapCases(seed), ...temporaryCases(seed)],
