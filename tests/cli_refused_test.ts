@@ -9,6 +9,7 @@ import type { GgufInput, TensorInput } from "./support/gguf_writer.ts";
 import { string, u32, writeGguf } from "./support/gguf_writer.ts";
 import { tiny, tinyInput } from "./support/tiny_model.ts";
 
+/** Exit 1, nothing on standard output, one sentence; policy text adds the two lines that point at the column. */
 function assertRefused({ code, out, err }: Finished, ...parts: ReadonlyArray<string>): void {
   assertEquals({ code, out }, { code: 1, out: "" }, err);
   assertMatch(err, /^kvfold: [^\n]+\n( {2}[^\n]*\n *\^\n)?$/);

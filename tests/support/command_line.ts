@@ -22,8 +22,7 @@ globalThis.addEventListener("unload", () => Deno.removeSync(folder, { recursive:
 export const induction: ReadonlyArray<string> = ["--model", "induction", "--backend", "wasm"];
 
 /** The command line in this process. */
-export 
-async function kvfold(...argv: ReadonlyArray<string>): Promise<Finished> {
+export async function kvfold(...argv: ReadonlyArray<string>): Promise<Finished> {
   const bytes: Uint8Array[] = [];
   const notes: string[] = [];
   const io: Io = {
@@ -38,7 +37,8 @@ async function kvfold(...argv: ReadonlyArray<string>): Promise<Finished> {
 }
 
 /** A file in the folder. */
-export   const path = join(folder, name);
+export function written(name: string, content: string | Uint8Array): string {
+  const path = join(folder, name);
   Deno.writeFileSync(path, typeof content === "string" ? new TextEncoder().encode(content) : content);
   return path;
 }
