@@ -41,7 +41,24 @@ export interface Applied {
 }
 
 /** Appends tokens, attends with their queries, and does what the plan says at `point`: `AfterChunk` for prompt tokens (set its
- * `m` to their number), `AfterStep` for one decoded token, `PrefillEnd` with no tokens. Consumes the cache, also on Left. */
+ * `m` to their number), `AfterStep` for one decoded token, `PrefillEnd` with no tokens. Consumes the cache, also on Left.
+ *
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { apply, emptyPolicy, openCache, openMemory, openReference, orThrow, planPolicy, rowsPerHead, uniformShape } from "../mod.ts";
+ * await using backend = await orThrow(openReference());
+ * using memory = openMemory(backend);
+ * const shape = uniformShape({ layers: 1, queryHeads: 2, kvHeads: 1, headDim: 2 });
+ * const codec = { _tag: "Plain", dtype: "f32" } as const;
+ * const plan = await orThrow(planPolicy(emptyPolicy, { shape, backend, promptTokens: 1, chunk: 1, codec }));
+ * const empty = await orThrow(openCache(memory, plan, shape));
+ * const rows = { keys: Float32Array.of(1, 0), values: Float32Array.of(5, 6) };
+ * const tokens = { count: 1, layers: [{ queries: Float32Array.of(1, 0, 0, 1), rows }] };
+ * const { cache, attended } = await orThrow(apply(memory, plan, { _tag: "AfterStep", every: [] })(empty, tokens));
+ * assertEquals(rowsPerHead(cache), [[1]]);
+ * assertEquals([...attended[0] ?? []], [5, 6, 5, 6]); // each of the two query heads sees the one row
+ * ```
+ */
 export const apply =
   (memory: Memory, plan: PolicyPlan, point: SplicePoint): (cache: KvCache, tokens: Tokens | null) => TE.TaskEither<KvError, Applied> =>
   (cache, tokens) => {

@@ -23,7 +23,20 @@ export interface Attended {
 }
 
 /** Softmax attention of `queries` (f32 [positions.length, queryHeads, keyDim], rotated) at `positions` over all tiers of a
- * layer. The cache stays as it is. */
+ * layer. The cache stays as it is.
+ *
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { attend, fromDense, openMemory, openReference, orThrow, uniformShape } from "../mod.ts";
+ * await using backend = await orThrow(openReference());
+ * using memory = openMemory(backend);
+ * const shape = uniformShape({ layers: 1, queryHeads: 2, kvHeads: 1, headDim: 2 });
+ * const rows = { keys: Float32Array.of(1, 0, 1, 0), values: Float32Array.of(2, 0, 4, 0) };
+ * const cache = await orThrow(fromDense(memory)({ shape, layers: [rows] }));
+ * const { out } = await orThrow(attend(memory)(cache, 0, Float32Array.of(1, 0, 0, 1), [1]));
+ * assertEquals([...out], [3, 0, 3, 0]); // equal keys: the mean of the values, for both query heads
+ * ```
+ */
 export const attend = (
   memory: Memory,
 ): (cache: KvCache, layer: number, queries: Float32Array, positions: ReadonlyArray<number>) => TE.TaskEither<KvError, Attended> =>

@@ -31,7 +31,22 @@ export interface Observations {
 
 /** A new cache value under this policy, as if the rows had just been prefilled in one chunk by the observed queries: what
  * acts at Build, Append and PrefillEnd acts. `cache` reads back unchanged afterwards; dispose both. Left if the policy does
- * not fit, or observes queries that are not given (for a window of n, at least n of them). */
+ * not fit, or observes queries that are not given (for a window of n, at least n of them).
+ *
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { compress, fromDense, openMemory, openReference, orThrow, read, uniformShape } from "../mod.ts";
+ * import { knorm } from "../papers/mod.ts";
+ * await using backend = await orThrow(openReference());
+ * using memory = openMemory(backend);
+ * const shape = uniformShape({ layers: 1, queryHeads: 2, kvHeads: 1, headDim: 2 });
+ * const rows = { keys: Float32Array.of(3, 0, 0, 1, 2, 0), values: new Float32Array(6) };
+ * const cache = await orThrow(fromDense(memory)({ shape, layers: [rows] }));
+ * const small = await orThrow(compress(memory, knorm({ rows: 2 }))(cache));
+ * const [head] = (await orThrow(read(memory)(small))).layers[0] ?? [];
+ * assertEquals([...head?.positions ?? []], [1, 2]); // the two rows with the smallest keys
+ * ```
+ */
 export const compress =
   (memory: Memory, policy: Policy): (cache: KvCache, observations?: Observations) => TE.TaskEither<KvError, KvCache> =>
   (cache, observations) =>

@@ -139,7 +139,22 @@ export interface NewRows {
 }
 
 /** A cache with these rows after those of `cache`, which stays as it is; dispose both. The newest value of its memory is
- * extended in place (O(1) amortised), any other is copied first. */
+ * extended in place (O(1) amortised), any other is copied first.
+ *
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { append, dispose, fromDense, openMemory, openReference, orThrow, rowsPerHead, uniformShape } from "../mod.ts";
+ * await using backend = await orThrow(openReference());
+ * using memory = openMemory(backend);
+ * const shape = uniformShape({ layers: 1, queryHeads: 2, kvHeads: 1, headDim: 2 });
+ * const rows = { keys: Float32Array.of(3, 0, 0, 1, 2, 0), values: new Float32Array(6) };
+ * const cache = await orThrow(fromDense(memory)({ shape, layers: [rows] }));
+ * const row = { keys: Float32Array.of(1, 1), values: Float32Array.of(1, 1) };
+ * const longer = await orThrow(append(memory)(cache, { layers: [row] }));
+ * assertEquals([rowsPerHead(cache), rowsPerHead(longer)], [[[3]], [[4]]]);
+ * for (const value of [cache, longer]) await orThrow(dispose(memory)(value));
+ * ```
+ */
 export const append = (memory: Memory): (cache: KvCache, rows: NewRows) => TE.TaskEither<KvError, KvCache> => (cache, rows) =>
   pipe(
     TE.fromEither(checkAppend(memory, cache, rows)),

@@ -73,7 +73,24 @@ function emptyLayers(
 }
 
 /** A second value with the same rows that goes its own way: the rows are shared, new ones go to a fresh tail, nothing but
- * the ring of recent queries is copied. `cache` stays as it is; dispose both, in any order. */
+ * the ring of recent queries is copied. `cache` stays as it is; dispose both, in any order.
+ *
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { append, dispose, fork, fromDense, openMemory, openReference, orThrow, rowsPerHead, uniformShape } from "../mod.ts";
+ * await using backend = await orThrow(openReference());
+ * using memory = openMemory(backend);
+ * const shape = uniformShape({ layers: 1, queryHeads: 2, kvHeads: 1, headDim: 2 });
+ * const rows = { keys: Float32Array.of(3, 0, 0, 1, 2, 0), values: new Float32Array(6) };
+ * const cache = await orThrow(fromDense(memory)({ shape, layers: [rows] }));
+ * const question = await orThrow(fork(memory)(cache));
+ * const row = { keys: Float32Array.of(1, 1), values: Float32Array.of(1, 1) };
+ * const longer = await orThrow(append(memory)(question, { layers: [row] }));
+ * assertEquals([rowsPerHead(cache), rowsPerHead(longer)], [[[3]], [[4]]]);
+ * for (const value of [cache, question, longer]) await orThrow(dispose(memory)(value));
+ * assertEquals(backend.liveBytes().buffers, 0);
+ * ```
+ */
 export const fork = (memory: Memory): (cache: KvCache) => TaskEither<KvError, KvCache> => (cache) => async () => {
   const live = checkLive(memory, cache);
   if (E.isLeft(live)) return live;
