@@ -58,7 +58,7 @@ pub fn scratch_bytes(ty: u32, m: usize, _n: usize, k: usize) -> usize {
         Family::Float if ty == F32 || m < activations::TILE => 0,
         Family::Float => MAX_THREADS * float::PANEL_BYTES,
         #[cfg(target_feature = "relaxed-simd")]
-        Family::Nibble if m >= activations::TILE => panel::panels_at(m, k).saturating_add(MAX_THREADS * panel::PANEL_BYTES),
+        Family::Nibble if m >= panel::MIN_ROWS => panel::panels_at(m, k).saturating_add(MAX_THREADS * panel::PANEL_BYTES),
         family => m.saturating_mul(k / BLOCK).saturating_mul(format_of(family).record()),
     }
 }

@@ -14,6 +14,8 @@ use core::arch::wasm32::*;
 
 /// Blocks per chunk: a panel is 15 KiB, half of a first-level cache.
 const CHUNK: usize = 48;
+/// Rows of x from which unpacking pays.
+pub const MIN_ROWS: usize = 4 * TILE;
 /// Bytes of scales and minima in a record.
 const HEAD: usize = 2 * ROW_INTERLEAVE * 4;
 /// Bytes of a panel record.

@@ -82,11 +82,12 @@ unsafe fn tile<const TY: usize, const T: usize>(args: &MatmulArgs, m: usize, n: 
 }
 
 /// Rows `from..to` of x, whole tiles, times a group of weights.
+#[cfg_attr(not(target_feature = "relaxed-simd"), allow(unused_variables))]
 #[inline(never)]
-unsafe fn tiles<const TY: usize>(args: &MatmulArgs, from: usize, to: usize, n: usize, _thread: usize) {
+unsafe fn tiles<const TY: usize>(args: &MatmulArgs, from: usize, to: usize, n: usize, thread: usize) {
     #[cfg(target_feature = "relaxed-simd")]
-    if const { matches!(LAYOUTS[TY].family, Family::Nibble) } {
-        return panel::multiply::<TY>(args, from, to, n, _thread);
+    if const { matches!(LAYOUTS[TY].family, Family::Nibble) } && to - from >= panel::MIN_ROWS {
+        return panel::multiply::<TY>(args, from, to, n, thread);
     }
     for m in (from..to).step_by(TILE) {
         tile::<TY, TILE>(args, m, n);
