@@ -14,14 +14,16 @@ pub const TILE: usize = 4;
 /// Inputs that share a scale.
 pub const BLOCK: usize = 32;
 
-/// How codes are laid in words.
+/// How codes are laid in words. Nibble weights want `Bytes` in the relaxed build and `Shifted` in the other.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// Four bytes in order.
+    #[cfg(target_feature = "relaxed-simd")]
     Bytes,
     /// Two i16 in order.
     Pairs,
     /// Two i16, pairs (0,2) (4,6) (1,3) (5,7) of each eight: the order in which shifting i16 lanes yields nibbles.
+    #[cfg(not(target_feature = "relaxed-simd"))]
     Shifted,
 }
 
@@ -29,6 +31,7 @@ impl Format {
     /// Words per 32 inputs.
     pub const fn words(self) -> usize {
         match self {
+            #[cfg(target_feature = "relaxed-simd")]
             Format::Bytes => 8,
             _ => 16,
         }
@@ -87,8 +90,10 @@ unsafe fn quantise(at: *const f32) -> Quantised {
 #[inline(always)]
 fn words(format: Format, codes: &[v128; 4], i: usize) -> v128 {
     match format {
+        #[cfg(target_feature = "relaxed-simd")]
         Format::Bytes => i8x16_narrow_i16x8(codes[2 * i], codes[2 * i + 1]),
         Format::Pairs => codes[i],
+        #[cfg(not(target_feature = "relaxed-simd"))]
         Format::Shifted => i16x8_shuffle::<0, 2, 4, 6, 1, 3, 5, 7>(codes[i], codes[i]),
     }
 }
@@ -149,8 +154,10 @@ pub unsafe fn quantise_rows(format: Format, args: &MatmulArgs, thread: usize, th
     let full = args.m / TILE;
     let (from, to) = share(full + args.m % TILE, thread, threads);
     match format {
+        #[cfg(target_feature = "relaxed-simd")]
         Format::Bytes => tiles(Format::Bytes, args, full, from, to),
         Format::Pairs => tiles(Format::Pairs, args, full, from, to),
+        #[cfg(not(target_feature = "relaxed-simd"))]
         Format::Shifted => tiles(Format::Shifted, args, full, from, to),
     }
 }

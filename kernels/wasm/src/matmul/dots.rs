@@ -13,7 +13,9 @@ pub type Dots<const T: usize> = [[v128; 2]; T];
 /// Activation layout that the kernel of a family reads.
 pub const fn format_of(family: Family) -> Format {
     match family {
-        Family::Nibble if cfg!(target_feature = "relaxed-simd") => Format::Bytes,
+        #[cfg(target_feature = "relaxed-simd")]
+        Family::Nibble => Format::Bytes,
+        #[cfg(not(target_feature = "relaxed-simd"))]
         Family::Nibble => Format::Shifted,
         _ => Format::Pairs,
     }
