@@ -68,9 +68,7 @@ async function blocks(): Promise<void> {
   await write("blocks", { generated, sha256: Object.fromEntries(lines.map((l) => l.split(" "))) });
 }
 
-/** The opening of the Constitution of the United States, 1787. On text that the model finds harder than this, llama.cpp disagrees with
- * itself (f16 against f32 cache, or this file against its decoded copy) on the likeliest token in 1 of 14 positions, which leaves
- * nothing to compare with; here in 1 of 35. */
+/** The opening of the Constitution of the United States, 1787. */
 const realText = "We the People of the United States, in Order to form a more perfect Union, establish Justice, insure domestic " +
   "Tranquility, provide for the common defence, promote the general Welfare, and secure the Blessings of Liberty to ourselves and our " +
   "Posterity, do ordain and establish this Constitution for the United States of America. All legislative Powers herein granted shall " +
@@ -113,18 +111,30 @@ function metaOf(value: GgufValue): ReadonlyArray<Meta> {
   }
 }
 
+/** 50 positions of the text, evenly, of those whose likeliest token is well defined: llama.cpp finds the same one from the file and from
+ * its decoded copy. (At 3 to 8 % of positions, by text, it does not, and there it also disagrees with itself for f16 and f32 caches.) */
+function chosen(rows: ReadonlyArray<GoldenRow>, decoded: ReadonlyArray<GoldenRow>): ReadonlyArray<number> {
+  const sure = rows.map((_, i) => i).filter((i) => rows[i]?.top === decoded[i]?.top);
+  return Array.from({ length: 50 }, (_, i) => sure[Math.floor((i + 1) * sure.length / 50) - 1] ?? 0);
+}
+
 async function smollm2(model: string): Promise<void> {
-  const [ids] = await oracle<ReadonlyArray<string>>([{ kind: "tokens", model, texts: [{ text: realText, special: false }] }]);
-  const tokens = (ids?.[0] ?? "").split(" ").map(Number);
-  const at = tokens.map((_, i) => i).slice(-100).filter((i) => i % 2 === 0);
-  const some = Array.from({ length: Math.ceil((49152 - idsFrom.from) / idsFrom.step) }, (_, i) => idsFrom.from + i * idsFrom.step);
-  const [rows, exact] = await oracle<ReadonlyArray<GoldenRow>>([
-    { kind: "logits", model, tokens, at, ids: some, exact: true },
-    { kind: "logits", model: await decoded(model), tokens, at: exactAt, ids: some, exact: true },
-  ]);
-  const placed = (found: ReadonlyArray<GoldenRow> | undefined, places: ReadonlyArray<number>) =>
-    (found ?? []).map((row, i) => ({ at: places[i] ?? 0, ...row }));
-  await write("smollm2", { generated, tokens: tokens.join(" "), ids: idsFrom, rows: placed(rows, at), decoded: placed(exact, exactAt) });
+  const [texts] = await oracle<ReadonlyArray<string>>([{ kind: "tokens", model, texts: [{ text: realText, special: false }] }]);
+  const tokens = (texts?.[0] ?? "").split(" ").map(Number);
+  const at = tokens.map((_, i) => i);
+  const ids = Array.from({ length: Math.ceil((49152 - idsFrom.from) / idsFrom.step) }, (_, i) => idsFrom.from + i * idsFrom.step);
+  const [rows = [], exact = []] = await oracle<ReadonlyArray<GoldenRow>>(
+    [model, await decoded(model)].map((path) => ({ kind: "logits", model: path, tokens, at, ids, exact: true })),
+  );
+  const placed = (all: ReadonlyArray<GoldenRow>, places: ReadonlyArray<number>) =>
+    places.flatMap((at) => all.slice(at, at + 1).map((row) => ({ at, ...row })));
+  await write("smollm2", {
+    generated,
+    tokens: tokens.join(" "),
+    ids: idsFrom,
+    rows: placed(rows, chosen(rows, exact)),
+    decoded: placed(exact, exactAt),
+  });
 }
 
 async function tokenizer(model: string | null): Promise<void> {
