@@ -1,4 +1,5 @@
-//! GGUF blocks as they lie in a file, decoded to codes, scale and minimum (ggml-common.h; layouts restated in `docs`).
+//! GGUF blocks as they lie in a file, decoded to codes, scale and minimum. Source: ggml-org/ggml, `src/ggml-common.h` and
+//! `src/ggml-quants.c`.
 
 use super::half::half_to_f32;
 
