@@ -8,7 +8,9 @@ import { type Instr, NONE, type Program, type Value } from "../backends/program.
 
 /** Bytes [from, to) of a buffer. */
 export interface Range {
+  /** First byte. */
   readonly from: number;
+  /** The byte behind the last. */
   readonly to: number;
 }
 
@@ -23,16 +25,23 @@ export type Expect =
 
 /** A buffer before the run and what is expected of it. */
 export interface Data {
+  /** Contents before the run; a multiple of 4 bytes. */
   readonly bytes: Uint8Array<ArrayBuffer>;
+  /** What is compared after it. */
   readonly expect: Expect;
 }
 
 /** One case. Buffers and weights go by their names in the program. */
 export interface Case {
+  /** The op this is a case of. */
   readonly op: OpName;
+  /** Op, sizes and parameters in words; unlike every other label of its op. */
   readonly label: string;
+  /** What is run. */
   readonly program: Program;
+  /** Everything the program binds, by name. */
   readonly buffers: Readonly<Record<string, Data>>;
+  /** Everything the program uses as a weight. */
   readonly weights: ReadonlyArray<WeightSource>;
 }
 

@@ -14,8 +14,11 @@ import { compareBuffer, isSentinels } from "./compare.ts";
 
 /** How a backend fared on one case; it passed if there are no failures. */
 export interface CaseReport {
+  /** The op this was a case of. */
   readonly op: OpName;
+  /** The case's label. */
   readonly label: string;
+  /** One sentence per thing that is wrong. */
   readonly failures: ReadonlyArray<string>;
   /** Largest error of any buffer relative to the oracle's energy; 0 where bits are compared. */
   readonly nmse: number;
@@ -30,7 +33,7 @@ interface Outcome {
 
 /** Runs a case on both and compares: contents, fences, and live bytes back where they were. Never rejects; an error of the
  * backend is a failure in the report. */
-export const checkOp = (backend: Backend, oracle: Backend) => async (one: Case): Promise<CaseReport> => {
+export const checkOp = (backend: Backend, oracle: Backend): (one: Case) => Promise<CaseReport> => async (one) => {
   const report = (failures: ReadonlyArray<string>, nmse: number): CaseReport => ({ op: one.op, label: one.label, failures, nmse });
   const expected = await runCase(oracle, one)();
   if (E.isLeft(expected)) return report([`the reference refuses the case: ${showError(expected.left)}`], Infinity);

@@ -2,7 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import * as E from "fp-ts/Either.js";
 import type { Backend, Binding } from "../backends/backend.ts";
-import type { OpName } from "../backends/ops.ts";
+import { type OpName, opNames } from "../backends/ops.ts";
 import { openReference } from "../backends/reference/mod.ts";
 import { type CaseReport, checkOp } from "./check.ts";
 import { runConformance } from "./run.ts";
@@ -132,6 +132,13 @@ Deno.test("an error of the backend is a failure with its sentence, not an except
   assert(one !== undefined);
   const { failures } = await checkOp(lost, oracle)(one);
   assertEquals(failures, ["backend mine lost its device: unplugged"]);
+});
+
+Deno.test("no two cases of an op have the same label", () => {
+  for (const op of opNames) {
+    const labels = casesOf(op).map(({ label }) => label);
+    assertEquals([op, new Set(labels).size], [op, labels.length]);
+  }
 });
 
 Deno.test("the table is the same bytes every time, and other bytes under another seed", () => {

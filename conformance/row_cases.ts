@@ -89,9 +89,8 @@ function appendCase(seed: number, { lengths, m, dim, valueDim, codec, valueCodec
 
 export const extendCases = (seed: number): ReadonlyArray<Case> =>
   lengthsToTry.flatMap((lengths) =>
-    [0, 1, 3, 31].map((most) => {
-      const m = Math.min(most, ...lengths);
-      const random = randomOf(`extend ${lengths} ${most}`, seed);
+    [0, 1, 3, 31].filter((m) => m <= Math.min(...lengths)).map((m) => {
+      const random = randomOf(`extend ${lengths} ${m}`, seed);
       const layout = layoutOf(random, lengths, 2);
       const last = { ...layout, segments: layout.segments.map((s) => ({ ...s, start: s.start + s.length - m, length: m })) };
       return caseOf(`last ${m}, ${layout.label}`, { op: "extend", params: { m, heads: lengths.length, value: 0.1 } }, {
@@ -112,7 +111,9 @@ const keepWords = (layout: Layout, kept: ReadonlyArray<ReadonlyArray<number>>): 
 };
 
 export const compactCases = (seed: number): ReadonlyArray<Case> =>
-  rowForms.flatMap(({ lengths, dim, codec }) => [0, 0.4, 1].flatMap((share) => compactPair(seed, lengths, dim, codec, share)));
+  rowForms.flatMap(({ lengths, dim, codec }) =>
+    (Math.max(...lengths) === 0 ? [1] : [0, 0.4, 1]).flatMap((share) => compactPair(seed, lengths, dim, codec, share))
+  );
 
 function compactPair(seed: number, lengths: ReadonlyArray<number>, dim: number, codec: RowCodec, share: number): ReadonlyArray<Case> {
   const rowBytes = dim * bytesPer(codec);
@@ -126,7 +127,7 @@ function compactPair(seed: number, lengths: ReadonlyArray<number>, dim: number, 
   const front = { ...layout, segments: layout.segments.map((s, h) => ({ ...s, length: counts[h] ?? 0 })) };
   const rows = updated("compact", rowsOf(random, layout, dim, codec), rowRanges(front, rowBytes));
   const call = { op: "compact", params: { heads: lengths.length, rowBytes } } as const;
-  const label = `rows of ${rowBytes} bytes, ${layout.label}, kept ${counts.join(" ")}`;
+  const label = `rows of ${dim} ${codec}, ${layout.label}, share ${share} kept: ${counts.join(" ")}`;
   return [
     caseOf(`${label}, in place`, call, { ...shared, source: rows, target: rows, targetLayout: sourceLayout }),
     caseOf(`${label}, elsewhere`, call, {
@@ -153,7 +154,7 @@ export const copyRowsCases = (seed: number): ReadonlyArray<Case> =>
     const rowBytes = dim * bytesPer(codec);
     const random = randomOf(`copyRows ${lengths} ${rowBytes}`, seed);
     const [source, target] = [layoutOf(random, lengths, 1), layoutOf(random, lengths, 4)];
-    return caseOf(`rows of ${rowBytes} bytes, ${source.label}`, { op: "copyRows", params: { heads: lengths.length, rowBytes } }, {
+    return caseOf(`rows of ${dim} ${codec}, ${source.label}`, { op: "copyRows", params: { heads: lengths.length, rowBytes } }, {
       source: input(rowsOf(random, source, dim, codec)),
       sourceLayout: input(layoutWords(source)),
       targetLayout: input(layoutWords({ ...target, segments: target.segments.map((s) => ({ ...s, length: 0 })) })),

@@ -23,6 +23,7 @@ export interface ConformanceOptions {
 
 /** How a backend fared. */
 export interface ConformanceReport {
+  /** Its name. */
   readonly backend: string;
   /** Cases per op that was tried; absent for an op that the backend does not support or nobody asked for. */
   readonly cases: Readonly<Partial<Record<OpName, number>>>;
