@@ -66,8 +66,7 @@ export interface PrefillOptions {
 export const prefill =
   (model: Model, policy: Policy, options: PrefillOptions = {}) => (tokens: ReadonlyArray<number>): TE.TaskEither<KvError, Session> =>
     pipe(
-      TE.fromEither(checkOptions(options)),
-      TE.chainEitherK(() => checkTokens(model, tokens, 0)),
+      TE.fromEither(checkTokens(model, tokens, 0)),
       TE.chainEitherK(() => planFor(model, policy, tokens.length, options)),
       TE.chain((plan) => readPrompt(model, plan, tokens, options)),
     );
@@ -78,7 +77,8 @@ const DEFAULTS = { chunk: 256, codec: "f16", room: 16 } as const;
 export function planFor(model: Model, policy: Policy, promptTokens: number, options: PrefillOptions = {}): E.Either<KvError, PolicyPlan> {
   const { chunk, codec: dtype } = { ...DEFAULTS, ...options };
   const codec: Codec = { _tag: "Plain", dtype };
-  return planPolicy(policy, { shape: model.spec.shape, backend: model.backend, promptTokens, chunk, codec });
+  const wrong = checkOptions(options);
+  return E.isLeft(wrong) ? wrong : planPolicy(policy, { shape: model.spec.shape, backend: model.backend, promptTokens, chunk, codec });
 }
 
 const readPrompt = (

@@ -1,0 +1,82 @@
+import { assert, assertEquals } from "@std/assert";
+import { rowsPerHead } from "../cache/mod.ts";
+import { continueFrom, disposeSession, extend, forced, forkSession, logitsOver, prefill, type Session, step } from "../model/mod.ts";
+import { h2o, keepAll, snapKv, streamingLlm, tova } from "../papers/mod.ts";
+import { decoding, pipe, streaming } from "../policy/mod.ts";
+import { orThrow, read } from "../run/mod.ts";
+import { begin, ids, onEveryModel, randomBytes, textOf } from "./model_support.ts";
+import { seen } from "./support.ts";
+import { tiny, tinyFile } from "./support/tiny_model.ts";
+
+const facts = "red=7341, green=9920, blue=2206. ";
+
+/** The answer to a question about a document, which stays as it is. */
+async function ask(document: Session, question: string): Promise<string> {
+  const asked = await orThrow(extend(ids(question))(await orThrow(forkSession(document))));
+  return await textOf(continueFrom(asked, { maxNewTokens: 4 }));
+}
+
+onEveryModel("one prefilled document answers many questions, copies no rows for them, and stays as it is", async (model) => {
+  const document = await orThrow(prefill(model, keepAll)(begin(facts)));
+  const before = seen(await orThrow(read(model.memory)(document.cache)));
+  const held = model.backend.liveBytes().buffers;
+  assertEquals([await ask(document, "red="), await ask(document, "blue="), await ask(document, "red=")], ["7341", "2206", "7341"]);
+  assertEquals(model.backend.liveBytes().buffers, held);
+  assertEquals(seen(await orThrow(read(model.memory)(document.cache))), before);
+  const twin = await orThrow(forkSession(document));
+  assert(model.backend.liveBytes().buffers - held < held / 4, "a fork holds layouts, no rows");
+  await orThrow(disposeSession(document));
+  assertEquals(await textOf(continueFrom(await orThrow(extend(ids("green="))(twin)), { maxNewTokens: 4 })), "9920");
+  assertEquals(model.backend.liveBytes().buffers, 0);
+});
+
+onEveryModel("a fork under a policy that evicts while decoding goes its own way", async (model) => {
+  const how = pipe(streamingLlm({ rows: 16 }), streaming);
+  const document = await orThrow(prefill(model, how)(begin(facts)));
+  const before = seen(await orThrow(read(model.memory)(document.cache)));
+  assertEquals(await ask(document, "red="), "2206");
+  assertEquals(seen(await orThrow(read(model.memory)(document.cache))), before);
+  await orThrow(disposeSession(document));
+  assertEquals(model.backend.liveBytes().buffers, 0);
+});
+
+for (
+  const how of [
+    keepAll,
+    snapKv({ rows: 20, window: 8 }),
+    pipe(snapKv({ rows: 20, window: 8 }), decoding),
+    h2o({ rows: 20 }),
+    tova({ rows: 20 }),
+  ]
+) {
+  onEveryModel(`scoring a continuation under ${how.text} gives the logits of decoding it`, async (model) => {
+    const [prompt, rest] = [randomBytes(5, 40), randomBytes(6, 12)];
+    const scored = await orThrow(logitsOver(model, how, { chunk: 16, codec: "f32" })(prompt, rest));
+    let session = await orThrow(prefill(model, how, { chunk: 16, codec: "f32" })(prompt));
+    const decoded = [session.logits];
+    for (const token of rest.slice(0, -1)) {
+      session = await orThrow(step(token)(session));
+      decoded.push(session.logits);
+    }
+    await orThrow(disposeSession(session));
+    assertEquals(scored.length, rest.length);
+    const worst = Math.max(...scored.flatMap((row, i) => Array.from(row, (x, j) => Math.abs(x - (decoded[i]?.[j] ?? NaN)))));
+    // Logits are of order 1; chunks sum in another order than single tokens.
+    assert(worst < 1e-3, `worst ${worst}`);
+    assertEquals(model.backend.liveBytes().buffers, 0);
+  }, () => tinyFile(tiny("llama")));
+}
+
+onEveryModel("teacher forcing from a session consumes it; nothing to force gives no rows", async (model) => {
+  const session = await orThrow(prefill(model, keepAll)(begin("abab")));
+  assertEquals((await orThrow(forced([])(session))).length, 0);
+  assertEquals(model.backend.liveBytes().buffers, 0);
+});
+
+onEveryModel("text read on after prefill is not evicted by what acts at its end", async (model) => {
+  const session = await orThrow(prefill(model, snapKv({ rows: 10, window: 4 }))(begin(facts)));
+  assertEquals(rowsPerHead(session.cache).flat().every((n) => n === 10), true);
+  const longer = await orThrow(extend(ids("red="))(session));
+  assertEquals(rowsPerHead(longer.cache).flat().every((n) => n === 14), true);
+  await orThrow(disposeSession(longer));
+});
