@@ -106,13 +106,14 @@ const readNumber = (type: NumberType): Read<number> => (source, at, what) =>
 /** A 32-bit whole number from 0. */
 export const readU32: Read<number> = readNumber("u32");
 
-/** A 64-bit count of things that take at least `bytesEach` bytes of the rest of the file. */
+/** A 64-bit count, at most `most`, of things that take at least `bytesEach` bytes of the rest of the file. */
 export const readCount = (bytesEach: number, most: number): Read<number> => (source, at, what) =>
   E.chain(({ value, next }: Step<number>) => {
-    const room = Math.min(most, Math.floor((source.bytes.length - next) / bytesEach));
-    return value <= room
+    const fits = Math.floor((source.bytes.length - next) / bytesEach);
+    const why = fits <= most ? ", what the rest of the file can hold" : "";
+    return value <= Math.min(fits, most)
       ? E.right({ value, next })
-      : invalid(source, what, whole(value), `0 to ${room}, what the rest of the file can hold`, at);
+      : invalid(source, what, whole(value), `0 to ${Math.min(fits, most)}${why}`, at);
   })(readNumber("u64")(source, at, what));
 
 /** A UTF-8 string of at most `most` bytes. */
