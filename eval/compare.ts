@@ -17,6 +17,7 @@ import type { CompareTask } from "./task.ts";
 
 /** One policy's result. */
 export interface Run {
+  /** Its text. */
   readonly policy: string;
   /** Rows the cache holds after the prefill, over all layers and heads. */
   readonly rowsKept: number;
@@ -28,10 +29,13 @@ export interface Run {
   readonly bytesFull: number;
   /** The policy's work at the end of the prefill included. */
   readonly prefillTokensPerSecond: number;
+  /** One token at a time, from the compressed cache. */
   readonly decodeTokensPerSecond: number;
-  /** Against the full cache, on the tokens that follow the document; see `Fidelity`. */
+  /** Against the full cache, on the tokens that follow the document: nats per token; see `Fidelity`. */
   readonly nllDelta: number;
+  /** The same: nats per token. */
   readonly kl: number;
+  /** The same: share of positions. */
   readonly top1: number;
   /** The answer, or how the document is continued where nothing is asked. */
   readonly text: string;
@@ -39,10 +43,13 @@ export interface Run {
 
 /** What `kvfold compare` prints: the first run is the full cache itself. */
 export interface Comparison {
+  /** How the caller named it. */
   readonly model: string;
+  /** Name of the backend that ran. */
   readonly backend: string;
   /** Tokens read into the cache. */
   readonly tokens: number;
+  /** The full cache, then each policy. */
   readonly runs: ReadonlyArray<Run>;
 }
 
@@ -50,7 +57,9 @@ export interface Comparison {
 export interface CompareOptions {
   /** How the model is called in the result. */
   readonly name: string;
+  /** Tokens per run of the prefill. */
   readonly chunk: number;
+  /** How rows are stored where a policy does not say. */
   readonly codec: "f16" | "f32";
   /** Most tokens of an answer. */
   readonly maxNewTokens: number;
@@ -59,32 +68,35 @@ export interface CompareOptions {
 }
 
 /** Runs the full cache and then each policy. Every policy is planned before anything runs, so a mistake in the last one costs nothing. */
-export const compare =
-  (model: Model, policies: ReadonlyArray<Policy>, options: CompareOptions) =>
-  (task: CompareTask): TaskEither<KvError, Comparison> =>
-  async () => {
-    const { chunk, codec, name } = options;
-    const unfit = policies.map((policy) => planFor(model, policy, task.prompt.length, { chunk, codec })).find(E.isLeft);
-    if (unfit !== undefined) return unfit;
-    const fits = checkRoom(model, task, options.maxNewTokens);
-    if (E.isLeft(fits)) return fits;
-    const warm = await prefill(model, keepAll, { chunk, codec })(task.prompt.slice(0, chunk))();
-    if (E.isLeft(warm)) return warm;
-    disposeSession(warm.right)();
-    const runs: Run[] = [];
-    let base: Logits | null = null;
-    for (const policy of [keepAll, ...policies]) {
-      const measured = await measure(model, policy, task, options);
-      if (E.isLeft(measured)) return measured;
-      const { logits, ...rest } = measured.right;
-      base ??= logits;
-      const distance = fidelity(base, logits, task.continuation);
-      if (E.isLeft(distance)) return distance;
-      const { text, ...numbers } = rest;
-      runs.push({ ...numbers, ...distance.right, text });
-    }
-    return E.right({ model: name, backend: model.backend.name, tokens: task.prompt.length, runs });
-  };
+export const compare = (
+  model: Model,
+  policies: ReadonlyArray<Policy>,
+  options: CompareOptions,
+): (task: CompareTask) => TaskEither<KvError, Comparison> =>
+(task) =>
+async () => {
+  const { chunk, codec, name } = options;
+  const unfit = policies.map((policy) => planFor(model, policy, task.prompt.length, { chunk, codec })).find(E.isLeft);
+  if (unfit !== undefined) return unfit;
+  const fits = checkRoom(model, task, options.maxNewTokens);
+  if (E.isLeft(fits)) return fits;
+  const warm = await prefill(model, keepAll, { chunk, codec })(task.prompt.slice(0, chunk))();
+  if (E.isLeft(warm)) return warm;
+  disposeSession(warm.right)();
+  const runs: Run[] = [];
+  let base: Logits | null = null;
+  for (const policy of [keepAll, ...policies]) {
+    const measured = await measure(model, policy, task, options);
+    if (E.isLeft(measured)) return measured;
+    const { logits, ...rest } = measured.right;
+    base ??= logits;
+    const distance = fidelity(base, logits, task.continuation);
+    if (E.isLeft(distance)) return distance;
+    const { text, ...numbers } = rest;
+    runs.push({ ...numbers, ...distance.right, text });
+  }
+  return E.right({ model: name, backend: model.backend.name, tokens: task.prompt.length, runs });
+};
 
 function checkRoom({ spec }: Model, { prompt, continuation, question }: CompareTask, maxNewTokens: number): Either<KvError, void> {
   const needed = prompt.length + Math.max(continuation.length, question.length + maxNewTokens);

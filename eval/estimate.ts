@@ -17,6 +17,7 @@ import type { Policy } from "../policy/types.ts";
 
 /** What is estimated for. */
 export interface EstimateOptions {
+  /** Of the model. */
   readonly shape: ModelShape;
   /** Length of the prompt, tokens. */
   readonly tokens: number;
@@ -28,6 +29,7 @@ export interface EstimateOptions {
 
 /** The cache of one policy after a prefill. */
 export interface Estimate {
+  /** Its text. */
   readonly policy: string;
   /** Rows kept, over all layers and heads. */
   readonly rowsKept: number;

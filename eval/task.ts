@@ -19,6 +19,7 @@ export interface CompareTask {
 
 /** A document and what is asked about it. */
 export interface Asked {
+  /** The text. */
   readonly document: string;
   /** Null: the document is continued instead. */
   readonly question: string | null;
@@ -27,7 +28,7 @@ export interface Asked {
 }
 
 /** Tokens after the cached part that fidelity is measured on; a shorter document gives a quarter of itself. */
-export const PROBE = 128;
+export const PROBE: number = 128;
 
 /** Cuts a document. With a question, the ids are those of the chat that holds both, so that nothing depends on how a cut text would be
  * tokenised: the prompt is what the chat with the question and the chat with the rest of the document have in common.
