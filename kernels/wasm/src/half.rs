@@ -6,6 +6,8 @@ use crate::math::*;
 /// Sign, exponent and mantissa of an f16 moved into f32 places.
 const KEEP: u32 = 0x8fff_e000;
 
+static KEEP_WORD: u32 = KEEP;
+
 /// How a row codec is read, eight values at a time.
 pub trait Rows: Copy {
     /// Bytes per value.
@@ -15,7 +17,10 @@ pub trait Rows: Copy {
     /// A power of two for the other factor of a product with raw values, so that nothing is lost to tiny numbers.
     const LIFT: f32;
     /// Raw values at p, p + 1, .. p + 7 in this codec's own order.
-    unsafe fn load8(p: *const u8) -> (v128, v128);
+    unsafe fn load8(p: *const u8, mask: v128) -> (v128, v128);
+    /// What `load8` wants beside the address: a constant, from a place where the compiler cannot see it, so that engines keep it in
+    /// a register instead of building it for every load.
+    fn mask() -> v128;
     /// One raw value.
     unsafe fn one(p: *const u8) -> f32;
     /// Eight floats brought into the order of `load8`.
@@ -29,11 +34,15 @@ pub trait Rows: Copy {
 pub struct F32;
 
 impl Rows for F32 {
+    #[inline(always)]
+    fn mask() -> v128 {
+        u32x4_splat(0)
+    }
     const BYTES: usize = 4;
     const SCALE: f32 = 1.0;
     const LIFT: f32 = 1.0;
     #[inline(always)]
-    unsafe fn load8(p: *const u8) -> (v128, v128) {
+    unsafe fn load8(p: *const u8, _: v128) -> (v128, v128) {
         (v128_load(p as *const v128), v128_load(p.add(16) as *const v128))
     }
     #[inline(always)]
@@ -55,13 +64,17 @@ impl Rows for F32 {
 pub struct F16;
 
 impl Rows for F16 {
+    #[inline(always)]
+    fn mask() -> v128 {
+        // SAFETY: a constant of this module.
+        u32x4_splat(unsafe { (&raw const KEEP_WORD).read_volatile() })
+    }
     const BYTES: usize = 2;
     const SCALE: f32 = 5.192_296_9e33; // 2^112
     const LIFT: f32 = 1.844_674_4e19; // 2^64
     #[inline(always)]
-    unsafe fn load8(p: *const u8) -> (v128, v128) {
+    unsafe fn load8(p: *const u8, keep: v128) -> (v128, v128) {
         let w = v128_load(p as *const v128);
-        let keep = u32x4_splat(KEEP);
         (v128_and(i32x4_shr(i32x4_shl(w, 16), 3), keep), v128_and(i32x4_shr(w, 3), keep))
     }
     #[inline(always)]
@@ -82,11 +95,11 @@ impl Rows for F16 {
 /// Decodes `count` values into true f32.
 #[inline(never)]
 pub unsafe fn decode<C: Rows>(src: *const u8, dst: *mut f32, count: usize) {
-    let scale = f32x4_splat(C::SCALE);
+    let (scale, mask) = (f32x4_splat(C::SCALE), C::mask());
     let whole = count & !7;
     let mut i = 0;
     while i < whole {
-        let (a, b) = C::load8(src.add(i * C::BYTES));
+        let (a, b) = C::load8(src.add(i * C::BYTES), mask);
         let (lo, hi) = C::from_raw(a, b);
         store(dst.add(i), f32x4_mul(lo, scale));
         store(dst.add(i + 4), f32x4_mul(hi, scale));

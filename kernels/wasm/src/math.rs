@@ -63,36 +63,56 @@ fn polynomial<const N: usize>(x: v128, c: [f32; N]) -> v128 {
     y
 }
 
-/// e^r on |r| <= ln 2 / 2 within 1.1e-8: 1 + r + r^2 p(r), p the interpolation of the rest in five Chebyshev points.
-const EXP: [f32; 7] = [0.001_392_625_1, 0.008_363_233, 0.041_666_556, 0.166_665_76, 0.5, 1.0, 1.0];
+/// Constants of [`exp`]. Engines build a vector constant anew, in several steps, wherever it is used; memory that the compiler must
+/// not look into costs one load. In order: log2 e; 1.5 * 2^23, which rounds what it is added to to a whole number in the lowest
+/// bits; ln 2 in two parts, the first with few bits so that a whole number times it is exact; then e^r on |r| <= ln 2 / 2 within
+/// 1.1e-8 as 1 + r + r^2 p(r), p the interpolation of the rest in five Chebyshev points; the smallest and largest arguments.
+#[used]
+static mut EXP: [f32; 12] = [
+    core::f32::consts::LOG2_E,
+    12_582_912.0,
+    -0.693_359_4,
+    2.121_944_4e-4,
+    0.001_392_625_1,
+    0.008_363_233,
+    0.041_666_556,
+    0.166_665_76,
+    0.5,
+    1.0,
+    -87.3,
+    88.72,
+];
 
-/// e^x within 2 ulp; 0 below -87.3, +inf above 88.7, NaN for NaN. x = n ln 2 + r, |r| <= ln 2 / 2, [`EXP`] in r.
 #[inline(always)]
-pub fn exp(x: v128) -> v128 {
-    let n = f32x4_nearest(f32x4_mul(x, f32x4_splat(core::f32::consts::LOG2_E)));
-    let n = f32x4_pmax(f32x4_splat(-127.0), f32x4_pmin(f32x4_splat(128.0), n));
-    // ln 2 in two parts, the first with few bits so that n times it is exact.
-    let r = fma(n, f32x4_splat(-0.693_359_4), x);
-    let r = fma(n, f32x4_splat(2.121_944_4e-4), r);
-    let p = polynomial(r, EXP);
-    let n = i32x4_trunc_sat_f32x4(n);
-    // 2^n in two factors: neither 2^128 nor 2^-127 is a normal number.
-    let half = i32x4_shr(n, 1);
-    let power = |k: v128| i32x4_shl(i32x4_add(k, i32x4_splat(127)), 23);
-    let y = f32x4_mul(f32x4_mul(p, power(half)), power(i32x4_sub(n, half)));
-    let y = v128_bitselect(f32x4_splat(0.0), y, f32x4_lt(x, f32x4_splat(-87.3)));
-    v128_bitselect(f32x4_splat(f32::INFINITY), y, f32x4_gt(x, f32x4_splat(88.72)))
+fn constant(i: usize) -> v128 {
+    // SAFETY: inside the array, which nobody writes.
+    unsafe { splat((&raw const EXP as *const f32).add(i)) }
 }
 
-/// exp for arguments at most 0 (softmax): 0 below -87.3, never NaN or infinite for such.
+/// e^x for x where 2^n is a normal number (-87.3 to 88.7): x = n ln 2 + r, n added to the exponent of e^r.
+#[inline(always)]
+fn exp_core(x: v128) -> v128 {
+    let t = fma(x, constant(0), constant(1));
+    let n = f32x4_sub(t, constant(1));
+    let r = fma(n, constant(3), fma(n, constant(2), x));
+    let mut y = constant(4);
+    for i in [5, 6, 7, 8, 9, 9] {
+        y = fma(y, r, constant(i));
+    }
+    i32x4_add(y, i32x4_shl(t, 23))
+}
+
+/// e^x within 2 ulp; 0 below -87.3, +inf above 88.7, NaN for NaN.
+#[inline(always)]
+pub fn exp(x: v128) -> v128 {
+    let y = v128_andnot(exp_core(x), f32x4_lt(x, constant(10)));
+    v128_bitselect(f32x4_splat(f32::INFINITY), y, f32x4_gt(x, constant(11)))
+}
+
+/// exp for arguments at most 88 (softmax): 0 below -87.3.
 #[inline(always)]
 pub fn exp_negative(x: v128) -> v128 {
-    let n = f32x4_nearest(f32x4_mul(x, f32x4_splat(core::f32::consts::LOG2_E)));
-    let r = fma(n, f32x4_splat(-0.693_359_4), x);
-    let r = fma(n, f32x4_splat(2.121_944_4e-4), r);
-    let p = polynomial(r, EXP);
-    let power = i32x4_shl(i32x4_add(i32x4_trunc_sat_f32x4(n), i32x4_splat(127)), 23);
-    v128_and(f32x4_mul(p, power), f32x4_gt(x, f32x4_splat(-87.3)))
+    v128_and(exp_core(x), f32x4_gt(x, constant(10)))
 }
 
 /// tanh: odd polynomial (Taylor, economised) below 0.625, else 1 - 2 / (e^2x + 1).

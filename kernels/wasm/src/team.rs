@@ -92,21 +92,13 @@ impl Team<'_> {
     /// `i` alone, so results do not depend on the number of threads.
     #[inline(always)]
     pub fn each(&self, count: usize, mut work: impl FnMut(usize)) {
-        if self.threads == 1 {
-            return (0..count).for_each(work);
-        }
-        if count == 1 {
-            if self.thread == 0 {
-                work(0);
-            }
-            return;
-        }
-        loop {
-            let i = self.shared.next.fetch_add(1, Relaxed) as usize;
-            if i >= count {
-                return;
-            }
+        // One thread takes all, and a single item is not worth an atomic. One place calls `work`, so that it is compiled once.
+        let alone = self.threads == 1 || count == 1;
+        let take = |i: usize| if alone { i } else { self.shared.next.fetch_add(1, Relaxed) as usize };
+        let mut i = if alone && self.thread != 0 { count } else { take(0) };
+        while i < count {
             work(i);
+            i = take(i + 1);
         }
     }
 

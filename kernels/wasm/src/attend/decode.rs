@@ -103,13 +103,14 @@ unsafe fn scores<K: Rows, const R: usize>(
     rows: usize,
     s: &mut [[f32; TILE]; R],
 ) {
+    let mask = K::mask();
     let mut t = 0;
     while t < rows {
         let row: [*const u8; 4] = core::array::from_fn(|i| keys.add((t + i).min(rows - 1) * dim * K::BYTES));
         let mut acc = [[f32x4_splat(0.0); 4]; R];
         for d in (0..dim & !7).step_by(8) {
             for i in 0..4 {
-                let (x, y) = K::load8(row[i].add(d * K::BYTES));
+                let (x, y) = K::load8(row[i].add(d * K::BYTES), mask);
                 for g in 0..R {
                     let q = q.add(g * stride + d);
                     acc[g][i] = fma(y, load(q.add(4)), fma(x, load(q), acc[g][i]));
@@ -158,43 +159,28 @@ unsafe fn softmax(s: &mut [f32; TILE], rows: usize, softcap: f32, factor: f32, l
 /// o[g] += sum over rows of p[g][t] * row t, in raw order.
 #[inline(never)]
 unsafe fn values<V: Rows, const R: usize>(p: &[[f32; TILE]; R], rows: *const u8, dim: usize, count: usize, o: *mut f32, stride: usize) {
-    let bytes = dim * V::BYTES;
-    let mut d = 0;
-    while d + 16 <= dim {
-        let mut acc: [[v128; 4]; R] = core::array::from_fn(|g| core::array::from_fn(|i| load(o.add(g * stride + d + 4 * i))));
+    let (bytes, mask) = (dim * V::BYTES, V::mask());
+    for d in (0..dim & !7).step_by(8) {
+        let mut acc: [[v128; 2]; R] = core::array::from_fn(|g| core::array::from_fn(|i| load(o.add(g * stride + d + 4 * i))));
+        let mut row = rows.add(d * V::BYTES);
         for t in 0..count {
-            let row = rows.add(t * bytes + d * V::BYTES);
-            let ((x, y), (z, w)) = (V::load8(row), V::load8(row.add(8 * V::BYTES)));
+            let (x, y) = V::load8(row, mask);
             for g in 0..R {
                 let p = splat(p[g].as_ptr().add(t));
-                acc[g] = [fma(x, p, acc[g][0]), fma(y, p, acc[g][1]), fma(z, p, acc[g][2]), fma(w, p, acc[g][3])];
+                acc[g] = [fma(x, p, acc[g][0]), fma(y, p, acc[g][1])];
             }
+            row = row.add(bytes);
         }
         for g in 0..R {
-            for i in 0..4 {
+            for i in 0..2 {
                 store(o.add(g * stride + d + 4 * i), acc[g][i]);
             }
         }
-        d += 16;
     }
-    for t in 0..count {
-        values_tail::<V, R>(p, rows.add(t * bytes), d, dim, t, o, stride);
-    }
-}
-
-/// Columns [d, dim) of one row: at most one vector of eight and single values.
-#[inline(always)]
-unsafe fn values_tail<V: Rows, const R: usize>(p: &[[f32; TILE]; R], row: *const u8, d: usize, dim: usize, t: usize, o: *mut f32, stride: usize) {
-    let whole = dim & !7;
-    for g in 0..R {
-        let (o, p) = (o.add(g * stride), p[g][t]);
-        if d < whole {
-            let (x, y) = V::load8(row.add(d * V::BYTES));
-            store(o.add(d), fma(x, f32x4_splat(p), load(o.add(d))));
-            store(o.add(d + 4), fma(y, f32x4_splat(p), load(o.add(d + 4))));
-        }
-        for c in whole..dim {
-            *o.add(c) += p * V::one(row.add(c * V::BYTES));
+    for d in dim & !7..dim {
+        for g in 0..R {
+            let terms = (0..count).map(|t| p[g][t] * V::one(rows.add(t * bytes + d * V::BYTES)));
+            *o.add(g * stride + d) += terms.sum::<f32>();
         }
     }
 }

@@ -1,14 +1,15 @@
 //! Several queries: a block of tokens times the query heads of one KV head shares every tile of keys and values. Scores of a tile
-//! are kept as [row of the cache, query], so softmax runs in lanes over queries and neither product needs a transposed tile.
+//! are kept as [row of the cache, query], so softmax runs in
+//! lanes over queries; outputs as [value column, query]. Neither product needs a transposed tile.
 
-use super::gemm::{multiply, multiply_add, Left, Rows as Matrix};
+use super::gemm::{multiply, Left, Rows as Matrix};
 use super::{cap, visible, Attend};
 use crate::half::{decode, Rows};
 use crate::layout::Segment;
 use crate::math::*;
 
 /// Rows of the cache per tile.
-pub const TILE: usize = 64;
+pub const TILE: usize = 48;
 /// Queries (token, head) per block, about.
 const QUERIES: usize = 48;
 
@@ -19,29 +20,30 @@ pub fn tokens(group: usize) -> usize {
 
 /// Queries per block, padded.
 fn lanes(group: usize) -> usize {
-    (tokens(group) * group).next_multiple_of(8)
+    (tokens(group) * group).next_multiple_of(12)
 }
 
 /// Scratch floats of one thread.
 pub fn floats(group: usize, key_dim: usize, value_dim: usize) -> usize {
-    let (r, width) = (lanes(group), value_dim.next_multiple_of(8));
-    (key_dim * r + TILE * (key_dim + width + r) + r * width + 5 * r).next_multiple_of(16)
+    let r = lanes(group);
+    (key_dim * r + TILE * (key_dim + value_dim + r) + r * value_dim + value_dim + 5 * r).next_multiple_of(16)
 }
 
 /// Where things lie in a thread's scratch.
 struct Work {
     lanes: usize,
-    width: usize,
     /// [key_dim, lanes], scaled.
     queries: *mut f32,
     /// [TILE, key_dim]
     keys: *mut f32,
-    /// [TILE, width]
+    /// [TILE, value_dim]
     values: *mut f32,
     /// [TILE, lanes]
     scores: *mut f32,
-    /// [lanes, width]
+    /// [value_dim, lanes]
     o: *mut f32,
+    /// [value_dim]
+    row: *mut f32,
     top: *mut f32,
     l: *mut f32,
     alpha: *mut f32,
@@ -51,7 +53,7 @@ struct Work {
 
 impl Work {
     unsafe fn at(a: &Attend, scratch: *mut f32) -> Work {
-        let (lanes, width) = (lanes(a.group), a.value_dim.next_multiple_of(8));
+        let lanes = lanes(a.group);
         let mut next = scratch;
         let mut take = |count: usize| {
             let p = next;
@@ -60,12 +62,12 @@ impl Work {
         };
         Work {
             lanes,
-            width,
             queries: take(a.key_dim * lanes),
             keys: take(TILE * a.key_dim),
-            values: take(TILE * width),
+            values: take(TILE * a.value_dim),
             scores: take(TILE * lanes),
-            o: take(lanes * width),
+            o: take(lanes * a.value_dim),
+            row: take(a.value_dim),
             top: take(lanes),
             l: take(lanes),
             alpha: take(lanes),
@@ -98,7 +100,10 @@ pub unsafe fn block<K: Rows, V: Rows>(a: &Attend, s: &Segment, h: usize, block: 
     }
     for r in 0..count * a.group {
         let row = (first + r / a.group) * a.heads + h * a.group + r % a.group;
-        a.finish(row, *w.top.add(r), *w.l.add(r), w.o.add(r * w.width), 1.0);
+        for d in 0..a.value_dim {
+            *w.row.add(d) = *w.o.add(d * w.lanes + r);
+        }
+        a.finish(row, *w.top.add(r), *w.l.add(r), w.row, 1.0);
     }
 }
 
@@ -126,7 +131,7 @@ unsafe fn start(a: &Attend, w: &Work, s: &Segment, h: usize, first: usize, count
             *w.queries.add(d * w.lanes + r) = q;
         }
     }
-    core::slice::from_raw_parts_mut(w.o, w.lanes * w.width).fill(0.0);
+    core::slice::from_raw_parts_mut(w.o, w.lanes * a.value_dim).fill(0.0);
     range
 }
 
@@ -135,21 +140,18 @@ unsafe fn tile<K: Rows, V: Rows>(a: &Attend, w: &Work, slot: usize, t: usize, ro
     decode::<K>(a.keys.add(slot * a.key_dim * K::BYTES), w.keys, rows * a.key_dim);
     let keys = Left { at: w.keys, row: a.key_dim, step: 1 };
     let (queries, scores) = (Matrix { at: w.queries, row: w.lanes }, Matrix { at: w.scores, row: w.lanes });
-    multiply(rows.next_multiple_of(4), w.lanes, a.key_dim, keys, queries, scores);
+    multiply::<false>(rows, w.lanes, a.key_dim, keys, queries, scores);
     let masked = t < range.full_from || t + rows > range.full_to;
-    let mut moved = false;
     for r in (0..w.lanes).step_by(4) {
-        moved |= if masked { softmax::<true>(a, w, r, t, rows) } else { softmax::<false>(a, w, r, t, rows) };
+        let moved = if masked { softmax::<true>(a, w, r, t, rows) } else { softmax::<false>(a, w, r, t, rows) };
+        for d in 0..if moved { a.value_dim } else { 0 } {
+            let o = w.o.add(d * w.lanes + r);
+            store(o, f32x4_mul(load(o), load(w.alpha.add(r))));
+        }
     }
-    for r in 0..if moved { w.lanes } else { 0 } {
-        let (o, alpha) = (w.o.add(r * w.width), splat(w.alpha.add(r)));
-        unary(o, o, w.width, |x| f32x4_mul(x, alpha));
-    }
-    for i in 0..rows {
-        decode::<V>(a.values.add((slot + i) * a.value_dim * V::BYTES), w.values.add(i * w.width), a.value_dim);
-    }
-    let p = Left { at: w.scores, row: 1, step: w.lanes };
-    multiply_add(w.lanes, w.width, rows, p, Matrix { at: w.values, row: w.width }, Matrix { at: w.o, row: w.width });
+    decode::<V>(a.values.add(slot * a.value_dim * V::BYTES), w.values, rows * a.value_dim);
+    let values = Left { at: w.values, row: 1, step: a.value_dim };
+    multiply::<true>(a.value_dim, w.lanes, rows, values, scores, Matrix { at: w.o, row: w.lanes });
 }
 
 /// Scores of four queries become exponentials; did a maximum move?

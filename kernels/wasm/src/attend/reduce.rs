@@ -10,7 +10,7 @@ use crate::program::Instr;
 use crate::team::Team;
 
 /// Rows per tile.
-const TILE: usize = 64;
+const TILE: usize = 48;
 /// Queries per block, about.
 const QUERIES: usize = 48;
 
@@ -30,7 +30,7 @@ struct Shape {
 impl Shape {
     fn of(queries: usize, heads: usize, kv_heads: usize, dim: usize) -> Shape {
         let group = heads / kv_heads;
-        let tokens = (QUERIES / group).next_multiple_of(4).max(4);
+        let tokens = (QUERIES / group).next_multiple_of(12).max(12);
         Shape { queries, heads, kv_heads, group, dim, tokens, lanes: group * tokens, blocks: queries.div_ceil(tokens) }
     }
 
@@ -109,7 +109,7 @@ unsafe fn tile<K: Rows>(instr: &Instr, shape: Shape, h: usize, t: usize, own: *m
             continue;
         }
         let (keys, right) = (Left { at: own, row: shape.dim, step: 1 }, Matrix { at: queries, row: shape.lanes });
-        multiply(rows.next_multiple_of(4), shape.lanes, shape.dim, keys, right, Matrix { at: scores, row: shape.lanes });
+        multiply::<false>(rows, shape.lanes, shape.dim, keys, right, Matrix { at: scores, row: shape.lanes });
         for i in 0..rows {
             for g in 0..shape.group {
                 let at = g * shape.tokens;

@@ -27,12 +27,12 @@ unsafe fn slots(instr: &Instr, layout: usize, heads: usize, team: &Team, mut wor
 /// Folds f over the true values of a row: `v` on vectors of four, `one` on the last dim % 8 values, both into `acc`.
 #[inline(always)]
 unsafe fn fold<C: Rows>(row: *const u8, dim: usize, start: f32, f: impl Fn(v128, v128, usize) -> v128) -> v128 {
-    let scale = f32x4_splat(C::SCALE);
+    let (scale, mask) = (f32x4_splat(C::SCALE), C::mask());
     let mut acc = f32x4_splat(start);
     let whole = dim & !7;
     let mut i = 0;
     while i < whole {
-        let (a, b) = C::load8(row.add(i * C::BYTES));
+        let (a, b) = C::load8(row.add(i * C::BYTES), mask);
         let (lo, hi) = C::from_raw(a, b);
         acc = f(acc, f32x4_mul(lo, scale), i);
         acc = f(acc, f32x4_mul(hi, scale), i + 4);

@@ -5,25 +5,27 @@ use crate::layout::{segment, Segment};
 use crate::program::Instr;
 use crate::team::Team;
 
-/// One head's rows and the marks of those that stay, in the `keep` operand until the end.
+/// The key of a row that stays whatever others score: above all scores, so marked rows are simply the best.
+const MARK: u32 = u32::MAX;
+
+/// One head's rows. Their keys lie in the `keep` operand until the indices replace them.
+#[derive(Clone, Copy)]
 struct Head {
     score: *const f32,
     position: *const u32,
-    keep: *mut u32,
+    keys: *mut u32,
     rows: usize,
     sinks: u64,
     recent: u64,
     newest: u64,
 }
 
-/// Order of scores as u32: NaN is 0, below -inf; -0 equals 0.
+/// Order of scores as u32, below [`MARK`]: NaN is 0, below -inf; -0 equals 0.
 #[inline(always)]
 fn key(score: f32) -> u32 {
-    if score.is_nan() {
-        return 0;
-    }
     let bits = (score + 0.0).to_bits();
-    if bits >> 31 != 0 { !bits } else { bits | 0x8000_0000 }
+    let key = bits ^ ((bits as i32 >> 31) as u32 | 0x8000_0000);
+    if score.is_nan() { 0 } else { key }
 }
 
 impl Head {
@@ -33,7 +35,7 @@ impl Head {
         Head {
             score: instr.ptr::<f32>(0).add(s.from()),
             position: instr.ptr::<u32>(1).add(s.from()),
-            keep: instr.ptr::<u32>(4).add(s.from()),
+            keys: instr.ptr::<u32>(4).add(s.from()),
             rows: s.rows(),
             sinks: instr.u(first) as u64,
             recent: instr.u(first + 1) as u64,
@@ -41,95 +43,87 @@ impl Head {
         }
     }
 
-    unsafe fn key(&self, i: usize) -> u32 {
-        key(*self.score.add(i))
-    }
-
-    unsafe fn is_marked(&self, i: usize) -> bool {
-        *self.keep.add(i) != 0
-    }
-
-    /// Marks protected rows and those that `also` names, unmarks all others; how many are marked.
+    /// Writes keys, [`MARK`] for protected rows and those that `also` names; how many are marked.
     unsafe fn mark(&self, also: impl Fn(f32) -> bool) -> usize {
         let mut marked = 0;
         for i in 0..self.rows {
-            let p = *self.position.add(i) as u64;
-            let stays = p < self.sinks || p + self.recent > self.newest || also(*self.score.add(i));
-            *self.keep.add(i) = stays as u32;
+            let (p, score) = (*self.position.add(i) as u64, *self.score.add(i));
+            let stays = p < self.sinks || p + self.recent > self.newest || also(score);
+            *self.keys.add(i) = if stays { MARK } else { key(score) };
             marked += stays as usize;
         }
         marked
     }
 
-    /// Marks the best unmarked rows until `count` are marked; `marked` of them are already. How many are marked in the end.
+    /// Marks the best rows until `count` are marked, `marked` of which are already; how many are in the end.
     unsafe fn fill(&self, marked: usize, count: usize) -> usize {
-        let wanted = count.min(self.rows).saturating_sub(marked);
-        Cut::of(core::iter::once(self), wanted).mark(self);
-        marked + wanted
+        let wanted = count.min(self.rows).max(marked);
+        let mut cut = Cut::of(core::iter::once(*self), wanted);
+        for i in 0..self.rows {
+            if cut.keeps(*self.keys.add(i)) {
+                *self.keys.add(i) = MARK;
+            }
+        }
+        wanted
     }
 
-    /// Turns marks into ascending indices, in place: an index is never written behind a mark still to be read.
-    unsafe fn collect(&self) -> u32 {
+    /// Replaces keys by the ascending indices of the rows that a cut keeps: an index never lands behind a key still to be read.
+    unsafe fn collect(&self, cut: &mut Cut) -> u32 {
         let mut kept = 0;
         for i in 0..self.rows {
-            if self.is_marked(i) {
-                *self.keep.add(kept) = i as u32;
-                kept += 1;
-            }
+            let stays = cut.keeps(*self.keys.add(i));
+            *self.keys.add(kept) = i as u32;
+            kept += stays as usize;
         }
         kept as u32
     }
 }
 
-/// The smallest key that stays, and how many rows with that very key.
+/// The smallest key that stays, and how many rows of that very key.
+#[derive(Clone)]
 struct Cut {
     key: u32,
     ties: usize,
-    none: bool,
 }
 
 impl Cut {
-    /// Where to cut so that `wanted` of the unmarked rows stay; there are at least that many.
-    unsafe fn of<H: core::borrow::Borrow<Head>>(heads: impl Iterator<Item = H> + Clone, wanted: usize) -> Cut {
+    /// Where to cut so that `wanted` rows stay; there are at least that many.
+    unsafe fn of(heads: impl Iterator<Item = Head> + Clone, wanted: usize) -> Cut {
         let (mut prefix, mut ties) = (0u32, wanted);
         if wanted == 0 {
-            return Cut { key: 0, ties: 0, none: true };
+            return Cut { key: MARK, ties: 0 };
         }
         for shift in [24u32, 16, 8, 0] {
-            let known = u64::MAX << (shift + 8);
-            let mut histogram = [0usize; 256];
+            let mut histogram = [0u32; 256];
             for head in heads.clone() {
-                let head = head.borrow();
                 for i in 0..head.rows {
-                    let key = head.key(i);
-                    if !head.is_marked(i) && (key ^ prefix) as u64 & known == 0 {
-                        histogram[(key >> shift & 255) as usize] += 1;
-                    }
+                    let key = *head.keys.add(i);
+                    // No branch: whether a key has the prefix cannot be predicted.
+                    let known = ((key ^ prefix) as u64) >> (shift + 8) == 0;
+                    histogram[(key >> shift & 255) as usize] += known as u32;
                 }
             }
             let mut digit = 255;
-            while digit > 0 && histogram[digit] < ties {
-                ties -= histogram[digit];
+            while digit > 0 && (histogram[digit] as usize) < ties {
+                ties -= histogram[digit] as usize;
                 digit -= 1;
             }
             prefix |= (digit as u32) << shift;
         }
-        Cut { key: prefix, ties, none: false }
+        Cut { key: prefix, ties }
     }
 
-    /// Marks the rows of a head that stay. Ties are used up in the order of calls and of rows.
-    unsafe fn mark(&mut self, head: &Head) {
-        for i in 0..head.rows {
-            if self.none || head.is_marked(i) {
-                continue;
-            }
-            let key = head.key(i);
-            let tie = key == self.key && self.ties > 0;
-            self.ties -= tie as usize;
-            *head.keep.add(i) = (tie || key > self.key) as u32;
-        }
+    /// Does a row of this key stay? Ties are used up in the order of calls.
+    #[inline(always)]
+    fn keeps(&mut self, key: u32) -> bool {
+        let tie = key == self.key && self.ties > 0;
+        self.ties -= tie as usize;
+        tie || key > self.key
     }
 }
+
+/// A cut that keeps marked rows and no others.
+const MARKED: Cut = Cut { key: MARK - 1, ties: 0 };
 
 /// Operands score, position, layout, newest, keep, counts; parameters heads, mode, count, floor, sinks, recent.
 pub unsafe fn rank(instr: &Instr, team: &Team) {
@@ -139,8 +133,9 @@ pub unsafe fn rank(instr: &Instr, team: &Team) {
     }
     team.each(heads, |h| {
         let head = Head::of(instr, h, 4);
-        head.fill(head.mark(|_| false), count);
-        *instr.ptr::<u32>(5).add(h) = head.collect();
+        let wanted = head.mark(|_| false).max(count.min(head.rows));
+        let mut cut = Cut::of(core::iter::once(head), wanted);
+        *instr.ptr::<u32>(5).add(h) = head.collect(&mut cut);
     });
 }
 
@@ -154,10 +149,9 @@ unsafe fn pooled(instr: &Instr) {
         rows += head.rows;
     }
     let budget = (heads as u64 * instr.u(2) as u64).min(rows as u64) as usize;
-    let mut cut = Cut::of(all.clone(), budget.saturating_sub(safe));
+    let mut cut = Cut::of(all.clone(), budget.max(safe));
     for (h, head) in all.enumerate() {
-        cut.mark(&head);
-        *instr.ptr::<u32>(5).add(h) = head.collect();
+        *instr.ptr::<u32>(5).add(h) = head.collect(&mut cut);
     }
 }
 
@@ -170,6 +164,6 @@ pub unsafe fn threshold(instr: &Instr, team: &Team) {
         if passing < floor.min(head.rows) {
             head.fill(head.mark(|_| false), floor);
         }
-        *instr.ptr::<u32>(5).add(h) = head.collect();
+        *instr.ptr::<u32>(5).add(h) = head.collect(&mut MARKED.clone());
     });
 }
