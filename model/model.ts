@@ -15,19 +15,25 @@ import type { ModelFile, ModelSpec, ModelTensor, Tokenizer } from "./types.ts";
 
 /** A model whose weights a backend holds. Close it before its backend; closing ends all its sessions. */
 export interface Model {
+  /** Always `Model`. */
   readonly _tag: "Model";
+  /** Architecture and shapes. */
   readonly spec: ModelSpec;
+  /** Where weights and caches live. */
   readonly backend: Backend;
   /** Who holds which cache memory: every cache value of this model lives in it. */
   readonly memory: Memory;
   /** By GGUF name. */
   readonly weights: Readonly<Record<string, Weight>>;
+  /** Programs kept ready. */
   readonly programs: Programs;
   /** The different rotations of the layers, as programs name them (`rope.{i}`). */
   readonly ropes: ReadonlyArray<Rope>;
+  /** The file's tokenizer, built on first use. */
   readonly tokenizer: () => E.Either<KvError, Tokenizer>;
   /** Frees weights, programs and every cache; closing twice does nothing. */
   readonly close: () => Promise<void>;
+  /** The same as `close`, for `await using`. */
   readonly [Symbol.asyncDispose]: () => Promise<void>;
 }
 

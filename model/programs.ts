@@ -11,8 +11,11 @@ import type { KvError } from "../cache/error.ts";
 
 /** The programs that are ready, least recently used first: the one mutable part of a model. */
 export interface Programs {
+  /** Where programs run. */
   readonly backend: Backend;
+  /** Weights by name. */
   readonly weights: Readonly<Record<string, Weight>>;
+  /** By what the program depends on. */
   readonly ready: Map<string, Prepared>;
   /** Most programs kept. */
   readonly limit: number;

@@ -60,7 +60,7 @@ export function uniform(seed: number, index: number): number {
  * assertEquals(sample(greedy, 0)(Float32Array.of(1, 3, 3)), E.right(1));
  * ```
  */
-export const sample = (sampling: Sampling, index: number) => (logits: Float32Array): E.Either<KvError, number> => {
+export const sample = (sampling: Sampling, index: number): (logits: Float32Array) => E.Either<KvError, number> => (logits) => {
   const best = argmax(logits);
   if (E.isLeft(best) || sampling.temperature === 0) return best;
   const top = logits[best.right] ?? 0;

@@ -19,9 +19,13 @@ import type { Model } from "./model.ts";
 /** A cache with the model that made it and the logits of its last token. A value: functions that read on or decode consume it
  * (using it again is a StaleHandle) and give the next. */
 export interface Session {
+  /** Always `Session`. */
   readonly _tag: "Session";
+  /** The model that reads. */
   readonly model: Model;
+  /** What the policy came to for the prompt. */
   readonly plan: PolicyPlan;
+  /** The rows that are kept. */
   readonly cache: KvCache;
   /** f32 [vocab]: what follows the last token. */
   readonly logits: Float32Array;
@@ -64,7 +68,8 @@ export interface PrefillOptions {
  * ```
  */
 export const prefill =
-  (model: Model, policy: Policy, options: PrefillOptions = {}) => (tokens: ReadonlyArray<number>): TE.TaskEither<KvError, Session> =>
+  (model: Model, policy: Policy, options: PrefillOptions = {}): (tokens: ReadonlyArray<number>) => TE.TaskEither<KvError, Session> =>
+  (tokens) =>
     pipe(
       TE.fromEither(checkTokens(model, tokens, 0)),
       TE.chainEitherK(() => planFor(model, policy, tokens.length, options)),
@@ -145,18 +150,20 @@ export async function isAborted(signal: AbortSignal | undefined): Promise<boolea
 
 /** Reads more text, such as a question after its document: chunk by chunk, under what the policy does after each append. The
  * session is consumed, also on Left, unless the tokens themselves are refused. */
-export const extend =
-  (tokens: ReadonlyArray<number>, options: Pick<PrefillOptions, "signal" | "progress"> = {}) =>
-  (session: Session): TE.TaskEither<KvError, Session> =>
-    pipe(
-      TE.fromEither(checkTokens(session.model, tokens, session.cache.nextPosition)),
-      TE.chain(() => readChunks(session.model, session.plan, tokens, { ...options, chunk: session.chunk }, session.cache)),
-      TE.map((fed): Session => ({ ...session, ...fed })),
-    );
+export const extend = (
+  tokens: ReadonlyArray<number>,
+  options: Pick<PrefillOptions, "signal" | "progress"> = {},
+): (session: Session) => TE.TaskEither<KvError, Session> =>
+(session) =>
+  pipe(
+    TE.fromEither(checkTokens(session.model, tokens, session.cache.nextPosition)),
+    TE.chain(() => readChunks(session.model, session.plan, tokens, { ...options, chunk: session.chunk }, session.cache)),
+    TE.map((fed): Session => ({ ...session, ...fed })),
+  );
 
 /** Decodes: one token enters, the policy's steps act, the logits say what follows. The session is consumed, also on
  * Left, unless the token itself is refused. */
-export const step = (token: number) => (session: Session): TE.TaskEither<KvError, Session> => {
+export const step = (token: number): (session: Session) => TE.TaskEither<KvError, Session> => (session) => {
   const { model, plan, cache } = session;
   const steps = session.steps + 1;
   return pipe(
@@ -196,19 +203,25 @@ export const disposeSession = ({ model, cache }: Session): IOEither<KvError, voi
  * assertEquals(rows.map((row) => row.indexOf(Math.max(...row))), [8, 9]);
  * ```
  */
-export const logitsOver =
-  (model: Model, policy: Policy, options: PrefillOptions = {}) =>
-  (prompt: ReadonlyArray<number>, continuation: ReadonlyArray<number>): TE.TaskEither<KvError, ReadonlyArray<Float32Array>> =>
-    pipe(
-      TE.fromEither(checkTokens(model, [...prompt, ...continuation], 0)),
-      TE.chain(() => prefill(model, policy, options)(prompt)),
-      TE.chain((session) => forced(continuation)(session)),
-    );
+export const logitsOver = (
+  model: Model,
+  policy: Policy,
+  options: PrefillOptions = {},
+): (prompt: ReadonlyArray<number>, continuation: ReadonlyArray<number>) => TE.TaskEither<KvError, ReadonlyArray<Float32Array>> =>
+(prompt, continuation) =>
+  pipe(
+    TE.fromEither(checkTokens(model, [...prompt, ...continuation], 0)),
+    TE.chain(() => prefill(model, policy, options)(prompt)),
+    TE.chain((session) => forced(continuation)(session)),
+  );
 
-/** Teacher forcing from a session, which is consumed: row i of the result predicts `tokens[i]`. */
+/** Teacher forcing from a session: row i of the result predicts `tokens[i]`. The session is consumed, also on Left, unless the
+ * tokens themselves are refused. */
 export const forced =
-  (tokens: ReadonlyArray<number>) => (session: Session): TE.TaskEither<KvError, ReadonlyArray<Float32Array>> => async () => {
+  (tokens: ReadonlyArray<number>): (session: Session) => TE.TaskEither<KvError, ReadonlyArray<Float32Array>> => (session) => async () => {
     const { model, plan } = session;
+    const wrong = tokens.length === 0 ? E.right(undefined) : checkTokens(model, tokens, session.cache.nextPosition);
+    if (E.isLeft(wrong)) return wrong;
     const rows: Float32Array[] = tokens.length === 0 ? [] : [session.logits];
     const width = plan.rewritesAt({ _tag: "AfterStep", every: plan.periods }) ? 1 : session.chunk;
     let { cache } = session;

@@ -12,11 +12,15 @@ export type Architecture = "llama" | "qwen2" | "qwen3";
 
 /** Everything the forward pass needs beside the weights; each number comes from the file. */
 export interface ModelSpec {
+  /** Which forward pass. */
   readonly architecture: Architecture;
+  /** What the file calls the model. */
   readonly name: string;
+  /** Layers and widths. */
   readonly shape: ModelShape;
   /** Inner width of the feed-forward block, per layer. */
   readonly ffn: ReadonlyArray<number>;
+  /** Added to the mean square in every norm. */
   readonly normEps: number;
   /** Per-head RMS norm of queries and keys before rotation (qwen3). */
   readonly qkNorm: boolean;
@@ -29,16 +33,23 @@ export interface ModelSpec {
 /** One tensor: `rows` outputs of `cols` inputs (vectors have one row), blocks in file order. Q and K rows of `llama` files
  * are already back in half-split order, so one rotation serves every architecture. */
 export interface ModelTensor {
+  /** GGUF name. */
   readonly name: string;
+  /** Block type. */
   readonly type: WeightType;
+  /** Outputs. */
   readonly rows: number;
+  /** Inputs. */
   readonly cols: number;
+  /** Blocks, row by row. */
   readonly bytes: Uint8Array;
 }
 
 /** A chat message. */
 export interface Message {
+  /** Who speaks. */
   readonly role: "system" | "user" | "assistant";
+  /** Plain text: nothing in it becomes a control token. */
   readonly content: string;
 }
 
@@ -46,6 +57,7 @@ export interface Message {
 export interface Tokenizer {
   /** `special`: whether strings such as `<|im_end|>` in the text become control tokens (never for user text). */
   readonly encode: (text: string, options?: { readonly special?: boolean }) => ReadonlyArray<number>;
+  /** The text of these ids. */
   readonly decode: (ids: ReadonlyArray<number>) => string;
   /** Raw bytes of one token: concatenating them and decoding UTF-8 gives the text (one token may be half a character). */
   readonly bytesOf: (id: number) => Uint8Array;
@@ -59,6 +71,7 @@ export interface Tokenizer {
 
 /** A checked model file, before any backend has seen it. */
 export interface ModelFile {
+  /** What the forward pass needs. */
   readonly spec: ModelSpec;
   /** By GGUF name (`blk.0.attn_q.weight`): exactly the tensors the spec calls for. */
   readonly tensors: ReadonlyMap<string, ModelTensor>;

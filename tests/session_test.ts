@@ -2,7 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import { rowsPerHead } from "../cache/mod.ts";
 import { continueFrom, disposeSession, extend, forced, forkSession, logitsOver, prefill, type Session, step } from "../model/mod.ts";
 import { h2o, keepAll, snapKv, streamingLlm, tova } from "../papers/mod.ts";
-import { decoding, pipe, streaming } from "../policy/mod.ts";
+import { block, decoding, every, evict, pipe, policy, position, rows, streaming } from "../policy/mod.ts";
 import { orThrow, read } from "../run/mod.ts";
 import { begin, ids, onEveryModel, randomBytes, textOf } from "./model_support.ts";
 import { seen } from "./support.ts";
@@ -40,8 +40,22 @@ onEveryModel("a fork under a policy that evicts while decoding goes its own way"
   assertEquals(model.backend.liveBytes().buffers, 0);
 });
 
+const everyThird = policy("third", [block(every(3), [pipe(position, evict({ budget: rows(12) }))])]);
+
+onEveryModel("Every(3) acts after the third, sixth, … decoded token", async (model) => {
+  let session = await orThrow(prefill(model, everyThird)(randomBytes(5, 20)));
+  const held = [rowsPerHead(session.cache).flat()];
+  for (let i = 0; i < 7; i++) {
+    session = await orThrow(step(i)(session));
+    held.push(rowsPerHead(session.cache).flat());
+  }
+  assertEquals(held.map((heads) => new Set(heads)), [20, 21, 22, 12, 13, 14, 12, 13].map((n) => new Set([n])));
+  await orThrow(disposeSession(session));
+});
+
 for (
   const how of [
+    everyThird,
     keepAll,
     snapKv({ rows: 20, window: 8 }),
     pipe(snapKv({ rows: 20, window: 8 }), decoding),
