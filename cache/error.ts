@@ -55,6 +55,11 @@ export type KvError =
  * ```
  */
 export function showError(error: KvError): string {
+  const text = sentence(error);
+  return error._tag === "InvalidPolicy" ? text : flatten(text);
+}
+
+function sentence(error: KvError): string {
   switch (error._tag) {
     case "InvalidPolicy": {
       const at = error.column === undefined ? "" : ` at column ${error.column}`;
@@ -88,9 +93,12 @@ export function showError(error: KvError): string {
   }
 }
 
+/** Names and values come from foreign files: no line breaks and no terminal commands out of them. */
+const flatten = (text: string): string => text.replaceAll(/[\p{Cc}\u2028\u2029]+/gu, " ");
+
 /** Long or multi-line foreign text must not flood a terminal. */
 function clip(text: string): string {
-  const flat = text.replaceAll(/\p{Cc}+/gu, " ");
+  const flat = flatten(text);
   return flat.length <= 80 ? flat : `${flat.slice(0, 77)}...`;
 }
 

@@ -34,6 +34,8 @@ export interface GgufFile {
 const magic = 0x46554747;
 /** Longest key, bytes. */
 const longestKey = 65535;
+/** Characters of a key that an error repeats. */
+const longestShown = 80;
 const mostKeys = 65536;
 const mostTensors = 65536;
 
@@ -119,9 +121,10 @@ function readMetadata(source: Source, from: number, count: number): E.Either<KvE
     const name = key.right.value;
     if (name === "") return invalid(source, `metadata key ${i}`, '""', "a name", next);
     if (metadata.has(name)) return invalid(source, `metadata key ${i}`, `"${name}" again`, "each key once", next);
-    const type = readU32(source, key.right.next, `type of ${name}`);
+    const shown = name.slice(0, longestShown);
+    const type = readU32(source, key.right.next, `type of ${shown}`);
     if (E.isLeft(type)) return type;
-    const value = readValue(type.right.value)(source, type.right.next, name);
+    const value = readValue(type.right.value)(source, type.right.next, shown);
     if (E.isLeft(value)) return value;
     metadata.set(name, value.right.value);
     next = value.right.next;

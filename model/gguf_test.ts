@@ -245,3 +245,10 @@ Deno.test("a file that is a view into a larger buffer is read from its own start
   inside.set(file, 7);
   assertEquals(E.isRight(parseGguf("m.gguf", inside.subarray(7))), true);
 });
+
+Deno.test("names in a file cannot command the terminal that shows the error", () => {
+  assertEquals(
+    bad({ tensors: [tensor("a\u001b[2J\r\nb", { typeId: 99 })] }),
+    "file m.gguf: type of tensor a [2J b (byte 105): found 99, allowed is a tensor type of GGUF",
+  );
+});

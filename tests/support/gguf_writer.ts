@@ -129,13 +129,20 @@ const join = (parts: Bytes): Uint8Array => {
 };
 const roundUp = (value: number, to: number): number => Math.ceil(value / to) * to;
 
-/** The file. Tensors lie in order, each at a multiple of `general.alignment` (32 if there is none). */
-export function writeGguf(input: GgufInput): Uint8Array {
-  const { metadata, tensors } = input;
+const alignmentOf = ({ metadata }: GgufInput): number => {
   const given = metadata.find(([key]) => key === "general.alignment")?.[1];
-  const alignment = given?.type === "u32" && given.value > 0 ? given.value : 32;
-  const starts = tensors.map((_, i) => tensors.slice(0, i).reduce((at, t) => roundUp(at + t.bytes.length, alignment), 0));
-  const head = join([
+  return given?.type === "u32" && given.value > 0 ? given.value : 32;
+};
+
+/** Where each tensor starts in the data section. */
+const startsOf = (input: GgufInput): ReadonlyArray<number> =>
+  input.tensors.map((_, i) => input.tensors.slice(0, i).reduce((at, t) => roundUp(at + t.bytes.length, alignmentOf(input)), 0));
+
+/** Everything before the data section, field by field. */
+function headFields(input: GgufInput): Bytes {
+  const { metadata, tensors } = input;
+  const starts = startsOf(input);
+  return [
     new TextEncoder().encode(input.magic ?? "GGUF"),
     u32Bytes(input.version ?? 3),
     u64Bytes(input.tensorCount ?? tensors.length),
@@ -148,8 +155,24 @@ export function writeGguf(input: GgufInput): Uint8Array {
       u32Bytes(t.typeId ?? tensorIds[t.type]),
       u64Bytes(t.offset ?? starts[i] ?? 0),
     ]),
-  ]);
-  const dataStart = roundUp(head.length, alignment);
+  ];
+}
+
+/** Offsets of the fields before the data section: lengths, counts, types, offsets, texts. */
+export const fieldOffsets = (input: GgufInput): ReadonlyArray<number> => {
+  const fields = headFields(input);
+  return fields.reduce<{ readonly at: number; readonly all: number[] }>(
+    ({ at, all }, field) => (all.push(at), { at: at + field.length, all }),
+    { at: 0, all: [] },
+  ).all;
+};
+
+/** The file. Tensors lie in order, each at a multiple of `general.alignment` (32 if there is none). */
+export function writeGguf(input: GgufInput): Uint8Array<ArrayBuffer> {
+  const { tensors } = input;
+  const starts = startsOf(input);
+  const head = join(headFields(input));
+  const dataStart = roundUp(head.length, alignmentOf(input));
   const end = tensors.reduce((most, t, i) => Math.max(most, dataStart + (starts[i] ?? 0) + t.bytes.length), head.length);
   const file = new Uint8Array(end);
   file.set(head);

@@ -149,7 +149,7 @@ export function tinyInput(options: TinyOptions): GgufInput {
 }
 
 /** The file. */
-export const tinyFile = (options: TinyOptions): Uint8Array => writeGguf(tinyInput(options));
+export const tinyFile = (options: TinyOptions): Uint8Array<ArrayBuffer> => writeGguf(tinyInput(options));
 
 function tinyTensors(options: TinyOptions): ReadonlyArray<TensorInput> {
   const { architecture, type, seed, layers, hidden, queryHeads, kvHeads, headDim, ffn } = options;
