@@ -74,7 +74,6 @@ function combine(
 ): void {
   const [out, lses] = [operands.f32("out"), operands.f32("lse")];
   const before = merge ? at(lses, row) : -Infinity;
-  if (merge && lse === emptyLse) return;
   const top = Math.max(before, lse);
   const total = top + Math.log(Math.exp(before - top) + Math.exp(lse - top));
   const [old, fresh] = [Math.exp(before - total), Math.exp(lse - total)];

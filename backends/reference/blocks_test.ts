@@ -46,13 +46,14 @@ Deno.test("five-bit types take bit e of the 32-bit word as the fifth bit of elem
 Deno.test("Q4_K unpacks six-bit scales and minima of eight sub-blocks", () => {
   // Sub-block 0: scale 1, minimum 2. Sub-block 5: low bits of both in byte 9 (0x31: scale 1, minimum 3), upper two bits
   // from the top of bytes 1 (scale: 2 << 4) and 5 (minimum: 3 << 4): scale 33, minimum 51.
-  const scales = { 4: 0x01, 8: 0x02, 13: 0x31, 5: 0x80, 9: 0xC0 };
-  const values = decode("Q4_K", block("Q4_K", { 0: 2, 2: 0.5 }, { ...scales, 16: 0x0F, [16 + 64]: 0xE0 }));
+  const scales = { 4: 0x41, 8: 0x82, 12: 0x23, 13: 0x31, 5: 0x80, 9: 0xC0 };
+  const values = decode("Q4_K", block("Q4_K", { 0: 2, 2: 0.5 }, { ...scales, 16: 0x0F, [16 + 64]: 0xE5 }));
   assertEquals(values[0], 2 * 1 * 15 - 0.5 * 2);
   assertEquals(values[1], -0.5 * 2);
   assertEquals(values[5 * 32], 2 * 33 * 14 - 0.5 * 51);
-  // Sub-block 4 shares the 32 bytes of sub-block 5, low nibbles; its scale and minimum are 0.
-  assertEquals(values[4 * 32], 0);
+  // Sub-block 4 shares the 32 bytes of sub-block 5, low nibbles. Byte 12 gives scale 3 and minimum 2, the tops of bytes 4 and 8
+  // add 1 << 4 and 2 << 4.
+  assertEquals(values[4 * 32], 2 * 19 * 5 - 0.5 * 34);
 });
 
 Deno.test("Q5_K adds sixteen where bit i of the lane's byte is set for sub-block i", () => {

@@ -73,7 +73,7 @@ export const pool: Kernel<"pool"> = ({ heads, by, size, dropLast }, operands) =>
   const [a, out] = [operands.f32("a"), operands.f32("out")];
   const reach = (size - 1) / 2;
   for (const { start, length } of headsOf(operands.u32("layout"), heads)) {
-    const row = a.slice(start, start + length);
+    const row = a.subarray(start, start + length);
     const pooled = Math.max(0, length - dropLast);
     for (let t = 0; t < length; t++) {
       const window = row.subarray(Math.max(0, t - reach), Math.min(pooled, t + reach + 1));

@@ -48,7 +48,7 @@ const acrossHeads = (a: Candidate, b: Candidate): number =>
 /** The rows of one head that stay whatever others do: protected ones, and the best up to `floor` in all. */
 function secured(rows: ReadonlyArray<Candidate>, floor: number): ReadonlyArray<Candidate> {
   const shielded = rows.filter((row) => row.isProtected).length;
-  return rows.toSorted(inHead).slice(0, Math.max(shielded, Math.min(rows.length, floor)));
+  return rows.toSorted(inHead).slice(0, Math.max(shielded, floor));
 }
 
 /** Writes each head's kept indices, ascending, at its segment's slots. */
@@ -77,7 +77,7 @@ export const threshold: Kernel<"threshold"> = (params, operands) => {
   const value = Math.fround(params.value);
   const kept = candidates(params, operands).map((rows) => {
     const passing = rows.filter((row) => row.isProtected || row.score >= value);
-    return passing.length >= Math.min(rows.length, params.floor) ? passing : secured(rows, params.floor);
+    return passing.length >= params.floor ? passing : secured(rows, params.floor);
   });
   writeKept(kept, operands);
 };

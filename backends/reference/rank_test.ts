@@ -78,8 +78,8 @@ Deno.test("threshold keeps rows at or above the value and never NaN", () => {
   assertEquals(above({ value: 0 }, [[-0, -1]]), [[0]]);
 });
 
-Deno.test("threshold compares in f32: 0.1 passes 0.1", () => {
-  assertEquals(above({ value: 0.1 }, [[0.1]]), [[0]]);
+Deno.test("threshold compares in f32: 0.7 passes 0.7, though its f32 is below it", () => {
+  assertEquals(above({ value: 0.7 }, [[0.7]]), [[0]]);
 });
 
 Deno.test("threshold fills up to the floor with protected and best rows", () => {
