@@ -1,11 +1,26 @@
 import { assert, assertEquals } from "@std/assert";
-import { rowsPerHead } from "../cache/mod.ts";
-import { continueFrom, disposeSession, extend, forced, forkSession, logitsOver, prefill, type Session, step } from "../model/mod.ts";
+import * as E from "fp-ts/Either.js";
+import * as TE from "fp-ts/TaskEither.js";
+import type { Backend } from "../backends/backend.ts";
+import { type KvError, rowsPerHead } from "../cache/mod.ts";
+import {
+  continueFrom,
+  disposeSession,
+  extend,
+  forced,
+  forkSession,
+  inductionModel,
+  logitsOver,
+  openModel,
+  prefill,
+  type Session,
+  step,
+} from "../model/mod.ts";
 import { h2o, keepAll, snapKv, streamingLlm, tova } from "../papers/mod.ts";
 import { block, decoding, every, evict, pipe, policy, position, rows, streaming } from "../policy/mod.ts";
 import { orThrow, read } from "../run/mod.ts";
 import { begin, ids, onEveryModel, randomBytes, textOf } from "./model_support.ts";
-import { seen } from "./support.ts";
+import { backends, seen } from "./support.ts";
 import { tiny, tinyFile } from "./support/tiny_model.ts";
 
 const facts = "red=7341, green=9920, blue=2206. ";
@@ -94,3 +109,53 @@ onEveryModel("text read on after prefill is not evicted by what acts at its end"
   assertEquals(rowsPerHead(longer.cache).flat().every((n) => n === 14), true);
   await orThrow(disposeSession(longer));
 });
+
+onEveryModel("the last queries of the prompt choose, inside the forward pass, the row that answers them", async (model) => {
+  const document = begin(`${"-".repeat(30)}red=7341, ${"+".repeat(30)} red=`);
+  const needed = document.indexOf("7".charCodeAt(0));
+  for (const chunk of [5, 256]) {
+    const session = await orThrow(prefill(model, snapKv({ rows: 12, window: 4, kernel: 1 }), { chunk })(document));
+    const { layers } = await orThrow(read(model.memory)(session.cache));
+    assert(layers[1]?.every((head) => head.positions.includes(needed)), "the row that the last query attends to stays in both heads");
+    await orThrow(disposeSession(session));
+  }
+});
+
+onEveryModel("remembered attention sums to the number of queries in every head, whatever the chunk", async (model) => {
+  for (const chunk of [1, 7, 64]) {
+    let session = await orThrow(prefill(model, h2o({ rows: 100 }), { chunk })(randomBytes(5, 30)));
+    session = await orThrow(step(1)(session));
+    const { layers } = await orThrow(read(model.memory)(session.cache));
+    for (const { columns } of layers.flat()) {
+      const mass = (columns.mass ?? new Float32Array()).reduce((sum, x) => sum + x, 0);
+      // Each query gives a head one unit, by the mean over its group; f32 sums of some hundred terms.
+      assert(Math.abs(mass - 31) < 1e-3, `chunk ${chunk}: ${mass}`);
+    }
+    await orThrow(disposeSession(session));
+  }
+}, () => tinyFile(tiny("llama")));
+
+for (const { name, open } of backends) {
+  Deno.test(`a run that fails, at whatever point, leaves nothing behind (${name})`, async () => {
+    await using opened = await open();
+    const failure: KvError = { _tag: "DeviceLost", backend: name, because: "the test says so" };
+    let left = 0;
+    const backend: Backend = { ...opened, run: (program, bindings) => left-- > 0 ? opened.run(program, bindings) : () => E.left(failure) };
+    await using model = await orThrow(openModel(backend, inductionModel()));
+    const attempt = pipe(
+      prefill(model, snapKv({ rows: 10, window: 4 }), { chunk: 16, room: 0 })(begin(facts)),
+      TE.chain(step(97)),
+      TE.chain(extend([98, 99])),
+      TE.chain(forced([100, 101, 102])),
+    );
+    let runs = 0;
+    for (;; runs++) {
+      left = runs;
+      const result = await attempt();
+      assertEquals(opened.liveBytes().buffers, 0, `after ${runs} runs`);
+      if (E.isRight(result)) break;
+      assertEquals(result.left, failure);
+    }
+    assert(runs > 6, `${runs} runs: chunks, the end of prefill, copies, steps`);
+  });
+}
