@@ -17,11 +17,15 @@ const features: Readonly<Record<Build, string>> = {
 /** Flags of the linker that `fast` alone has: memory from outside, up to all there is, and a stack pointer each thread sets. */
 const shared: ReadonlyArray<string> = ["--import-memory", "--max-memory=4294967296", "--export=__stack_pointer"];
 
+/** The kernels are vectorised by hand; more of it, and unrolling on top, costs bytes and, for want of registers, time. */
+const plainLoops: ReadonlyArray<string> = ["no-vectorize-loops", "no-vectorize-slp", "llvm-args=-unroll-runtime=false"];
+
 /** Flags for rustc. Source locations stay out, so that bytes do not depend on folders. */
 export function flags(build: Build, linker: string): ReadonlyArray<string> {
   const link = ["-zstack-size=65536", "--stack-first", ...(build === "fast" ? shared : [])];
   return [
     ...["-C", `linker=${linker}`, "-C", `target-feature=${features[build]}`, "-Z", "location-detail=none"],
+    ...plainLoops.flatMap((flag) => ["-C", flag]),
     ...link.flatMap((flag) => ["-C", `link-arg=${flag}`]),
   ];
 }

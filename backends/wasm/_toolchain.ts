@@ -4,6 +4,6 @@ export const toolchain: Readonly<Record<"rustc" | "linker" | "wasmBindgen" | "fa
   rustc: "rustc 1.96.0 (ac68faa20 2026-05-25) (built from a source tarball)",
   linker: "Debian LLD 19.1.7",
   wasmBindgen: "wasm-bindgen 0.2.130",
-  fast: "431b36aff9746a4fa6d9eb0c5abe3e0231af279e2697e459119b6403680ce656",
-  simd128: "e098a8d9c19858f80f96f1863a992ea3fe9092f0b6c75477008f16b48b1d35a4",
+  fast: "b233b832360ebca7e4de0e86e140bbbdd3cb78213a2e5062c1c0ac2d14cee004",
+  simd128: "c0a0f891c95683c4a0ccbdff61267f2e2542bcca3cb60229216f146a09b7d0d6",
 };

@@ -62,6 +62,7 @@ impl Attend {
     /// Writes the result of one (token, head) row, or merges it with what is there: two partial softmaxes weigh as the
     /// exponentials of their log-sum-exps. `o` is the sum of exponentials times values, `l` that of exponentials, `top` their
     /// shift, `factor` what o still lacks.
+    #[inline(never)]
     pub unsafe fn finish(&self, row: usize, top: f32, l: f32, o: *const f32, factor: f32) {
         let (out, lse) = (self.out.add(row * self.value_dim), self.lse.add(row));
         if l == 0.0 {
@@ -87,6 +88,7 @@ impl Attend {
 }
 
 /// Indices [from, to) of the rows of a segment that a query at `query` sees: positions ascend, so they are a range.
+#[inline(never)]
 pub unsafe fn visible(position: *const u32, s: &Segment, query: u32, window: u32) -> (usize, usize) {
     if query == u32::MAX {
         return (0, 0);
