@@ -20,7 +20,9 @@ export interface ChatFormat {
   readonly file: string;
   /** Jinja source, or null where the file has none. */
   readonly template: string | null;
+  /** What `bos_token` is in the template, empty for none. */
   readonly bosText: string;
+  /** What `eos_token` is in the template, empty for none. */
   readonly eosText: string;
   /** Texts of the control tokens. */
   readonly control: ReadonlyArray<string>;
@@ -28,6 +30,7 @@ export interface ChatFormat {
 
 /** The rendered conversation, with stand-ins in it. */
 export interface RenderedChat {
+  /** What the template made. */
   readonly text: string;
   /** Puts the characters of messages back into a piece of the text. */
   readonly restore: (piece: string) => string;
@@ -49,26 +52,27 @@ const longestTemplate = 1 << 18;
  * assertEquals(E.isRight(chat) && chat.right.restore(chat.right.text), "<u>say <end><end>");
  * ```
  */
-export const renderChat = (format: ChatFormat) => (messages: ReadonlyArray<Message>): E.Either<KvError, RenderedChat> => {
-  const { file, template, control } = format;
-  if (messages.length === 0) {
-    return E.left({ _tag: "InvalidArgument", argument: "messages", value: "none", allowed: "at least one message" });
-  }
-  if (template === null) {
-    return E.left({ _tag: "Unsupported", what: "a conversation", where: `file ${file}`, because: "it has no tokenizer.chat_template" });
-  }
-  const mark = freeMark([template, ...messages.map((m) => m.content)]);
-  return pipe(
-    render(format, template, messages.map((m) => ({ ...m, content: hide(mark, control)(m.content) }))),
-    E.chain((text) =>
-      E.chain((neutral: string): E.Either<KvError, RenderedChat> =>
-        controlsIn(control)(text) === controlsIn(control)(neutral)
-          ? E.right({ text, restore: show(mark) })
-          : E.left(templateError(file, "control tokens made from message text", "a template that leaves message text alone"))
-      )(render(format, template, messages.map((m) => ({ ...m, content: m.content.trim() === "" ? m.content : "text" }))))
-    ),
-  );
-};
+export const renderChat: (format: ChatFormat) => (messages: ReadonlyArray<Message>) => E.Either<KvError, RenderedChat> =
+  (format) => (messages) => {
+    const { file, template, control } = format;
+    if (messages.length === 0) {
+      return E.left({ _tag: "InvalidArgument", argument: "messages", value: "none", allowed: "at least one message" });
+    }
+    if (template === null) {
+      return E.left({ _tag: "Unsupported", what: "a conversation", where: `file ${file}`, because: "it has no tokenizer.chat_template" });
+    }
+    const mark = freeMark([template, ...messages.map((m) => m.content)]);
+    return pipe(
+      render(format, template, messages.map((m) => ({ ...m, content: hide(mark, control)(m.content) }))),
+      E.chain((text) =>
+        E.chain((neutral: string): E.Either<KvError, RenderedChat> =>
+          controlsIn(control)(text) === controlsIn(control)(neutral)
+            ? E.right({ text, restore: show(mark) })
+            : E.left(templateError(file, "control tokens made from message text", "a template that leaves message text alone"))
+        )(render(format, template, messages.map((m) => ({ ...m, content: m.content.trim() === "" ? m.content : "text" }))))
+      ),
+    );
+  };
 
 function render(
   { file, bosText, eosText }: ChatFormat,

@@ -21,6 +21,7 @@ export { numbersOf, stringsOf } from "./gguf_read.ts";
 export interface GgufFile {
   /** Name for messages. */
   readonly file: string;
+  /** 2 or 3. */
   readonly version: number;
   /** Of tensors, bytes. */
   readonly alignment: number;
@@ -28,6 +29,7 @@ export interface GgufFile {
   readonly bytes: number;
   /** In file order. */
   readonly metadata: ReadonlyMap<string, GgufValue>;
+  /** By name, in file order. */
   readonly tensors: ReadonlyMap<string, GgufTensor>;
 }
 

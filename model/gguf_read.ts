@@ -13,13 +13,17 @@ import type { KvError } from "../cache/error.ts";
 export interface Source {
   /** Name for messages. */
   readonly file: string;
+  /** The whole file. */
   readonly bytes: Uint8Array;
+  /** The same bytes. */
   readonly view: DataView;
 }
 
 /** A value and the offset of the byte after it. */
 export interface Step<A> {
+  /** What was read. */
   readonly value: A;
+  /** Where the next thing begins. */
   readonly next: number;
 }
 

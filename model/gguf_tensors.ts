@@ -11,7 +11,9 @@ import { invalid, readCount, readString, readU32 } from "./gguf_read.ts";
 
 /** A tensor as it lies in the file. */
 export interface GgufTensor {
+  /** At most 64 bytes. */
   readonly name: string;
+  /** Of its blocks. */
   readonly type: WeightType;
   /** Innermost first: a matrix from `in` to `out` has `[in, out]`. */
   readonly dims: ReadonlyArray<number>;
@@ -22,9 +24,12 @@ export interface GgufTensor {
 }
 
 /** A tensor's entry in the table, before its bytes have been looked for. */
-interface Entry {
+export interface Entry {
+  /** As written. */
   readonly name: string;
+  /** Id, not checked yet. */
   readonly type: number;
+  /** Innermost first. */
   readonly dims: ReadonlyArray<number>;
   /** From the start of the data section. */
   readonly offset: number;

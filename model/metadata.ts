@@ -9,6 +9,7 @@ import { numbersOf, stringsOf } from "./gguf.ts";
 
 /** Turns a value into what is wanted, or says in words what would be allowed. */
 export interface Want<A> {
+  /** Completes "allowed is …". */
   readonly allowed: string;
   /** Null if the value is not allowed. */
   readonly from: (value: GgufValue) => A | null;
@@ -57,18 +58,20 @@ export const wholeNumbers = (count: number, least: number, most: number): Want<R
 });
 
 /** The value of a key that may be absent: null then. */
-export const optional = <A>(want: Want<A>) => (key: string) => (gguf: GgufFile): E.Either<KvError, A | null> => {
-  const value = gguf.metadata.get(key);
-  if (value === undefined) return E.right(null);
-  const found = want.from(value);
-  return found === null ? E.left(wrong(gguf, key, showValue(value), want.allowed)) : E.right(found);
-};
+export const optional: <A>(want: Want<A>) => (key: string) => (gguf: GgufFile) => E.Either<KvError, A | null> =
+  (want) => (key) => (gguf) => {
+    const value = gguf.metadata.get(key);
+    if (value === undefined) return E.right(null);
+    const found = want.from(value);
+    return found === null ? E.left(wrong(gguf, key, showValue(value), want.allowed)) : E.right(found);
+  };
 
 /** The value of a key that must be there. */
-export const required = <A>(want: Want<A>) => (key: string) => (gguf: GgufFile): E.Either<KvError, A> =>
-  E.chain((found: A | null) => found === null ? E.left(wrong(gguf, key, "no such key", want.allowed)) : E.right(found))(
-    optional(want)(key)(gguf),
-  );
+export const required: <A>(want: Want<A>) => (key: string) => (gguf: GgufFile) => E.Either<KvError, A> =
+  <A>(want: Want<A>) => (key: string) => (gguf: GgufFile) =>
+    E.chain((found: A | null) => found === null ? E.left(wrong(gguf, key, "no such key", want.allowed)) : E.right(found))(
+      optional(want)(key)(gguf),
+    );
 
 /** An error about one key. */
 export const wrong = (gguf: GgufFile, key: string, found: string, allowed: string): KvError => ({

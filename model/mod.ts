@@ -49,6 +49,6 @@ export {
 export { argmax, checkSampling, greedy, sample, type Sampling } from "./sample.ts";
 export { inductionModel } from "./induction.ts";
 export { readModelFile } from "./model_file.ts";
-export { type GgufFile, type GgufTensor, type GgufValue, parseGguf } from "./gguf.ts";
+export { type GgufFile, type GgufTensor, type GgufValue, type NumberType, parseGguf } from "./gguf.ts";
 export type { Programs } from "./programs.ts";
 export type { Architecture, Message, ModelFile, ModelSpec, ModelTensor, Tokenizer } from "./types.ts";

@@ -8,6 +8,7 @@
 
 /** What a pre-tokenizer's name stands for. */
 export interface PreTokenizer {
+  /** Regular expressions in the order they cut. */
   readonly patterns: ReadonlyArray<string>;
   /** A piece that is a token of the vocabulary stays whole, whatever the merges say. */
   readonly ignoreMerges: boolean;
