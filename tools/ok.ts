@@ -35,7 +35,7 @@ async function noRust(): Promise<string | null> {
 const steps: ReadonlyArray<Step> = [
   { name: "fmt", deno: ["fmt", "--check"] },
   { name: "lint", deno: ["lint"] },
-  { name: "check", deno: ["check", "--frozen"] },
+  { name: "check", deno: ["check", "--quiet", "--frozen"] },
   { name: "imports", deno: ["run", "-A", "tools/check_imports.ts"] },
   { name: "sizes", deno: ["run", "-A", "tools/check_sizes.ts"] },
   { name: "lock", deno: ["run", "-A", "tools/check_lock.ts"] },
@@ -81,7 +81,8 @@ async function perform(step: Step): Promise<Count> {
   const tests = step.name === "test" ? testsIn(output) : { passed: 0, failed: 0 };
   const detail = step.name === "test" ? `  ${tests.passed} tests passed, ${tests.failed} failed` : "";
   console.log(`${ok ? "ok   " : "FAIL "} ${step.name.padEnd(8)} ${((performance.now() - start) / 1000).toFixed(1).padStart(6)} s${detail}`);
-  if (!ok) console.log(output.trimEnd());
+  // Of a long run of tests only what failed is of interest.
+  if (!ok) console.log(output.slice(Math.max(0, output.indexOf("\n ERRORS "))).trimEnd());
   return { passed: tests.passed + (ok ? 1 : 0), failed: tests.failed + (ok ? 0 : 1) };
 }
 
