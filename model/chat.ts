@@ -10,7 +10,7 @@
  */
 import * as E from "fp-ts/Either.js";
 import { pipe } from "fp-ts/function.js";
-import { Template } from "@huggingface/jinja";
+import { Environment, Interpreter, parse, tokenize } from "@huggingface/jinja";
 import type { KvError } from "../cache/error.ts";
 import type { Message } from "./types.ts";
 
@@ -38,6 +38,10 @@ export interface RenderedChat {
 
 /** Longest template, characters. */
 const longestTemplate = 1 << 18;
+/** Longest rendered conversation, characters. */
+const longestText = 1 << 24;
+/** Most numbers that a template may ask `range` for. */
+const mostNumbers = 100_000;
 
 /** Renders a conversation up to where the assistant speaks. Left: `InvalidArgument` for no messages, `Unsupported` where the
  * file has no template, `InvalidFile` where the template fails.
@@ -82,10 +86,42 @@ function render(
   if (template.length > longestTemplate) {
     return E.left(templateError(file, `${template.length} characters`, `a template of at most ${longestTemplate} characters`));
   }
-  return E.tryCatch(
-    () => new Template(template).render({ messages, add_generation_prompt: true, bos_token: bosText, eos_token: eosText }),
+  const rendered = E.tryCatch(
+    () => run(template, { messages, add_generation_prompt: true, bos_token: bosText, eos_token: eosText }),
     (e) => templateError(file, e instanceof Error ? e.message : String(e), "a template that renders these messages"),
   );
+  return E.filterOrElse(
+    (text: string) => text.length <= longestText,
+    (text) => templateError(file, `${text.length} characters of text`, `at most ${longestText}`),
+  )(rendered);
+}
+
+/** Interprets a template. Its globals are those of chat templates but two: `range` gives at most {@link mostNumbers} numbers in all,
+ * and the time of day is not there, so that the same messages always give the same text. Errors are thrown. */
+function run(template: string, context: Readonly<Record<string, unknown>>): string {
+  const env = new Environment();
+  let numbers = 0;
+  const globals = {
+    true: true,
+    false: false,
+    none: null,
+    True: true,
+    False: false,
+    None: null,
+    raise_exception: (reason: unknown): never => {
+      throw new Error(String(reason));
+    },
+    range: (first: number, second?: number, step = 1): ReadonlyArray<number> => {
+      const [from, to] = second === undefined ? [0, first] : [first, second];
+      const length = Math.max(0, Math.ceil((to - from) / step));
+      numbers += length;
+      if (!(numbers <= mostNumbers)) throw new Error(`range() of more than ${mostNumbers} numbers`);
+      return Array.from({ length }, (_, i) => from + i * step);
+    },
+  };
+  Object.entries({ ...globals, ...context }).forEach(([name, value]) => env.set(name, value));
+  const { value } = new Interpreter(env).run(parse(tokenize(template, { lstrip_blocks: true, trim_blocks: true })));
+  return String(value);
 }
 
 const templateError = (file: string, found: string, allowed: string): KvError => ({

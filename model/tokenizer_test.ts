@@ -130,6 +130,23 @@ Deno.test("no messages, no template, templates that do not parse or give up", ()
   }
 });
 
+Deno.test("templates that ask for endless work or text are stopped", () => {
+  const left = (template: string): string => {
+    const result = chat(template, user("hi"));
+    return E.isLeft(result) ? showError(result.left) : "rendered";
+  };
+  const stopped =
+    "file m.gguf: tokenizer.chat_template: found range() of more than 100000 numbers, allowed is a template that renders these messages";
+  assertEquals(left("{% for i in range(10000000000) %}x{% endfor %}"), stopped);
+  assertEquals(left("{% for i in range(1000) %}{% for j in range(1000) %}x{% endfor %}{% endfor %}"), stopped);
+  assertEquals(left("{% for i in range(0, 1, 0) %}x{% endfor %}"), stopped);
+  assertEquals(
+    left("{% set ns = namespace(t='x') %}{% for i in range(25) %}{% set ns.t = ns.t + ns.t %}{% endfor %}{{ ns.t }}"),
+    "file m.gguf: tokenizer.chat_template: found 33554432 characters of text, allowed is at most 16777216",
+  );
+  assertEquals(left("{% for i in range(3, 0, -1) %}{{ i }}{% endfor %}"), "rendered");
+});
+
 Deno.test("the tiny vocabulary's own conversation", () => {
   const made = tokenizerWith({});
   if (E.isLeft(made)) throw new Error(made.left);
