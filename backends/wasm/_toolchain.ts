@@ -4,6 +4,6 @@ export const toolchain: Readonly<Record<"rustc" | "linker" | "wasmBindgen" | "fa
   rustc: "rustc 1.96.0 (ac68faa20 2026-05-25) (built from a source tarball)",
   linker: "Debian LLD 19.1.7",
   wasmBindgen: "wasm-bindgen 0.2.130",
-  fast: "b233b832360ebca7e4de0e86e140bbbdd3cb78213a2e5062c1c0ac2d14cee004",
-  simd128: "c0a0f891c95683c4a0ccbdff61267f2e2542bcca3cb60229216f146a09b7d0d6",
+  fast: "c19a7c5c5a64d13ccffa0723d10883cabdfb12424180e3dd27670715a17cb0f4",
+  simd128: "e36c12d279c6502a541c55d147d1edc1290763a0c21abb2179c60154b137df93",
 };

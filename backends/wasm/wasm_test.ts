@@ -196,3 +196,25 @@ Deno.test("fast: helpers that slept wake for the next run", async () => {
   }
   assertEquals([...new Float32Array(get(await backend.read(a, 0, 20)()).buffer)], [27, 54, 81, 108, 135]);
 });
+
+Deno.test("fast: runs that end early do not let a helper fall behind", async () => {
+  await using backend = get(await openWasm({ build: "fast", threads: 3 })());
+  const a = bufferOf(backend, Float32Array.of(1, 2, 3, 4, 5), "a");
+  const [layout, column] = [bufferOf(backend, Uint32Array.of(0, 9, 1), "layout"), get(backend.alloc(64, "column")())];
+  const empty = get(await backend.prepare({ label: "empty", values: [], body: [] }, {})());
+  const refused = get(
+    await backend.prepare({
+      label: "refused",
+      values: [{ _tag: "Bound", name: "column" }, { _tag: "Bound", name: "layout" }],
+      body: [{ op: "extend", args: [0, 1], params: { m: 1, heads: 1, value: 1 } }],
+    }, {})(),
+  );
+  const scale: Instr = { op: "map", args: [0, NONE, NONE, 0], params: { fn: "neg", count: 5, value: 0, heads: 0 } };
+  const negate = get(await backend.prepare({ label: "negate", values: [{ _tag: "Bound", name: "a" }], body: [scale, scale, scale] }, {})());
+  for (let i = 0; i < 4000; i++) {
+    get(backend.run(empty, {})());
+    assertEquals(tagOf(backend.run(refused, { column: { buffer: column }, layout: { buffer: layout } })()), "ShapeMismatch");
+    get(backend.run(negate, { a: { buffer: a } })());
+  }
+  assertEquals([...new Float32Array(get(await backend.read(a, 0, 20)()).buffer)], [1, 2, 3, 4, 5]);
+});
