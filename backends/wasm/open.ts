@@ -49,13 +49,22 @@ const mostThreads = 64;
 export const openWasm = (options: WasmOptions = {}): TaskEither<KvError, Backend> => async () => {
   const invalid = checkOptions(options);
   if (invalid !== null) return E.left(invalid);
+  const first = await attempt(options);
+  const isChoice = (options.build ?? "auto") === "auto" && options.module === undefined;
+  // A host may promise shared memory and then refuse so much of it, or refuse workers.
+  if (E.isRight(first) || !isChoice || first.left._tag !== "NoDevice") return first;
+  return await attempt({ ...options, build: "simd128" });
+};
+
+/** One way of opening. */
+async function attempt(options: WasmOptions): Promise<E.Either<KvError, Backend>> {
   const module = await chooseModule(options);
   if (E.isLeft(module)) return module;
   const maxBytes = options.maxMemoryBytes ?? mostMemory;
   const instance = await instantiate(module.right, maxBytes);
   if (E.isLeft(instance)) return instance;
   return await start(instance.right, maxBytes, options.threads ?? Math.min(globalThis.navigator?.hardwareConcurrency ?? 1, 8));
-};
+}
 
 function checkOptions({ build = "auto", threads, maxMemoryBytes }: WasmOptions): KvError | null {
   const whole = (value: number | undefined, from: number, to: number): boolean =>

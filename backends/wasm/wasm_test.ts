@@ -136,6 +136,22 @@ Deno.test("without SharedArrayBuffer auto falls back to simd128 and fast says wh
   }
 });
 
+Deno.test("where workers are refused auto falls back to simd128 and fast says so", async () => {
+  const kept = globalThis.Worker;
+  function refuse(): never {
+    throw new TypeError("no workers on this page");
+  }
+  Reflect.set(globalThis, "Worker", refuse);
+  try {
+    await using backend = get(await openWasm({ threads: 2 })());
+    assertEquals(backend.name, "wasm-simd128");
+    const refused = await openWasm({ build: "fast", threads: 2 })();
+    assertEquals(refused._tag === "Left" && showError(refused.left).includes("no workers on this page"), true);
+  } finally {
+    Reflect.set(globalThis, "Worker", kept);
+  }
+});
+
 Deno.test("the same program gives the same bits on 1, 2 and 5 threads", async () => {
   const count = 50_000;
   const input = Float32Array.from({ length: count }, (_, i) => Math.sin(i) * 10);

@@ -143,12 +143,17 @@ export async function openHelpers(instance: Instance, region: number, threads: n
   };
   const pools = { shared: region, fail: () => raise(word.failed), failure: () => reasons[0] ?? null, close };
   for (let thread = 1; thread < threads; thread++) {
-    const helper = openHelper();
-    if (helper === null) reasons.push("there are no workers here");
-    else helpers.push(helper);
+    try {
+      const helper = openHelper();
+      if (helper === null) reasons.push("there are no workers here");
+      else helpers.push(helper);
+    } catch (error) {
+      reasons.push(String(error));
+    }
   }
-  const started = Promise.all(helpers.map((helper, i) => start(helper, { instance, region, thread: i + 1, threads }, reasons)));
-  await started;
+  if (reasons.length === 0) {
+    await Promise.all(helpers.map((helper, i) => start(helper, { instance, region, thread: i + 1, threads }, reasons)));
+  }
   if (reasons.length === 0) return E.right(pools);
   close();
   return E.left({ _tag: "NoDevice", backend: "wasm-fast", because: `a helper thread does not start: ${reasons[0]}` });
