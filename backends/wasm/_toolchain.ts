@@ -4,6 +4,6 @@ export const toolchain: Readonly<Record<"rustc" | "linker" | "wasmBindgen" | "fa
   rustc: "rustc 1.96.0 (ac68faa20 2026-05-25) (built from a source tarball)",
   linker: "Debian LLD 19.1.7",
   wasmBindgen: "wasm-bindgen 0.2.130",
-  fast: "c19a7c5c5a64d13ccffa0723d10883cabdfb12424180e3dd27670715a17cb0f4",
-  simd128: "e36c12d279c6502a541c55d147d1edc1290763a0c21abb2179c60154b137df93",
+  fast: "fc9ccd265642c18035fa81c98c9327f45165ec94cfc749b360c499ce1b5da714",
+  simd128: "2dff22144d99bd76932cd834092cfcc74a09c81fb3e973398f468a881b50a757",
 };

@@ -11,8 +11,8 @@ use crate::team::Team;
 pub const CHUNKS: usize = 32;
 /// Rows per chunk at least.
 const LEAST: usize = 128;
-/// Rows per tile of scores.
-const TILE: usize = 64;
+/// Rows per tile of scores: few, so that values are read nearly in the order in which they lie in memory.
+const TILE: usize = 16;
 /// Query heads in one pass.
 const PASS: usize = 4;
 
@@ -80,7 +80,14 @@ unsafe fn prepare<K: Rows>(a: &Attend, head: *mut f32, query_head: usize) {
 unsafe fn tile<K: Rows, V: Rows, const R: usize>(a: &Attend, head: *mut f32, slot: usize, rows: usize) {
     let stride = stride(a.key_dim, a.value_dim);
     let mut s = [[0f32; TILE]; R];
-    scores::<K, R>(head.add(4), stride, a.keys.add(slot * a.key_dim * K::BYTES), a.key_dim, rows, &mut s);
+    let keys = a.keys.add(slot * a.key_dim * K::BYTES);
+    if R == PASS {
+        // Four queries times four rows are more sums than registers: two and two again take half the time.
+        scores::<K, 2>(head.add(4), stride, keys, a.key_dim, rows, &mut s[..2]);
+        scores::<K, 2>(head.add(4 + 2 * stride), stride, keys, a.key_dim, rows, &mut s[2..]);
+    } else {
+        scores::<K, R>(head.add(4), stride, keys, a.key_dim, rows, &mut s);
+    }
     let o = head.add(4 + a.key_dim.next_multiple_of(8));
     for (g, s) in s.iter_mut().enumerate() {
         let state = head.add(g * stride);
@@ -101,7 +108,7 @@ unsafe fn scores<K: Rows, const R: usize>(
     keys: *const u8,
     dim: usize,
     rows: usize,
-    s: &mut [[f32; TILE]; R],
+    s: &mut [[f32; TILE]],
 ) {
     let mask = K::mask();
     let mut t = 0;
