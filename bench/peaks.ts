@@ -24,6 +24,9 @@ export async function measurePeaks(build: Build): Promise<Peaks> {
   );
   const own = exports["memory"];
   if (imported === undefined && own instanceof WebAssembly.Memory) own.grow(pages);
+  // Pages that nobody has written are one page of zeros to the processor.
+  const filled = (own instanceof WebAssembly.Memory ? own : memory).buffer;
+  new Uint8Array(filled).subarray(4 * 2 ** 20).fill(1);
   const call = (name: string, ...args: ReadonlyArray<number>): number => {
     const f = exports[name];
     if (typeof f !== "function") throw new Error(`the module has no ${name}`);
