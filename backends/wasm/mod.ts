@@ -16,3 +16,4 @@
  * @module
  */
 export { openWasm, type WasmOptions } from "./open.ts";
+export type { Build } from "./instance.ts";
