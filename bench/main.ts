@@ -1,7 +1,7 @@
 /**
  * The benches (`deno task bench`): every op against the peaks of the machine, appends, and the whole model against native
  * llama.cpp. Options: `--json` prints {machine, peaks, ops, appends, endToEnd} alone; `--ops`, `--appends`, `--model` run only
- * those parts; `--quick` times each op for 0.1 s and the model at 512 tokens; `--lengths 512,2048,8192`.
+ * those parts; `--quick` times each op for 0.1 s and the model at 512 tokens; `--lengths 512,2048,8160`.
  * @module
  */
 import { parseArgs } from "@std/cli/parse-args";
@@ -56,9 +56,9 @@ const fixed = (n: number, digits: number, width: number): string => n.toFixed(di
 
 function showOps(build: Build, peaks: Peaks, results: ReadonlyArray<OpResult>): void {
   console.log(
-    `\nwasm-${build}, one thread; peaks ${peaks.f32.toFixed(1)} GFLOP/s f32, ${peaks.int8.toFixed(1)} GOP/s int8, ${
-      peaks.read.toFixed(1)
-    } GB/s read`,
+    `\nwasm-${build}, one thread; peaks ${peaks.f32.toFixed(1)} GFLOP/s f32, ${peaks.int7.toFixed(1)} GOP/s int7, ${
+      peaks.int8.toFixed(1)
+    } GOP/s int8, ${peaks.read.toFixed(1)} GB/s read`,
   );
   for (const r of results) {
     const rates = `${fixed(r.gigaopsPerSecond, 1, 7)} GOP/s ${fixed(r.gigabytesPerSecond, 2, 7)} GB/s`;
@@ -85,7 +85,7 @@ async function main(): Promise<void> {
   const wants = (part: "ops" | "appends" | "model"): boolean => flags[part] === true || !parts.some((one) => flags[one] === true);
   const show = flags["json"] === true ? () => {} : (print: () => void) => print();
   const note = (line: string): void => console.error(line);
-  const lengths = String(flags["lengths"] ?? (flags["quick"] === true ? "512" : "512,2048,8192")).split(",").map(Number);
+  const lengths = String(flags["lengths"] ?? (flags["quick"] === true ? "512" : "512,2048,8160")).split(",").map(Number);
   const report: {
     peaks: Record<string, Peaks>;
     ops: OpResult[];

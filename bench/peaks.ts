@@ -7,13 +7,19 @@ import { type Build, moduleBytes } from "../backends/wasm/instance.ts";
 import type { Limit } from "./cases.ts";
 import { summary } from "./time.ts";
 
-/** 10^9 per second: operations for `f32` and `int8`, bytes for `read` (of 512 MiB once: what a cache of many layers meets, not what one layer finds in a cache of the processor). */
+/** 10^9 per second: operations for `f32`, `int7` and `int8`, bytes for `read` (of 512 MiB once: what a cache of many layers meets, not what one layer finds in a cache of the processor). */
 export type Peaks = Readonly<Record<Limit, number>>;
 
 const READ_BYTES = 512 * 2 ** 20;
 
-/** Measures the peaks of one build on this thread. */
+/** Measures the peaks of one build on this thread. Products of whole bytes are those of plain SIMD in either build. */
 export async function measurePeaks(build: Build): Promise<Peaks> {
+  const own = await measureBuild(build);
+  const plain = build === "simd128" ? own : await measureBuild("simd128");
+  return { f32: own.f32, int7: own.products, int8: plain.products, read: own.read };
+}
+
+async function measureBuild(build: Build): Promise<{ readonly f32: number; readonly products: number; readonly read: number }> {
   const module = await WebAssembly.compile(await moduleBytes(build));
   const imported = WebAssembly.Module.imports(module)[0];
   const pages = READ_BYTES / 65536 + 64;
@@ -44,7 +50,7 @@ export async function measurePeaks(build: Build): Promise<Peaks> {
   const [loops, from] = [4_000_000, call("kf_heap_base")];
   return {
     f32: rate(loops * call("peak_f32_ops"), () => call("peak_f32_fma", loops, 1.5)),
-    int8: rate(loops * call("peak_int8_ops"), () => call("peak_int8_dot", loops, 0x01020304)),
+    products: rate(loops * call("peak_int8_ops"), () => call("peak_int8_dot", loops, 0x01020304)),
     read: rate(READ_BYTES, () => call("peak_read", from, READ_BYTES, 1)),
   };
 }
