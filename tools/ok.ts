@@ -29,7 +29,9 @@ async function noRust(): Promise<string | null> {
     if (await Deno.stat(path).catch(() => null) === null) return `${path} is not installed, see .ci/run`;
   }
   const found = await Promise.all(["wasm-pack", "wasm-bindgen"].map((tool) => run(tool, ["--version"])));
-  return found.every(({ ok }) => ok) ? null : "wasm-pack or wasm-bindgen is not installed, see .ci/run";
+  if (!found.every(({ ok }) => ok)) return "wasm-pack or wasm-bindgen is not installed, see .ci/run";
+  const crates = await run("/usr/bin/cargo", ["fetch", "--locked", "--manifest-path", "kernels/wasm/Cargo.toml"]);
+  return crates.ok ? null : "the crates that kernels/wasm names are neither here nor to be fetched";
 }
 
 const steps: ReadonlyArray<Step> = [
