@@ -49,7 +49,14 @@ async function model(lengths: ReadonlyArray<number>, repeats: number, note: (lin
   const { text } = await orThrow(fetchAddress(quiet));
   const ids = tokenizer.encode(text);
   const enough = Array.from({ length: Math.max(...lengths) }, (_, i) => ids[i % ids.length] ?? 0);
-  return await endToEnd(source.path, enough, lengths, ["keepall", "snapkv(25%)"], "folder" in peer ? peer.folder : null, repeats);
+  return await endToEnd(
+    source.path,
+    enough,
+    lengths,
+    ["keepall", "snapkv(25%)", "streamingllm(1024)|streaming"],
+    "folder" in peer ? peer.folder : null,
+    repeats,
+  );
 }
 
 const fixed = (n: number, digits: number, width: number): string => n.toFixed(digits).padStart(width);
