@@ -10,20 +10,15 @@ import { tiny, tinyFile } from "./support/tiny_model.ts";
 const recall = recallDocument();
 const document = written("keys.txt", recall.text.slice(0, 300));
 
-Deno.test("compare --json prints exactly the contract, the full cache first, and its distance from itself is zero", async () => {
-  const { code, out, err } = await kvfold(
-    "compare",
-    ...induction,
-    "--document",
-    document,
-    "--question",
-    "k104=",
-    "--max-new-tokens",
-    "4",
-    "--policy",
-    "knorm(25%)",
-    "--json",
+/** The comparison with one policy, asked for a value of the document. */
+const recalled = (policy: string) =>
+  kvfold(
+    ...["compare", ...induction, "--document", document, "--question", "k104="],
+    ...["--max-new-tokens", "4", "--policy", policy, "--json"],
   );
+
+Deno.test("compare --json prints exactly the contract, the full cache first, and its distance from itself is zero", async () => {
+  const { code, out, err } = await recalled("knorm(25%)");
   assertEquals({ code, err }, { code: 0, err: "" });
   const result = JSON.parse(out);
   assertEquals(Object.keys(result), ["model", "backend", "tokens", "runs"]);
@@ -51,19 +46,7 @@ Deno.test("compare --json prints exactly the contract, the full cache first, and
 });
 
 Deno.test("compare recalls a value with the full cache and cannot once its row is gone", async () => {
-  const { out } = await kvfold(
-    "compare",
-    ...induction,
-    "--document",
-    document,
-    "--question",
-    "k104=",
-    "--max-new-tokens",
-    "4",
-    "--policy",
-    "streamingllm(16)",
-    "--json",
-  );
+  const { out } = await recalled("streamingllm(16)");
   const [full, pruned] = JSON.parse(out).runs;
   const answer = /k104=(\w{4})/.exec(recall.text)?.[1];
   assertEquals(full.text, answer);

@@ -10,17 +10,7 @@ import { readModelFile } from "../model/model_file.ts";
 import type { ModelFile } from "../model/types.ts";
 import { fieldOffsets, writeGguf } from "./support/gguf_writer.ts";
 import { tiny, tinyInput } from "./support/tiny_model.ts";
-
-/** mulberry32: the same cases on every machine. */
-function random(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return Math.floor(((t ^ (t >>> 14)) >>> 0) / 2 ** 32 * below);
-  };
-}
+import { draws } from "./support/random.ts";
 
 /** A sound file of some 30 kB and where its fields begin. */
 interface Seed {
@@ -116,7 +106,7 @@ function assertSound({ spec, tensors }: ModelFile, length: number): void {
 }
 
 Deno.test("100,000 mutated model files: a sound model or one sentence, in little time and memory", () => {
-  const next = random(20260303);
+  const next = draws(20260303);
   const held = () => Deno.memoryUsage().heapTotal + Deno.memoryUsage().external;
   const before = held();
   let [accepted, slowest, most] = [0, 0, 0];

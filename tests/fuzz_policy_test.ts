@@ -7,17 +7,7 @@ import * as E from "fp-ts/Either.js";
 import { showError } from "../cache/error.ts";
 import { cards, parsePolicy, registry } from "../papers/mod.ts";
 import { maxText, policyFromJson, policyToJson, showPolicy } from "../policy/mod.ts";
-
-/** mulberry32: the same cases on every machine. */
-function random(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return Math.floor(((t ^ (t >>> 14)) >>> 0) / 2 ** 32 * below);
-  };
-}
+import { draws } from "./support/random.ts";
 
 const seeds: ReadonlyArray<string> = [
   ...cards.map((c) => c.example),
@@ -46,7 +36,7 @@ function mutate(text: string, next: (below: number) => number): string {
 }
 
 Deno.test("100,000 mutated texts: a policy that prints and reads back, or an error with a column inside the text", () => {
-  const next = random(20260101);
+  const next = draws(20260101);
   let accepted = 0;
   for (let i = 0; i < 100_000; i++) {
     const text = mutate(seeds[next(seeds.length)] ?? "", next);
@@ -117,7 +107,7 @@ function junk(next: (below: number) => number): unknown {
 }
 
 Deno.test("100,000 spoilt JSON values: a policy that comes back as it was, or an error with a path", () => {
-  const next = random(7);
+  const next = draws(7);
   const sources = seeds.flatMap((text) => {
     const parsed = parsePolicy(text);
     return E.isRight(parsed) ? [policyToJson(parsed.right)] : [];

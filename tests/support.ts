@@ -23,6 +23,7 @@ import {
   rows,
 } from "../policy/mod.ts";
 import { type Dense, fromDense, type HeadRows, type Memory, openMemory, orThrow, type ReadRows } from "../run/mod.ts";
+import { uniforms } from "./support/random.ts";
 
 /** Backends every law is shown on. */
 export const backends: ReadonlyArray<{ readonly name: string; readonly open: () => Promise<Backend> }> = [
@@ -51,15 +52,10 @@ export interface Sample {
   readonly queries: ReadonlyArray<Float32Array>;
 }
 
-/** Numbers in about [-2, 2], reproducible from a seed: mulberry32. */
+/** Numbers in about [-2, 2], reproducible from a seed. */
 export function numbers(seed: number, length: number): Float32Array {
-  let state = seed >>> 0;
-  return Float32Array.from({ length }, () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(state ^ (state >>> 15), state | 1);
-    t = (t + Math.imul(t ^ (t >>> 7), t | 61)) ^ t;
-    return (((t ^ (t >>> 14)) >>> 0) / 2 ** 32) * 4 - 2;
-  });
+  const next = uniforms(seed);
+  return Float32Array.from({ length }, () => next() * 4 - 2);
 }
 
 /** A sample of this size. */
