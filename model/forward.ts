@@ -105,7 +105,7 @@ const attention = (f: Run, l: number, h: Slot): Build => (draft) => {
   const [lse, d5] = temp(`L${l} lse`, m * queryHeads * 4)(d4);
   const slots: QuerySlots = { queries, position, out, lse, m };
   const d6 = attendLayer(cache, l, slots)(d5);
-  return [out, own === null ? d6 : policyOps(f, l, own, slots)(d6)];
+  return [out, own === null ? d6 : policyOps(f, l, own, slots, h)(d6)];
 };
 
 /** A projection to heads, normalised per head where the architecture does, rotated. */
@@ -137,7 +137,7 @@ const appendRows = (f: Run, l: number, own: OwnLayer, h: Slot, position: Slot): 
 };
 
 /** The ring takes in this run's queries, then the policy acts. */
-const policyOps = (f: Run, l: number, own: OwnLayer, run: QuerySlots): Ops => (draft) => {
+const policyOps = (f: Run, l: number, own: OwnLayer, run: QuerySlots, hidden: Slot): Ops => (draft) => {
   const { queryHeads, keyDim } = own.shape;
   const window = own.recent?.window ?? 0;
   const [slots, ready] = layerSlots(l, own)(draft);
@@ -148,7 +148,7 @@ const policyOps = (f: Run, l: number, own: OwnLayer, run: QuerySlots): Ops => (d
     slide(run.lse, slots.recent.lse, queryHeads),
     slide(run.position, slots.recent.position, 1),
   );
-  return f.plan.splice(f.point, l, { ...slots, queries: run.queries, lse: run.lse, queryPosition: run.position })(slid);
+  return f.plan.splice(f.point, l, { ...slots, queries: run.queries, lse: run.lse, queryPosition: run.position, hidden })(slid);
 };
 
 /** x += down(silu(gate(h)) * up(h)). */

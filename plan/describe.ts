@@ -71,7 +71,7 @@ export const pointsOf = (plan: PlanParts, chunk: number): ReadonlyArray<SplicePo
 ];
 
 function exampleSlots(plan: LayerPlan, shape: LayerShape, point: SplicePoint): S.State<Draft, LayerSlots> {
-  const names = ["queries", "lse", "queryPosition", "newest", "keys", "values", "position", "layout"];
+  const names = ["queries", "lse", "queryPosition", "newest", "keys", "values", "position", "layout", "hidden"];
   const ring = plan.recentQueries === 0 ? [] : ["recent.queries", "recent.lse", "recent.position"];
   const columns = plan.columns.map((c) => `column.${c.name}`);
   return pipe(
@@ -83,14 +83,15 @@ function exampleSlots(plan: LayerPlan, shape: LayerShape, point: SplicePoint): S
         queries: inRun(0),
         lse: inRun(1),
         queryPosition: inRun(2),
+        hidden: inRun(8),
         newest: at(3),
         keys: at(4),
         values: at(5),
         position: at(6),
         layout: at(7),
-        columns: Object.fromEntries(plan.columns.map((c, i) => [c.name, at(8 + ring.length + i)])),
+        columns: Object.fromEntries(plan.columns.map((c, i) => [c.name, at(9 + ring.length + i)])),
         capacity: shape.kvHeads,
-        recent: ring.length === 0 ? null : { queries: at(8), lse: at(9), position: at(10) },
+        recent: ring.length === 0 ? null : { queries: at(9), lse: at(10), position: at(11) },
       };
     }),
   );

@@ -55,6 +55,9 @@ export interface LayerSlots {
   readonly lse: Slot;
   /** u32 [M]. */
   readonly queryPosition: Slot;
+  /** f32 [M, hidden]: what enters the attention block after its input norm (the tensor that queries, keys and values are projected from),
+   * or NONE outside a forward pass. */
+  readonly hidden: Slot;
   /** u32 [1], the newest position. */
   readonly newest: Slot;
   /** Rows of the tail tier's keys. */

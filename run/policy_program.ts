@@ -28,7 +28,7 @@ const spliceWith = (plan: PolicyPlan, cache: KvCache, index: number, own: OwnLay
   const [slots, ready] = observe(cache, index, own, observed, base[0])(base[1]);
   const [recent, windowed] = ringSlots(own, plan.layers[index]?.recentQueries ?? 0, observed, slots)(ready);
   const after = plan.splice({ _tag: "AfterChunk", m: observed }, index, { ...slots, recent })(windowed);
-  const outside = { ...slots, queries: NONE, lse: NONE, queryPosition: NONE, recent };
+  const outside = { ...slots, queries: NONE, lse: NONE, queryPosition: NONE, hidden: NONE, recent };
   const end = plan.splice({ _tag: "PrefillEnd" }, index, outside)(after);
   return end.body.length === windowed.body.length ? draft : end;
 };

@@ -31,6 +31,7 @@ export const layerSlots = (index: number, own: OwnLayer) => (draft: Draft): read
     queries: NONE,
     lse: NONE,
     queryPosition: NONE,
+    hidden: NONE,
     newest: at(0),
     keys: at(1),
     values: at(2),
