@@ -11,11 +11,12 @@ import {
   type Budgeted,
   type Card,
   column,
+  constructs,
   currentQueries,
   type Entry,
 } from "../policy/mod.ts";
 import { evict, lowest, makes, param, percent, pipe, type Policy, policy, type Ratio, remember } from "../policy/mod.ts";
-import { share, showTerm, type Sized, sizeOf, type Term } from "../policy/mod.ts";
+import { share, showTerm, type Sized, type Term } from "../policy/mod.ts";
 
 /** Options of {@link h2o} beside its size, which counts the recent rows. */
 export interface H2oOptions {
@@ -50,8 +51,7 @@ const make = (o: Budgeted<H2oOptions>): Policy => {
  * assertEquals(h2o({ rows: 2048, recent: 1024 }).text, "h2o(2048, recent=1024)");
  * ```
  */
-export const h2o = (options: Sized<H2oOptions> = {}): Policy =>
-  make({ ...term.defaults, ...options, budget: sizeOf(options, term.defaults.budget) });
+export const h2o: (options?: Sized<H2oOptions>) => Policy = constructs(term, make);
 
 /** `h2o(rows, recent=, decode=)` in text. */
 export const entry: Entry = makes(term, make);

@@ -6,6 +6,7 @@ import {
   afterPrefill,
   type Budgeted,
   type Card,
+  constructs,
   type Entry,
   evict,
   keySimilarity,
@@ -15,7 +16,7 @@ import {
   percent,
   pipe,
 } from "../policy/mod.ts";
-import { type Policy, share, showTerm, type Sized, sizeOf, type Term } from "../policy/mod.ts";
+import { type Policy, share, showTerm, type Sized, type Term } from "../policy/mod.ts";
 
 /** Options of {@link keyDiff} beside its size. */
 export interface KeyDiffOptions {
@@ -41,8 +42,7 @@ const make = (o: Budgeted<KeyDiffOptions>): Policy =>
  * assertEquals(keyDiff({ share: percent(25), decode: true }).text, "keydiff(25%, decode=yes)");
  * ```
  */
-export const keyDiff = (options: Sized<KeyDiffOptions> = {}): Policy =>
-  make({ ...term.defaults, ...options, budget: sizeOf(options, term.defaults.budget) });
+export const keyDiff: (options?: Sized<KeyDiffOptions>) => Policy = constructs(term, make);
 
 /** `keydiff(rows, decode=)` in text. */
 export const entry: Entry = makes(term, make);

@@ -2,8 +2,8 @@
  * Knorm: keys of small norm are attended to; rows with large key norms leave.
  * @module
  */
-import { afterPrefill, type Budgeted, type Card, type Entry, evict, makes, neg, norm, param, percent, pipe } from "../policy/mod.ts";
-import { type Policy, share, showTerm, type Sized, sizeOf, type Term } from "../policy/mod.ts";
+import { afterPrefill, type Budgeted, type Card, constructs, type Entry, evict, makes, neg, norm, param, percent } from "../policy/mod.ts";
+import { pipe, type Policy, share, showTerm, type Sized, type Term } from "../policy/mod.ts";
 
 /** Options of {@link knorm} beside its size. */
 export interface KnormOptions {
@@ -28,8 +28,7 @@ const make = (o: Budgeted<KnormOptions>): Policy =>
  * assertEquals(knorm({ rows: 512 }).text, "knorm(512)");
  * ```
  */
-export const knorm = (options: Sized<KnormOptions> = {}): Policy =>
-  make({ ...term.defaults, ...options, budget: sizeOf(options, term.defaults.budget) });
+export const knorm: (options?: Sized<KnormOptions>) => Policy = constructs(term, make);
 
 /** `knorm(rows, decode=)` in text. */
 export const entry: Entry = makes(term, make);

@@ -7,6 +7,7 @@ import {
   attention,
   type Budgeted,
   type Card,
+  constructs,
   type Entry,
   evict,
   lastQueries,
@@ -15,7 +16,7 @@ import {
   pipe,
   pool,
 } from "../policy/mod.ts";
-import { type Policy, rows, showTerm, type Sized, sizeOf, type Term } from "../policy/mod.ts";
+import { type Policy, rows, showTerm, type Sized, type Term } from "../policy/mod.ts";
 
 /** Options of {@link snapKv} beside its size, which counts the window. */
 export interface SnapKvOptions {
@@ -57,8 +58,7 @@ const make = (o: Budgeted<SnapKvOptions>): Policy =>
  * assertEquals(snapKv({ rows: 256, window: 16 }).text, "snapkv(256, window=16)");
  * ```
  */
-export const snapKv = (options: Sized<SnapKvOptions> = {}): Policy =>
-  make({ ...term.defaults, ...options, budget: sizeOf(options, term.defaults.budget) });
+export const snapKv: (options?: Sized<SnapKvOptions>) => Policy = constructs(term, make);
 
 /** `snapkv(rows, window=, kernel=, pool=, decode=)` in text. */
 export const entry: Entry = makes(term, make);

@@ -2,8 +2,8 @@
  * StreamingLLM: attention sinks and a window of recent rows.
  * @module
  */
-import { afterPrefill, type Budgeted, type Card, type Entry, evict, makes, param, pipe } from "../policy/mod.ts";
-import { type Policy, position, rows, showTerm, type Sized, sizeOf, type Term } from "../policy/mod.ts";
+import { afterPrefill, type Budgeted, type Card, constructs, type Entry, evict, makes, param, pipe, type Policy } from "../policy/mod.ts";
+import { position, rows, showTerm, type Sized, type Term } from "../policy/mod.ts";
 
 /** Options of {@link streamingLlm} beside its size, which counts the sinks. */
 export interface StreamingLlmOptions {
@@ -30,8 +30,7 @@ const make = (o: Budgeted<StreamingLlmOptions>): Policy =>
  * assertEquals(streamingLlm({ rows: 512, sinks: 1 }).text, "streamingllm(512, sinks=1)");
  * ```
  */
-export const streamingLlm = (options: Sized<StreamingLlmOptions> = {}): Policy =>
-  make({ ...term.defaults, ...options, budget: sizeOf(options, term.defaults.budget) });
+export const streamingLlm: (options?: Sized<StreamingLlmOptions>) => Policy = constructs(term, make);
 
 /** `streamingllm(rows, sinks=, decode=)` in text. */
 export const entry: Entry = makes(term, make);

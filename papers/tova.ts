@@ -7,6 +7,7 @@ import {
   attention,
   type Budgeted,
   type Card,
+  constructs,
   type Entry,
   evict,
   headMean,
@@ -15,7 +16,7 @@ import {
   param,
   pipe,
 } from "../policy/mod.ts";
-import { type Policy, rows, showTerm, type Sized, sizeOf, type Term } from "../policy/mod.ts";
+import { type Policy, rows, showTerm, type Sized, type Term } from "../policy/mod.ts";
 
 /** Options of {@link tova} beside its size. */
 export interface TovaOptions {
@@ -46,8 +47,7 @@ const make = (o: Budgeted<TovaOptions>): Policy =>
  * assertEquals(tova({ rows: 256 }).text, "tova(256)");
  * ```
  */
-export const tova = (options: Sized<TovaOptions> = {}): Policy =>
-  make({ ...term.defaults, ...options, budget: sizeOf(options, term.defaults.budget) });
+export const tova: (options?: Sized<TovaOptions>) => Policy = constructs(term, make);
 
 /** `tova(rows, decode=)` in text. */
 export const entry: Entry = makes(term, make);

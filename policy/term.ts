@@ -13,6 +13,7 @@
  */
 import * as E from "fp-ts/Either.js";
 import * as O from "fp-ts/Option.js";
+import { type Budgeted, type Sized, sizeOf } from "./budget.ts";
 import type { Param, Written } from "./param.ts";
 import type { Rewrite } from "./rewrite.ts";
 import { suggest } from "./suggest.ts";
@@ -127,6 +128,22 @@ export const makes = <Options>(term: Term<Options>, make: (options: Options) => 
   kind: "policy",
   read: (args) => E.map((options: Options): Made => ({ _tag: "Policy", policy: make(options) }))(readTerm(term)(args)),
 });
+
+/** The constructor of a budgeted method: what is not given is the term's default.
+ *
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { type Budgeted, rows } from "./budget.ts";
+ * import { size } from "./param.ts";
+ * import { policy } from "./policy.ts";
+ * const term: Term<Budgeted<object>> = { name: "newest", about: "", params: { budget: size }, defaults: { budget: rows(64) } };
+ * const newest = constructs(term, (o) => policy(showTerm(term)(o), []));
+ * assertEquals([newest().text, newest({ rows: 8 }).text], ["newest(64)", "newest(8)"]);
+ * ```
+ */
+export const constructs =
+  <Options>(term: Term<Budgeted<Options>>, make: (options: Budgeted<Options>) => Policy): (options?: Sized<Options>) => Policy =>
+  (options = {}) => make({ ...term.defaults, ...options, budget: sizeOf(options, term.defaults.budget) });
 
 /** A term that stands for a rewrite of the policy before its bar. */
 export const rewrites = <Options>(term: Term<Options>, make: (options: Options) => Rewrite): Entry => ({
