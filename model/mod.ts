@@ -52,3 +52,13 @@ export { readModelFile } from "./model_file.ts";
 export { type GgufFile, type GgufTensor, type GgufValue, type NumberType, parseGguf } from "./gguf.ts";
 export type { Programs } from "./programs.ts";
 export type { Architecture, Message, ModelFile, ModelSpec, ModelTensor, Tokenizer } from "./types.ts";
+export {
+  readSafetensors,
+  type Safetensors,
+  type SafetensorsTensor,
+  type SafetensorsType,
+  tensorNumbers,
+  type TensorToWrite,
+  writeSafetensors,
+} from "./safetensors.ts";
+export { readSurrogate, type Surrogate } from "./surrogate.ts";

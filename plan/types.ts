@@ -23,6 +23,13 @@ export interface Target {
   readonly codec: Codec;
 }
 
+/** What computes a learned score from the hidden state of a layer, `D` numbers a token to one per KV head. */
+export type LearnedForm =
+  /** W x + b. */
+  | { readonly _tag: "Linear" }
+  /** W2 gelu(W1 x + b1) + b2, gelu in its exact form; `inner` is the length of b1. */
+  | { readonly _tag: "Mlp"; readonly inner: number };
+
 /** How one layer's rows are stored under a policy. */
 export interface LayerPlan {
   /** How keys are stored. */

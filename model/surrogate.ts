@@ -1,0 +1,92 @@
+/**
+ * Surrogates: small networks that predict a row's score from the hidden state of its token, one per layer, trained for one model. Files
+ * have the names and shapes of the published KVzap weights: `layers.{l}.weight` [kvHeads, hidden] and `layers.{l}.bias` [kvHeads] for a
+ * linear one, `layers.{l}.0.…` [inner, hidden] and `layers.{l}.2.…` [kvHeads, inner] for one with an inner layer.
+ *
+ * Source: KVzap, arXiv 2601.07891, section 3.2; input is the hidden state after the input norm.
+ * @module
+ */
+import * as E from "fp-ts/Either.js";
+import type { KvError } from "../cache/error.ts";
+import type { ModelShape } from "../cache/shape.ts";
+import type { LearnedForm } from "../plan/types.ts";
+import { type Safetensors, type SafetensorsTensor, tensorNumbers } from "./safetensors.ts";
+import type { ModelTensor } from "./types.ts";
+
+/** A surrogate that fits its model. */
+export interface Surrogate {
+  /** What computes the score, per layer. */
+  readonly forms: ReadonlyArray<LearnedForm>;
+  /** Its weights under the names that programs use (see {@link learnedWeight}). */
+  readonly tensors: ReadonlyArray<ModelTensor>;
+}
+
+/** Name of a weight of the learned score `score` in layer `l`; `part` is as in the file, such as `0.weight`. */
+export const learnedWeight = (score: string, l: number, part: string): string => `learned.${score}.${l}.${part}`;
+
+/** The surrogate in a file, for the score `score` of a model of this shape. Left: `InvalidFile` that names the tensor which is missing,
+ * left over, of another shape, or holds a number that is not finite.
+ *
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import * as E from "fp-ts/Either.js";
+ * import { showError } from "../cache/error.ts";
+ * import { uniformShape } from "../cache/mod.ts";
+ * const shape = uniformShape({ layers: 2, queryHeads: 2, kvHeads: 1, headDim: 2 });
+ * const none = readSurrogate("kvzap-linear", shape)({ file: "w", metadata: new Map(), tensors: new Map() });
+ * assertEquals(
+ *   E.isLeft(none) && showError(none.left),
+ *   "file w: tensor layers.0.weight: found no such tensor, allowed is 1 x 4 for this model",
+ * );
+ * ```
+ */
+export const readSurrogate = (score: string, shape: ModelShape) => (file: Safetensors): E.Either<KvError, Surrogate> => {
+  const forms: LearnedForm[] = [];
+  const tensors: ModelTensor[] = [];
+  for (const [l, { kvHeads }] of shape.layers.entries()) {
+    const form = formOf(file, l);
+    forms.push(form);
+    for (const { part, rows, cols } of partsOf(form, kvHeads, shape.hidden)) {
+      const tensor = checked(file, `layers.${l}.${part}`, part.endsWith("bias") ? [cols] : [rows, cols]);
+      if (E.isLeft(tensor)) return tensor;
+      const { type, bytes } = tensor.right;
+      tensors.push({ name: learnedWeight(score, l, part), type, rows, cols, bytes });
+    }
+  }
+  const used = new Set(tensors.map(({ name }) => name));
+  const left = [...file.tensors.keys()].find((name) => !used.has(`learned.${score}.${name.replace(/^layers\./, "")}`));
+  return left === undefined
+    ? E.right({ forms, tensors })
+    : E.left(wrong(file, `tensor ${left}`, "a tensor too many", `those of ${shape.layers.length} layers for this model`));
+};
+
+/** One layer's tensors as the file names them; a bias is one row. */
+const partsOf = (form: LearnedForm, heads: number, hidden: number): ReadonlyArray<Pick<ModelTensor, "rows" | "cols"> & { part: string }> =>
+  form._tag === "Linear" ? [{ part: "weight", rows: heads, cols: hidden }, { part: "bias", rows: 1, cols: heads }] : [
+    { part: "0.weight", rows: form.inner, cols: hidden },
+    { part: "0.bias", rows: 1, cols: form.inner },
+    { part: "2.weight", rows: heads, cols: form.inner },
+    { part: "2.bias", rows: 1, cols: heads },
+  ];
+
+function formOf({ tensors }: Safetensors, l: number): LearnedForm {
+  const first = tensors.get(`layers.${l}.0.weight`);
+  return first === undefined ? { _tag: "Linear" } : { _tag: "Mlp", inner: first.shape[0] ?? 0 };
+}
+
+function checked(file: Safetensors, name: string, shape: ReadonlyArray<number>): E.Either<KvError, SafetensorsTensor> {
+  const tensor = file.tensors.get(name);
+  const [at, wanted] = [`tensor ${name}`, `${shape.join(" x ")} for this model`];
+  if (tensor === undefined) return E.left(wrong(file, at, "no such tensor", wanted));
+  if (tensor.shape.join() !== shape.join() || shape.includes(0)) return E.left(wrong(file, at, tensor.shape.join(" x "), wanted));
+  const bad = tensorNumbers(tensor).find((x) => !Number.isFinite(x));
+  return bad === undefined ? E.right(tensor) : E.left(wrong(file, at, String(bad), "finite numbers"));
+}
+
+const wrong = ({ file }: Safetensors, at: string, found: string, allowed: string): KvError => ({
+  _tag: "InvalidFile",
+  file,
+  at,
+  found,
+  allowed,
+});
