@@ -9,9 +9,8 @@
 import * as E from "fp-ts/Either.js";
 import { pipe } from "fp-ts/function.js";
 import type { WeightType } from "../backends/backend.ts";
-import { blockForms, weightBytes } from "../backends/blocks.ts";
-import { decodeBlocks } from "../backends/reference/blocks.ts";
-import { encodeRows } from "../cache/encode.ts";
+import { weightBytes } from "../backends/blocks.ts";
+import { decodeRows, encodeRows } from "../cache/encode.ts";
 import type { KvError } from "../cache/error.ts";
 import { readTableOf, type TableEntry } from "./safetensors_table.ts";
 
@@ -91,7 +90,11 @@ export const readSafetensors = (file: string, bytes: Uint8Array): E.Either<KvErr
 
 /** The numbers of a tensor; F16 and BF16 widen exactly. */
 export const tensorNumbers = ({ type, bytes }: SafetensorsTensor): Float32Array =>
-  decodeBlocks(type, bytes, bytes.length / blockForms[type].bytes);
+  type === "BF16" ? upperHalves(bytes) : decodeRows({ _tag: "Plain", dtype: type === "F32" ? "f32" : "f16" }, bytes);
+
+/** bf16 is the upper half of an f32. */
+const upperHalves = (bytes: Uint8Array): Float32Array =>
+  new Float32Array(Uint32Array.from(new Uint16Array(bytes.slice().buffer), (half) => half << 16).buffer);
 
 /** A safetensors file of these tensors in this order, numbers aligned to 8 bytes. Left where a name comes twice or is that of the
  * metadata, or where a shape is not that of its numbers.

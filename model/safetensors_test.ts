@@ -96,8 +96,9 @@ Deno.test("20,000 mutated files: tensors inside the file, or one sentence", asyn
     for (let n = 1 + next(2); n > 0 && bytes.length > 0; n--) {
       const at = Math.min(next(3) === 0 ? next(16) : next(bytes.length), bytes.length - 1);
       const piece = new TextEncoder().encode(pieces[next(pieces.length)]);
-      if (next(3) === 0) bytes[at] = next(256);
-      else if (next(3) === 0) bytes = bytes.slice(0, at);
+      const how = next(9);
+      if (how < 3) bytes[at] = next(256);
+      else if (how < 5) bytes = bytes.slice(0, at);
       else bytes.set(piece.subarray(0, bytes.length - at), at);
     }
     const read = readSafetensors("x", bytes);
