@@ -8,7 +8,8 @@ import { begin, endless, ids, onEveryModel, randomBytes, tokensOf } from "../tes
 import { inductionModel } from "./induction.ts";
 import { type Model, openModel } from "./model.ts";
 import { argmax } from "./sample.ts";
-import { disposeSession, extend, logitsOver, prefill } from "./session.ts";
+import { logitsOver } from "./forced.ts";
+import { disposeSession, extend, prefill } from "./session.ts";
 
 /** All rows of layer 1 but the one at `at` stay, of `count`. */
 const allBut = (at: number, count: number): Policy =>

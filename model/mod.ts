@@ -26,16 +26,17 @@
 export { type Model, type ModelOptions, openModel } from "./model.ts";
 export {
   disposeSession,
+  endPrompt,
   extend,
-  forced,
   forkSession,
-  logitsOver,
+  observePrompt,
   planFor,
   prefill,
   type PrefillOptions,
   type Session,
   step,
 } from "./session.ts";
+export { forced, logitsOver } from "./forced.ts";
 export {
   type CacheState,
   continueFrom,

@@ -69,12 +69,7 @@ export interface PrefillOptions {
  */
 export const prefill =
   (model: Model, policy: Policy, options: PrefillOptions = {}): (tokens: ReadonlyArray<number>) => TE.TaskEither<KvError, Session> =>
-  (tokens) =>
-    pipe(
-      TE.fromEither(checkTokens(model, tokens, 0)),
-      TE.chainEitherK(() => planFor(model, policy, tokens.length, options)),
-      TE.chain((plan) => readPrompt(model, plan, tokens, options)),
-    );
+  (tokens) => pipe(observePrompt(model, policy, options)(tokens), TE.chain((session) => endPrompt(session.plan, options.room)(session)));
 
 const DEFAULTS = { chunk: 256, codec: "f16", room: 16 } as const;
 
@@ -86,6 +81,17 @@ export function planFor(model: Model, policy: Policy, promptTokens: number, opti
   return E.isLeft(wrong) ? wrong : planPolicy(policy, { shape: model.spec.shape, backend: model.backend, promptTokens, chunk, codec });
 }
 
+/** The first half of {@link prefill}: the prompt is read and observed, and what the policy does at its end is still to come. Policies
+ * that observe the same on the way can be tried on forks of one such session; see {@link endPrompt}. */
+export const observePrompt =
+  (model: Model, policy: Policy, options: PrefillOptions = {}): (tokens: ReadonlyArray<number>) => TE.TaskEither<KvError, Session> =>
+  (tokens) =>
+    pipe(
+      TE.fromEither(checkTokens(model, tokens, 0)),
+      TE.chainEitherK(() => planFor(model, policy, tokens.length, options)),
+      TE.chain((plan) => readPrompt(model, plan, tokens, options)),
+    );
+
 const readPrompt = (
   model: Model,
   plan: PolicyPlan,
@@ -96,15 +102,40 @@ const readPrompt = (
   return pipe(
     TE.fromIOEither(openCache(model.memory, plan, model.spec.shape, { capacity: tokens.length + room })),
     TE.chain((cache) => readChunks(model, plan, tokens, { ...options, chunk }, cache)),
-    TE.chain(({ cache, logits }) => pipe(endPrefill(model, plan)(cache), TE.map((end): Fed => ({ cache: end, logits })))),
-    TE.chain(({ cache, logits }) =>
-      pipe(
-        isLoose(cache) ? shrink(model.memory, room)(cache) : TE.right(cache),
-        TE.map((tight): Session => ({ _tag: "Session", model, plan, cache: tight, logits, steps: 0, chunk })),
-      )
-    ),
+    TE.map((fed): Session => ({ _tag: "Session", model, plan, ...fed, steps: 0, chunk })),
   );
 };
+
+/** The second half of {@link prefill}: what `plan` does at the end of the prompt, after which it is the session's plan; memory that is much
+ * larger than its rows is given back, `room` rows per head are left free. The plan must observe what the session's own plan observed:
+ * the same columns and the same window of queries. The session is consumed, also on Left.
+ *
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import * as E from "fp-ts/Either.js";
+ * import { openReference } from "../backends/reference/mod.ts";
+ * import { rowsPerHead } from "../cache/mod.ts";
+ * import { keepAll, knorm } from "../papers/mod.ts";
+ * import { orThrow } from "../run/mod.ts";
+ * import { inductionModel } from "./induction.ts";
+ * import { openModel } from "./model.ts";
+ * await using backend = await orThrow(openReference());
+ * await using model = await orThrow(openModel(backend, inductionModel()));
+ * const read = await orThrow(observePrompt(model, keepAll)(Array.from({ length: 20 }, (_, i) => i)));
+ * const kept = await Promise.all([4, 8].map(async (rows) => {
+ *   const plan = planFor(model, knorm({ rows }), 20);
+ *   const pruned = E.isRight(plan) ? await orThrow(endPrompt(plan.right)(await orThrow(forkSession(read)))) : read;
+ *   return rowsPerHead(pruned.cache)[0]?.[0];
+ * }));
+ * assertEquals(kept, [4, 8]);
+ * ```
+ */
+export const endPrompt = (plan: PolicyPlan, room: number = DEFAULTS.room) => (session: Session): TE.TaskEither<KvError, Session> =>
+  pipe(
+    endPrefill(session.model, plan)(session.cache),
+    TE.chain((cache) => isLoose(cache) ? shrink(session.model.memory, room)(cache) : TE.right(cache)),
+    TE.map((cache): Session => ({ ...session, plan, cache })),
+  );
 
 /** More than an eighth of the memory holds no row: what growth leaves is not worth a copy. */
 function isLoose(cache: KvCache): boolean {
@@ -174,7 +205,7 @@ export const step = (token: number): (session: Session) => TE.TaskEither<KvError
 };
 
 /** The point after decoded token number `steps`, counted from 1. */
-const stepPoint = ({ periods }: PolicyPlan, steps: number): Extract<SplicePoint, { readonly _tag: "AfterStep" }> => ({
+export const stepPoint = ({ periods }: PolicyPlan, steps: number): Extract<SplicePoint, { readonly _tag: "AfterStep" }> => ({
   _tag: "AfterStep",
   every: periods.filter((n) => steps % n === 0),
 });
@@ -185,59 +216,6 @@ export const forkSession = (session: Session): TE.TaskEither<KvError, Session> =
 
 /** Ends a session; memory that no fork shares is freed. */
 export const disposeSession = ({ model, cache }: Session): IOEither<KvError, void> => dispose(model.memory)(cache);
-
-/** Logits [vocab] for every token of a continuation, each predicted from the prompt and the true tokens before it, with the cache
- * that decoding would have then: row i predicts `continuation[i]`. Where the policy does nothing while decoding, chunks give the
- * same rows as steps and are used.
- *
- * ```ts
- * import { assertEquals } from "@std/assert";
- * import { openReference } from "../backends/reference/mod.ts";
- * import { keepAll } from "../papers/mod.ts";
- * import { orThrow } from "../run/mod.ts";
- * import { inductionModel } from "./induction.ts";
- * import { openModel } from "./model.ts";
- * await using backend = await orThrow(openReference());
- * await using model = await orThrow(openModel(backend, inductionModel()));
- * const rows = await orThrow(logitsOver(model, keepAll)([256, 7, 8, 9, 7], [8, 9]));
- * assertEquals(rows.map((row) => row.indexOf(Math.max(...row))), [8, 9]);
- * ```
- */
-export const logitsOver = (
-  model: Model,
-  policy: Policy,
-  options: PrefillOptions = {},
-): (prompt: ReadonlyArray<number>, continuation: ReadonlyArray<number>) => TE.TaskEither<KvError, ReadonlyArray<Float32Array>> =>
-(prompt, continuation) =>
-  pipe(
-    TE.fromEither(checkTokens(model, [...prompt, ...continuation], 0)),
-    TE.chain(() => prefill(model, policy, options)(prompt)),
-    TE.chain((session) => forced(continuation)(session)),
-  );
-
-/** Teacher forcing from a session: row i of the result predicts `tokens[i]`. The session is consumed, also on Left, unless the
- * tokens themselves are refused. */
-export const forced =
-  (tokens: ReadonlyArray<number>): (session: Session) => TE.TaskEither<KvError, ReadonlyArray<Float32Array>> => (session) => async () => {
-    const { model, plan } = session;
-    const wrong = tokens.length === 0 ? E.right(undefined) : checkTokens(model, tokens, session.cache.nextPosition);
-    if (E.isLeft(wrong)) return wrong;
-    const rows: Float32Array[] = tokens.length === 0 ? [] : [session.logits];
-    const width = plan.rewritesAt({ _tag: "AfterStep", every: plan.periods }) ? 1 : session.chunk;
-    let { cache } = session;
-    for (let from = 0; from < tokens.length - 1; from += width) {
-      const part = tokens.slice(from, Math.min(from + width, tokens.length - 1));
-      const point: Feed["point"] = width === 1 ? stepPoint(plan, session.steps + from + 1) : { _tag: "AfterChunk", m: part.length };
-      const fed = await feed(model, plan, { tokens: part, point, logits: "all" })(cache)();
-      if (E.isLeft(fed)) return fed;
-      cache = fed.right.cache;
-      for (let i = 0; i < part.length; i++) {
-        rows.push(fed.right.logits.slice(i * model.spec.shape.vocab, (i + 1) * model.spec.shape.vocab));
-      }
-    }
-    const freed = dispose(model.memory)(cache)();
-    return E.isLeft(freed) ? freed : E.right(rows);
-  };
 
 /** Left unless there are tokens, all in the vocabulary, and the context has room for them after `seen` others. */
 export function checkTokens(model: Model, tokens: ReadonlyArray<number>, seen: number): E.Either<KvError, void> {
