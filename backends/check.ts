@@ -71,7 +71,8 @@ const binaryFns: ReadonlySet<MapFn> = new Set(["add", "sub", "mul", "div", "max"
 function checkRelations(instr: Instr): Complaint {
   switch (instr.op) {
     case "attend":
-    case "attendReduce": {
+    case "attendReduce":
+    case "projectedNorm": {
       const { heads, kvHeads } = instr.params;
       return kvHeads > 0 && heads % kvHeads === 0 ? null : ["heads a multiple of kvHeads, at least one", `${heads} and ${kvHeads}`];
     }

@@ -123,6 +123,8 @@ export interface OpParams {
   readonly slice: { readonly from: number; readonly rows: number; readonly width: number };
   /** Index of the largest of `n` numbers, per row. */
   readonly argmax: { readonly m: number; readonly n: number };
+  /** Norm of what each row writes through each query head of its group. */
+  readonly projectedNorm: { readonly heads: number; readonly kvHeads: number; readonly dim: number; readonly codec: RowCodec };
 }
 
 /** Names of the closed table. */

@@ -149,7 +149,7 @@ export const ops: Readonly<Record<OpName, OpSpec>> = {
   },
   attendReduce: {
     summary:
-      "column of attention mass per row without the matrix: p = exp(score - lse) where visible and lse is not -1e30, else 0, reduced over queries, then over the group of query heads; mean over queries divides by the queries whose position is not 0xFFFFFFFF, and is 0 without any. accumulate adds to the column",
+      "column of attention mass per row without the matrix: p = exp(score - lse) where visible and lse is not -1e30, else 0, reduced over queries, then over the group of query heads; mean over queries divides by the queries whose position is not 0xFFFFFFFF, and is 0 without any. With a divisor, p of query i counts divided by max(divisor[i], 1e-30); with a gain, what query head g of the group gathered counts times gain[slot, g]. accumulate adds to the column",
     operands: [
       read("q", "f32", "Q Hq keyDim"),
       read("keys", "rows", "slots keyDim"),
@@ -158,6 +158,8 @@ export const ops: Readonly<Record<OpName, OpSpec>> = {
       read("queryPosition", "u32", "Q"),
       read("lse", "f32", "Q Hq"),
       update("out", "column", "slots"),
+      optional(read("divisor", "f32", "Q")),
+      optional(read("gain", "f32", "slots G")),
     ],
     params: [
       ...u32("queries", "heads", "kvHeads", "keyDim"),
@@ -282,6 +284,18 @@ export const ops: Readonly<Record<OpName, OpSpec>> = {
     operands: [read("x", "f32", "M N"), write("out", "u32", "M")],
     params: u32("m", "n"),
     tolerance: exact,
+  },
+  projectedNorm: {
+    summary:
+      "per row and query head g of its group: sqrt(max(0, row^T gram_q row)), which is the norm of W_q row where gram_q = W_q^T W_q for that head's slice W_q of the output projection",
+    operands: [
+      read("rows", "rows", "slots dim"),
+      read("gram", "f32", "Hq dim dim"),
+      layout,
+      write("out", "f32", "slots G"),
+    ],
+    params: [...u32("heads", "kvHeads", "dim"), codec("codec")],
+    tolerance: { nmse: 1e-9, reason: "f32 sums of products of both signs in another order" },
   },
 };
 

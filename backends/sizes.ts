@@ -29,6 +29,7 @@ const axisParams: Readonly<Record<string, ReadonlyArray<string>>> = {
 /** Extent of one axis, or null for `slots` and `vocab`, which no parameter gives. */
 function extent(axis: string, params: Params): number | null {
   if (/^\d+$/.test(axis)) return Number(axis);
+  if (axis === "G") return Number(params["heads"]) / Number(params["kvHeads"]);
   for (const name of axisParams[axis] ?? [axis]) {
     const value = params[name];
     if (typeof value === "number") return value;

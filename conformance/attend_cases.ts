@@ -101,7 +101,7 @@ function mergedWith(random: Random, rows: number, dim: number): { readonly out: 
 
 export const attendReduceCases = (seed: number): ReadonlyArray<Case> => {
   const folds = ["sum", "mean", "max"] as const;
-  return forms.map((form, i) => reduceCase(seed, form, folds[i % 3] ?? "sum", folds[Math.floor(i / 3) % 3] ?? "sum", i % 2 === 1));
+  return forms.map((form, i) => reduceCase(seed, form, folds[i % 3] ?? "sum", folds[Math.floor(i / 3) % 3] ?? "sum", i % 2 === 1, i % 4));
 };
 
 function reduceCase(
@@ -110,6 +110,7 @@ function reduceCase(
   overQueries: "sum" | "mean" | "max",
   overGroup: "sum" | "mean" | "max",
   accumulate: boolean,
+  weighted: number,
 ): Case {
   const { lengths, dim, codec, m, group, window, softcap } = form;
   const random = randomOf(`attendReduce ${JSON.stringify(form)}`, seed);
@@ -130,7 +131,11 @@ function reduceCase(
   };
   const lse = random.normals(m * heads).map((x, i) => i % 7 === 6 ? emptyLse : 4 + x);
   const mass = random.normals(layout.slots);
-  const label = `${overQueries} over ${showForm(form, layout)}, ${overGroup} over the group${accumulate ? ", accumulated" : ""}`;
+  // Each optional operand without the other, both, neither.
+  const divisor = weighted % 2 === 1 ? { divisor: input(random.normals(m).map((x) => 0.1 + Math.abs(8 * x))) } : {};
+  const gain = weighted >= 2 ? { gain: input(random.normals(layout.slots * group).map((x) => 2 + x)) } : {};
+  const weights = `${"divisor" in divisor ? ", divided" : ""}${"gain" in gain ? ", with gain" : ""}`;
+  const label = `${overQueries} over ${showForm(form, layout)}, ${overGroup} over the group${weights}${accumulate ? ", accumulated" : ""}`;
   return caseOf(label, { op: "attendReduce", params }, {
     q: input(random.normals(m * heads * dim)),
     keys: input(rowsOf(random, layout, dim, codec)),
@@ -138,6 +143,8 @@ function reduceCase(
     layout: input(layoutWords(layout)),
     queryPosition: input(queryPositions(random, newestOf(layout, position), m)),
     lse: input(lse),
+    ...divisor,
+    ...gain,
     out: accumulate ? updated("attendReduce", mass, rowRanges(layout, 4)) : outputIn("attendReduce", layout.slots, rowRanges(layout, 4)),
   });
 }

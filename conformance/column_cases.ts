@@ -31,6 +31,37 @@ export const reduceCases = (seed: number): ReadonlyArray<Case> =>
     })
   );
 
+export const projectedNormCases = (seed: number): ReadonlyArray<Case> =>
+  rowForms.map(({ lengths, dim, codec }, i) => {
+    const group = [1, 3, 7][i % 3] ?? 1;
+    const random = randomOf(`projectedNorm ${lengths} ${dim} ${codec}`, seed);
+    const [layout, kvHeads] = [layoutOf(random, lengths, 2), lengths.length];
+    const params = { heads: kvHeads * group, kvHeads, dim, codec };
+    const ranges = rowRanges(layout, 4 * group);
+    return caseOf(`group of ${group}, ${dim} ${codec}, ${layout.label}`, { op: "projectedNorm", params }, {
+      rows: input(rowsOf(random, layout, dim, codec)),
+      gram: input(gramsOf(random, kvHeads * group, dim)),
+      layout: input(layoutWords(layout)),
+      out: outputIn("projectedNorm", layout.slots * group, ranges),
+    });
+  });
+
+/** Per head A^T A of a matrix A with half as many rows as columns: rows in its null space have a norm of (nearly) 0. */
+const gramsOf = (random: Random, heads: number, dim: number): Float32Array<ArrayBuffer> => {
+  const out = new Float32Array(heads * dim * dim);
+  for (let h = 0; h < heads; h++) {
+    const a = random.normals(dim / 2 * dim);
+    for (let c = 0; c < dim; c++) {
+      for (let d = 0; d < dim; d++) {
+        for (let r = 0; r < dim / 2; r++) {
+          out[(h * dim + c) * dim + d] = (out[(h * dim + c) * dim + d] ?? 0) + (a[r * dim + c] ?? 0) * (a[r * dim + d] ?? 0);
+        }
+      }
+    }
+  }
+  return out;
+};
+
 /** Rows of which every fourth is zero: it has no direction. */
 const rowsWithZeros = (random: Random, layout: Layout, dim: number, codec: "f32" | "f16"): Data => {
   const rows = rowsOf(random, layout, dim, codec);

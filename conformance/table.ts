@@ -10,6 +10,7 @@ import {
   meanUnitCases,
   poolCases,
   positionsCases,
+  projectedNormCases,
   rankCases,
   reduceCases,
   similarityCases,
@@ -44,6 +45,7 @@ const table: Readonly<Record<OpName, (seed: number) => ReadonlyArray<Case>>> = {
   slide: slideCases,
   slice: sliceCases,
   argmax: argmaxCases,
+  projectedNorm: projectedNormCases,
 };
 
 /** The seed of the table as it is published. Another seed gives other numbers in the same sizes. */

@@ -45,7 +45,9 @@ function opLines(plan: PlanParts, shape: LayerShape, layer: number, point: Splic
     const value = values[slot];
     return slot === NONE || value === undefined ? "-" : value._tag === "Temp" ? `%${slot}` : value.name;
   };
-  return body.map((instr) => `${instr.op} ${instr.args.map(name).join(" ")}${paramText(instr)}`).join("\n");
+  // Optional operands come last: those that are absent need not be said.
+  const given = ({ args }: Instr): ReadonlyArray<Slot> => args.slice(0, args.findLastIndex((slot) => slot !== NONE) + 1);
+  return body.map((instr) => `${instr.op} ${given(instr).map(name).join(" ")}${paramText(instr)}`).join("\n");
 }
 
 /** The `count` of `map` is left out: it is the capacity of the moment, not part of the plan. */

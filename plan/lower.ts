@@ -146,12 +146,12 @@ export const attention = (
   };
   const rows = [slots.keys, slots.position, slots.layout];
   if (own || slots.recent === null) {
-    return emit({ op: "attendReduce", args: [slots.queries, ...rows, slots.queryPosition, slots.lse, out], params })(draft);
+    return emit({ op: "attendReduce", args: [slots.queries, ...rows, slots.queryPosition, slots.lse, out, NONE, NONE], params })(draft);
   }
   const widths = [shape.queryHeads * shape.keyDim, 1, shape.queryHeads];
   const ring = [slots.recent.queries, slots.recent.position, slots.recent.lse];
   const [[q, at, lse], ready] = lastOf(ring, widths, plan.recentQueries, queries.count)(draft);
-  return emit({ op: "attendReduce", args: [q ?? NONE, ...rows, at ?? NONE, lse ?? NONE, out], params })(ready);
+  return emit({ op: "attendReduce", args: [q ?? NONE, ...rows, at ?? NONE, lse ?? NONE, out, NONE, NONE], params })(ready);
 };
 
 /** The last `count` entries of a ring that holds `window`: the ring itself where that is all of it. */

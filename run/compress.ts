@@ -126,7 +126,7 @@ const run = (memory: Memory, plan: PolicyPlan, observations: Observations | unde
 
 /** An attention score that found no queries to look at, or too few. */
 function missingQueries(program: Program, plan: PolicyPlan, observations: Observations | undefined): KvError | null {
-  if (!program.body.some((instr) => instr.op === "attendReduce" && instr.args.includes(NONE))) return null;
+  if (!program.body.some((instr) => instr.op === "attendReduce" && instr.args.slice(0, 7).includes(NONE))) return null;
   if (observations === undefined) return { _tag: "MissingPort", port: "queries", wantedBy: plan.text };
   const window = Math.max(...plan.layers.map((l) => l.recentQueries));
   const value = `${observations.positions.length} queries`;

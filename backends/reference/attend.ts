@@ -83,6 +83,9 @@ function combine(
   lses[row] = total;
 }
 
+/** A divisor below this counts as this. */
+const leastDivisor = 1e-30;
+
 /** Column of attention mass per row. */
 export const attendReduce: Kernel<"attendReduce"> = (params, operands) => {
   const { queries, heads, kvHeads, keyDim, keyCodec, overQueries, overGroup, accumulate } = params;
@@ -90,14 +93,17 @@ export const attendReduce: Kernel<"attendReduce"> = (params, operands) => {
   const [keys, lse, out] = [widened(operands.rows("keys", keyCodec)), operands.f32("lse"), operands.f32("out")];
   const real = queryPosition.subarray(0, queries).reduce((n, p) => n + (p === noQuery ? 0 : 1), 0);
   const group = heads / kvHeads;
+  const [divisor, gain] = [operands.f32("divisor"), operands.f32("gain")];
+  const divided = (p: number, i: number): number => operands.given("divisor") ? p / Math.max(at(divisor, i), leastDivisor) : p;
+  const gained = (p: number, slot: number, g: number): number => operands.given("gain") ? p * at(gain, slot * group + g) : p;
   const mass = (slot: number, h: number): ReadonlyArray<number> =>
     Array.from({ length: queries }, (_, i) => {
       if (!visible(at(position, slot), at(queryPosition, i), params.window) || at(lse, i * heads + h) === emptyLse) return 0;
-      return Math.exp(score(params, q, (i * heads + h) * keyDim, keys, slot) - at(lse, i * heads + h));
+      return divided(Math.exp(score(params, q, (i * heads + h) * keyDim, keys, slot) - at(lse, i * heads + h)), i);
     });
   for (const [kvHead, { start, length }] of headsOf(operands.u32("layout"), kvHeads).entries()) {
     for (let slot = start; slot < start + length; slot++) {
-      const perHead = Array.from({ length: group }, (_, g) => fold(overQueries, mass(slot, kvHead * group + g), real));
+      const perHead = Array.from({ length: group }, (_, g) => gained(fold(overQueries, mass(slot, kvHead * group + g), real), slot, g));
       out[slot] = fold(overGroup, perHead, group) + (accumulate ? at(out, slot) : 0);
     }
   }

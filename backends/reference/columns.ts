@@ -1,8 +1,8 @@
 /**
- * Ops that give or change one number per row: `reduce`, `meanUnit`, `similarity`, `positions`, `pool`, `headMean`.
+ * Ops that give or change one number per row: `reduce`, `meanUnit`, `similarity`, `positions`, `pool`, `headMean`, `projectedNorm`.
  * @module
  */
-import { at, headsOf, type Kernel, type Rows } from "./kernel.ts";
+import { at, headsOf, type Kernel, type Rows, widened } from "./kernel.ts";
 
 const folds: Readonly<Record<"l1" | "l2" | "sum" | "mean" | "max", (row: ArrayLike<number>) => number>> = {
   l1: (row) => sum(row.length, (c) => Math.abs(at(row, c))),
@@ -92,5 +92,21 @@ export const headMean: Kernel<"headMean"> = ({ heads }, operands) => {
     const sharing = segments.filter(({ length }) => length > t);
     const mean = sharing.reduce((total, { start }) => total + at(a, start + t), 0) / sharing.length;
     for (const { start } of sharing) out[start + t] = mean;
+  }
+};
+
+/** What each row writes through each query head of its group, as a norm. */
+export const projectedNorm: Kernel<"projectedNorm"> = ({ heads, kvHeads, dim, codec }, operands) => {
+  const [rows, gram, out] = [widened(operands.rows("rows", codec)), operands.f32("gram"), operands.f32("out")];
+  const group = heads / kvHeads;
+  for (const [h, { start, length }] of headsOf(operands.u32("layout"), kvHeads).entries()) {
+    for (let slot = start; slot < start + length; slot++) {
+      const row = rowAt(rows, slot, dim);
+      for (let g = 0; g < group; g++) {
+        const of = (h * group + g) * dim * dim;
+        const square = sum(dim, (c) => at(row, c) * sum(dim, (d) => at(gram, of + c * dim + d) * at(row, d)));
+        out[slot * group + g] = Math.sqrt(Math.max(0, square));
+      }
+    }
   }
 };

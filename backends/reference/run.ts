@@ -9,7 +9,7 @@ import { type OpName, type OpParams, ops } from "../ops.ts";
 import type { Instr, Program, Value } from "../program.ts";
 import { operandSizes } from "../sizes.ts";
 import { attend, attendReduce } from "./attend.ts";
-import { headMean, meanUnit, pool, positions, reduce, similarity } from "./columns.ts";
+import { headMean, meanUnit, pool, positions, projectedNorm, reduce, similarity } from "./columns.ts";
 import { argmax, embed, matmul, norm } from "./dense.ts";
 import { glu, map, rope } from "./elementwise.ts";
 import { type Kernel, type Operands, viewOperands } from "./kernel.ts";
@@ -43,6 +43,7 @@ const kernels: { readonly [O in OpName]: Kernel<O> } = {
   slide,
   slice,
   argmax,
+  projectedNorm,
 };
 
 /** Ops with a kernel. */

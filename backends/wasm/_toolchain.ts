@@ -4,6 +4,6 @@ export const toolchain: Readonly<Record<"rustc" | "linker" | "wasmBindgen" | "fa
   rustc: "rustc 1.96.0 (ac68faa20 2026-05-25) (built from a source tarball)",
   linker: "Debian LLD 19.1.7",
   wasmBindgen: "wasm-bindgen 0.2.130",
-  fast: "fc9ccd265642c18035fa81c98c9327f45165ec94cfc749b360c499ce1b5da714",
-  simd128: "2dff22144d99bd76932cd834092cfcc74a09c81fb3e973398f468a881b50a757",
+  fast: "dbaaae49bf8d351fb27d7a7e43658e83a873ba2a08d9e45112cca047da10fef0",
+  simd128: "ee30ed212d03db447ba5c9efbc458c97b82138ed94e43c692cfa41c268102e55",
 };

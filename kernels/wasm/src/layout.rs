@@ -41,6 +41,7 @@ pub mod code {
     pub const SLIDE: u32 = 21;
     pub const SLICE: u32 = 22;
     pub const ARGMAX: u32 = 23;
+    pub const PROJECTED_NORM: u32 = 24;
 }
 
 /// One head's rows: slots [start, start + capacity), of which the first `length` hold rows.
@@ -151,7 +152,11 @@ pub unsafe fn check(instr: &Instr) -> u32 {
             let (keys, values) = (instr.u(3) * codec_bytes(instr.u(5)), instr.u(4) * codec_bytes(instr.u(6)));
             inside(instr, 4, instr.u(2), &[(1, keys), (2, values), (3, 4)])
         }
-        code::ATTEND_REDUCE => inside(instr, 3, instr.u(2), &[(1, instr.u(3) * codec_bytes(instr.u(4))), (2, 4), (6, 4)]),
+        code::ATTEND_REDUCE => {
+            // Without a gain, its operand stands for the positions once more.
+            let gain = if instr.has(8) { (8, instr.u(1) / instr.u(2) * 4) } else { (2, 4) };
+            inside(instr, 3, instr.u(2), &[(1, instr.u(3) * codec_bytes(instr.u(4))), (2, 4), (6, 4), gain])
+        }
         code::REDUCE => inside(instr, 1, instr.u(0), &[(0, instr.u(1) * codec_bytes(instr.u(2))), (2, 4)]),
         code::MEAN_UNIT => inside(instr, 1, instr.u(0), &[(0, instr.u(1) * codec_bytes(instr.u(2)))]),
         code::SIMILARITY => inside(instr, 2, instr.u(0), &[(0, instr.u(1) * codec_bytes(instr.u(2))), (3, 4)]),
@@ -160,6 +165,9 @@ pub unsafe fn check(instr: &Instr) -> u32 {
         code::COMPACT => check_compact(instr),
         code::TRUNCATE => check_truncate(instr),
         code::COPY_ROWS => check_copy(instr),
+        code::PROJECTED_NORM => {
+            inside(instr, 2, instr.u(1), &[(0, instr.u(2) * codec_bytes(instr.u(3))), (3, instr.u(0) / instr.u(1) * 4)])
+        }
         _ => 0,
     }
 }

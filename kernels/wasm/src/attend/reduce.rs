@@ -13,6 +13,8 @@ use crate::team::Team;
 const TILE: usize = 48;
 /// Queries per block, about.
 const QUERIES: usize = 48;
+/// Divisors below this count as this.
+const LEAST: f32 = 1e-30;
 
 /// Sizes of one op. Lane `g * tokens + i` of a block holds query head g of the group at the block's token i.
 #[derive(Clone, Copy)]
@@ -51,11 +53,11 @@ pub fn floats(queries: usize, heads: usize, kv_heads: usize, dim: usize, threads
     shape.blocks * kv_heads * shape.block() + threads * shape.thread()
 }
 
-/// Operands q, keys, position, layout, queryPosition, lse, out, scratch; parameters queries, heads, kvHeads, keyDim, keyCodec, scale,
+/// Operands q, keys, position, layout, queryPosition, lse, out, divisor, gain, scratch; parameters queries, heads, kvHeads, keyDim, keyCodec, scale,
 /// window, softcap, overQueries, overGroup, accumulate.
 pub unsafe fn run(instr: &Instr, phase: u32, team: &Team) {
     let shape = Shape::of(instr.u(0), instr.u(1), instr.u(2), instr.u(3));
-    let scratch = instr.ptr::<f32>(7);
+    let scratch = instr.ptr::<f32>(9);
     if phase == 0 {
         return team.each(shape.blocks * shape.kv_heads, |item| {
             fill(instr, shape, item / shape.kv_heads, item % shape.kv_heads, scratch.add(item * shape.block()));
@@ -82,7 +84,8 @@ unsafe fn fill(instr: &Instr, shape: Shape, block: usize, h: usize, to: *mut f32
         let row = token * shape.heads + head;
         let lse = if real { *instr.ptr::<f32>(5).add(row) } else { SENTINEL };
         let seen = if lse == SENTINEL { (0, 0) } else { visible(instr.ptr(2), &s, *instr.ptr::<u32>(4).add(token), instr.u(6) as u32) };
-        *lane.add(r) = lse;
+        // p / divisor = exp(score - (lse + ln divisor)).
+        *lane.add(r) = if real && instr.has(7) { lse + ln((*instr.ptr::<f32>(7).add(token)).max(LEAST)) } else { lse };
         *(lane.add(shape.lanes + r) as *mut i32) = seen.0 as i32;
         *(lane.add(2 * shape.lanes + r) as *mut i32) = seen.1 as i32;
         for d in 0..shape.dim {
@@ -103,7 +106,7 @@ unsafe fn tile<K: Rows>(instr: &Instr, shape: Shape, h: usize, t: usize, own: *m
     decode::<K>(instr.ptr::<u8>(1).add((s.from() + t) * shape.dim * K::BYTES), own, rows * shape.dim);
     core::slice::from_raw_parts_mut(masses, shape.group * TILE).fill(0.0);
     for block in 0..shape.blocks {
-        let queries = instr.ptr::<f32>(7).add((block * shape.kv_heads + h) * shape.block());
+        let queries = instr.ptr::<f32>(9).add((block * shape.kv_heads + h) * shape.block());
         let lane = queries.add(shape.dim * shape.lanes);
         if !(0..shape.lanes).any(|r| sees(lane, shape, r, t, rows)) {
             continue;
@@ -148,7 +151,10 @@ unsafe fn write(instr: &Instr, shape: Shape, masses: *const f32, slot: usize, ro
     let by_queries = if instr.u(8) == 1 && real > 0 { 1.0 / real as f32 } else { 1.0 };
     let by_group = if instr.u(9) == 1 { 1.0 / shape.group as f32 } else { 1.0 };
     for i in 0..rows {
-        let heads = (0..shape.group).map(|g| *masses.add(g * TILE + i) * by_queries);
+        let heads = (0..shape.group).map(|g| {
+            let gain = if instr.has(8) { *instr.ptr::<f32>(8).add((slot + i) * shape.group + g) } else { 1.0 };
+            *masses.add(g * TILE + i) * by_queries * gain
+        });
         let mass = if instr.u(9) == 2 { heads.fold(0.0, |a, b| if b > a { b } else { a }) } else { heads.sum::<f32>() * by_group };
         let out = instr.ptr::<f32>(6).add(slot + i);
         *out = if instr.u(10) != 0 { *out + mass } else { mass };

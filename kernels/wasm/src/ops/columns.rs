@@ -1,4 +1,4 @@
-//! Ops that give one number per row: reduce, meanUnit, similarity, positions, pool, headMean.
+//! Ops that give one number per row: reduce, meanUnit, similarity, positions, pool, headMean, projectedNorm.
 
 use crate::half::{Rows, F16, F32};
 use crate::layout::segment;
@@ -193,4 +193,31 @@ pub unsafe fn head_mean(instr: &Instr, team: &Team) {
             }
         }
     });
+}
+
+/// Operands rows, gram, layout, out; parameters heads, kvHeads, dim, codec.
+pub unsafe fn projected_norm(instr: &Instr, team: &Team) {
+    let (group, dim) = (instr.u(0) / instr.u(1), instr.u(2));
+    slots(instr, 2, instr.u(1), team, |h, from, to| {
+        for slot in from..to {
+            for g in 0..group {
+                let gram = instr.ptr::<f32>(1).add((h * group + g) * dim * dim);
+                *instr.ptr::<f32>(3).add(slot * group + g) = match instr.u(3) {
+                    0 => length_under::<F32>(instr.ptr::<u8>(0).add(slot * dim * 4), dim, gram),
+                    _ => length_under::<F16>(instr.ptr::<u8>(0).add(slot * dim * 2), dim, gram),
+                };
+            }
+        }
+    });
+}
+
+/// sqrt(row^T gram row), 0 where rounding makes that negative.
+unsafe fn length_under<C: Rows>(row: *const u8, dim: usize, gram: *const f32) -> f32 {
+    let mut square = 0.0;
+    for c in 0..dim {
+        let line = gram.add(c * dim);
+        let dot = total::<C>(row, dim, |v, i| f32x4_mul(v, load(line.add(i))), |x, i| x * *line.add(i));
+        square += C::one(row.add(c * C::BYTES)) * C::SCALE * dot;
+    }
+    sqrt1(if square > 0.0 { square } else { 0.0 })
 }

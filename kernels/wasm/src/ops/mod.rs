@@ -50,6 +50,7 @@ pub unsafe fn run(instr: &Instr, phase: u32, team: &Team) {
         code::SLIDE => rows::slide(instr, team),
         code::SLICE => rows::slice(instr, team),
         code::ARGMAX => dense::argmax(instr, team),
+        code::PROJECTED_NORM => columns::projected_norm(instr, team),
         _ => {}
     }
 }
