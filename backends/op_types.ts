@@ -24,6 +24,25 @@ export type MapFn =
   | "fill" // v
   | "copy"; // a
 
+/** Functions of `map` in code order. */
+export const mapFns: ReadonlyArray<MapFn> = [
+  "add",
+  "sub",
+  "mul",
+  "div",
+  "max",
+  "min",
+  "neg",
+  "abs",
+  "exp",
+  "log",
+  "sqrt",
+  "scale",
+  "shift",
+  "fill",
+  "copy",
+];
+
 /** Parameters per op, all static for a prepared program. */
 export interface OpParams {
   /** Rows of an embedding table, times `scale`. */

@@ -10,8 +10,9 @@
  * @module
  */
 
-import type { MapFn, OperandSpec, OpName, OpSpec, ParamSpec, Tolerance } from "./op_types.ts";
+import { mapFns, type OperandSpec, type OpName, type OpSpec, type ParamSpec, type Tolerance } from "./op_types.ts";
 
+export { mapFns } from "./op_types.ts";
 export type { MapFn, OperandSpec, OpName, OpParams, OpSpec, ParamSpec, RowCodec, Tolerance } from "./op_types.ts";
 
 const u32 = (...names: ReadonlyArray<string>): ReadonlyArray<ParamSpec> => names.map((name) => ({ name, type: "u32" }));
@@ -33,25 +34,6 @@ const layout: OperandSpec = read("layout", "layout", "Hkv 3");
 const exact: Tolerance = { nmse: 0, reason: "moves or compares bits, computes nothing" };
 const sums: Tolerance = { nmse: 1e-10, reason: "f32 sums in another order: about sqrt(terms) * 2^-24 relative" };
 const poly: Tolerance = { nmse: 1e-10, reason: "f32 polynomial exp within 2 ulp, and f32 sums in another order" };
-
-/** Functions of `map` in code order. */
-export const mapFns: ReadonlyArray<MapFn> = [
-  "add",
-  "sub",
-  "mul",
-  "div",
-  "max",
-  "min",
-  "neg",
-  "abs",
-  "exp",
-  "log",
-  "sqrt",
-  "scale",
-  "shift",
-  "fill",
-  "copy",
-];
 
 /** The table. Key order is the op code that Wasm sees. */
 export const ops: Readonly<Record<OpName, OpSpec>> = {

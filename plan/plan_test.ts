@@ -121,12 +121,12 @@ Deno.test("an eviction closes up keys, values, positions and every column, then 
     line.trim().split(" ").slice(0, 2).join(" ")
   );
   assertEquals(end.slice(3, 9), [
-    "rank %9",
+    "rank %10",
     "compact keys",
     "compact values",
     "compact position",
     "compact column.mass",
-    "truncate %11",
+    "truncate %12",
   ]);
 });
 
