@@ -66,6 +66,31 @@ export function taskOf(tokenizer: Tokenizer, { document, question, tokens }: Ask
   });
 }
 
+/** The whole document as it is cached, and the question that is read after it: the ids of the chat that holds both, cut where the chat with the
+ * document alone ends. Without a question the document is continued.
+ *
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import * as E from "fp-ts/Either.js";
+ * import { inductionModel } from "../model/induction.ts";
+ * import type { Tokenizer } from "../model/types.ts";
+ * const asked = E.chain((t: Tokenizer) => questionOf(t, { document: "abc", question: "d" }))(inductionModel().tokenizer());
+ * assertEquals(asked, E.right({ prompt: [256, 97, 98, 99], question: [10, 10, 100] }));
+ * ```
+ */
+export function questionOf(
+  tokenizer: Tokenizer,
+  { document, question }: Pick<Asked, "document" | "question">,
+): Either<KvError, Pick<CompareTask, "prompt" | "question">> {
+  if (document.trim() === "") return invalid("document", document, "a text that is not empty");
+  if (question === null || question.trim() === "") {
+    return E.right({ prompt: [...(tokenizer.bos === null ? [] : [tokenizer.bos]), ...tokenizer.encode(document)], question: [] });
+  }
+  const asking = conversation(tokenizer, `${document}\n\n${question}`);
+  const prompt = sharedStart(asking, conversation(tokenizer, document));
+  return E.right({ prompt, question: asking.slice(prompt.length) });
+}
+
 /** What a user says, as ids: by the model's chat template, or as plain text where it has none. */
 function conversation(tokenizer: Tokenizer, content: string): ReadonlyArray<number> {
   const chat = tokenizer.chat([{ role: "user", content }]);

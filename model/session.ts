@@ -45,8 +45,9 @@ export interface PrefillOptions {
   readonly room?: number;
   /** Aborting ends the prefill between two chunks, with a Left. */
   readonly signal?: AbortSignal;
-  /** Called after each chunk with the number of tokens read so far. */
-  readonly progress?: (tokens: number) => void;
+  /** Called after each chunk with the number of tokens read so far and the cache as it is then. The next chunk consumes that value:
+   * look at it (`rowsPerHead`, `bytesOf`) or start a read of it before returning. */
+  readonly progress?: (tokens: number, cache: KvCache) => void;
 }
 
 /** Reads a prompt into a fresh cache under a policy: chunk by chunk, then the policy's end of prefill, then memory that is much
@@ -167,7 +168,7 @@ async () => {
     const next = await feed(model, plan, { tokens: part, point, logits: from + chunk >= tokens.length ? "last" : "none" })(fed.cache)();
     if (E.isLeft(next)) return next;
     fed = next.right;
-    progress?.(from + part.length);
+    progress?.(from + part.length, fed.cache);
   }
   return E.right(fed);
 };

@@ -7,7 +7,7 @@ export { dispose, fork, openCache } from "./open.ts";
 export { advance, bindings, reserve, settle, stage, tierName } from "./bind.ts";
 export { shrink } from "./resize.ts";
 export { append, type Dense, type DenseRows, fromDense, type NewRows } from "./dense.ts";
-export { type HeadRows, read, type ReadRows } from "./read.ts";
+export { type HeadRows, read, readPositions, type ReadRows } from "./read.ts";
 export { type Applied, apply, type Tokens } from "./apply.ts";
 export { attend, type Attended } from "./attend.ts";
 export { compress, type Observations } from "./compress.ts";

@@ -34,11 +34,8 @@ export interface ReadRows {
 
 /** Reads the rows of a settled cache back. The cache stays as it is. */
 export const read = (memory: Memory): (cache: KvCache) => TaskEither<KvError, ReadRows> => (cache) => async () => {
-  const live = checkLive(memory, cache);
-  if (E.isLeft(live)) return live;
-  if (!isExact(cache)) {
-    return E.left({ _tag: "InvalidArgument", argument: "cache", value: "lengths not read back", allowed: "a settled cache" });
-  }
+  const settled = checkSettled(memory, cache);
+  if (E.isLeft(settled)) return settled;
   const layers: (ReadonlyArray<HeadRows>)[] = [];
   for (const [l, { shape }] of cache.layers.entries()) {
     const tiers: (ReadonlyArray<HeadRows>)[] = [];
@@ -51,6 +48,52 @@ export const read = (memory: Memory): (cache: KvCache) => TaskEither<KvError, Re
   }
   return E.right({ layers, nextPosition: cache.nextPosition });
 };
+
+/** The positions of the rows that each head of each layer keeps, u32 ascending, without the rows themselves. The cache stays as it is.
+ *
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { compress, fromDense, openMemory, openReference, orThrow, uniformShape } from "../mod.ts";
+ * import { streamingLlm } from "../papers/mod.ts";
+ * await using backend = await orThrow(openReference());
+ * using memory = openMemory(backend);
+ * const shape = uniformShape({ layers: 1, queryHeads: 2, kvHeads: 1, headDim: 2 });
+ * const rows = { keys: new Float32Array(12), values: new Float32Array(12) };
+ * const cache = await orThrow(fromDense(memory)({ shape, layers: [rows] }));
+ * const small = await orThrow(compress(memory, streamingLlm({ rows: 3, sinks: 1 }))(cache));
+ * assertEquals((await orThrow(readPositions(memory)(small))).map((heads) => heads.map((p) => [...p])), [[[0, 4, 5]]]);
+ * ```
+ */
+export const readPositions =
+  (memory: Memory): (cache: KvCache) => TaskEither<KvError, ReadonlyArray<ReadonlyArray<Uint32Array>>> => (cache) => async () => {
+    const settled = checkSettled(memory, cache);
+    if (E.isLeft(settled)) return settled;
+    // Every read starts now: what comes after may consume the cache.
+    const started = cache.layers.map((_, l) =>
+      (ownerOf(cache, l)?.own.tiers ?? []).map(({ segments, storage: { position } }) => ({
+        segments,
+        bytes: memory.backend.read(position, 0, position.bytes)(),
+      }))
+    );
+    const layers: (ReadonlyArray<Uint32Array>)[] = [];
+    for (const [l, { shape }] of cache.layers.entries()) {
+      const tiers: (ReadonlyArray<Uint32Array>)[] = [];
+      for (const { segments, bytes } of started[l] ?? []) {
+        const read = await bytes;
+        if (E.isLeft(read)) return read;
+        const all = new Uint32Array(Uint8Array.from(read.right).buffer);
+        tiers.push(segments.map(({ start, length }) => all.subarray(start, start + length)));
+      }
+      layers.push(Array.from({ length: shape.kvHeads }, (_, h) => joinPositions(tiers.flatMap((heads) => heads[h] ?? []))));
+    }
+    return E.right(layers);
+  };
+
+function checkSettled(memory: Memory, cache: KvCache): E.Either<KvError, KvCache> {
+  const live = checkLive(memory, cache);
+  if (E.isLeft(live) || isExact(cache)) return live;
+  return E.left({ _tag: "InvalidArgument", argument: "cache", value: "lengths not read back", allowed: "a settled cache" });
+}
 
 async function readTier(memory: Memory, shape: LayerShape, tier: Tier): Promise<E.Either<KvError, ReadonlyArray<HeadRows>>> {
   const contents = new Map<number, Uint8Array>();
@@ -81,9 +124,11 @@ function joinHeads(parts: ReadonlyArray<HeadRows>): HeadRows {
   };
   const names = Object.keys(parts[0]?.columns ?? {});
   return {
-    positions: Uint32Array.from(parts.flatMap((p) => [...p.positions])),
+    positions: joinPositions(parts.map((p) => p.positions)),
     keys: floats(parts.map((p) => p.keys)),
     values: floats(parts.map((p) => p.values)),
     columns: Object.fromEntries(names.map((name) => [name, floats(parts.map((p) => p.columns[name] ?? new Float32Array()))])),
   };
 }
+
+const joinPositions = (parts: ReadonlyArray<Uint32Array>): Uint32Array => Uint32Array.from(parts.flatMap((p) => [...p]));
