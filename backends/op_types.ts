@@ -22,7 +22,8 @@ export type MapFn =
   | "scale" // a * v
   | "shift" // a + v
   | "fill" // v
-  | "copy"; // a
+  | "copy" // a
+  | "gelu"; // a * Phi(a), Phi the normal distribution: the exact form
 
 /** Functions of `map` in code order. */
 export const mapFns: ReadonlyArray<MapFn> = [
@@ -41,6 +42,7 @@ export const mapFns: ReadonlyArray<MapFn> = [
   "shift",
   "fill",
   "copy",
+  "gelu",
 ];
 
 /** Parameters per op, all static for a prepared program. */
@@ -144,6 +146,12 @@ export interface OpParams {
   readonly argmax: { readonly m: number; readonly n: number };
   /** Norm of what each row writes through each query head of its group. */
   readonly projectedNorm: { readonly heads: number; readonly kvHeads: number; readonly dim: number; readonly codec: RowCodec };
+  /** Numbers of this run's tokens into a column. */
+  readonly perToken: { readonly m: number; readonly heads: number };
+  /** Where the rows begin that a threshold may move. */
+  readonly leaving: { readonly heads: number; readonly value: number; readonly sinks: number; readonly recent: number };
+  /** Sets lengths from the counts of their ends. */
+  readonly rejoin: { readonly heads: number };
 }
 
 /** Names of the closed table. */

@@ -10,30 +10,12 @@
  * @module
  */
 
-import { mapFns, type OperandSpec, type OpName, type OpSpec, type ParamSpec, type Tolerance } from "./op_types.ts";
+import { admissionOps } from "./admission_ops.ts";
+import { bool, choice, codec, exact, f32, layout, optional, poly, read, sums, u32, update, write } from "./op_spec.ts";
+import { mapFns, type OpName, type OpSpec } from "./op_types.ts";
 
 export { mapFns } from "./op_types.ts";
 export type { MapFn, OperandSpec, OpName, OpParams, OpSpec, ParamSpec, RowCodec, Tolerance } from "./op_types.ts";
-
-const u32 = (...names: ReadonlyArray<string>): ReadonlyArray<ParamSpec> => names.map((name) => ({ name, type: "u32" }));
-const f32 = (...names: ReadonlyArray<string>): ReadonlyArray<ParamSpec> => names.map((name) => ({ name, type: "f32" }));
-const bool = (name: string): ParamSpec => ({ name, type: "bool" });
-const choice = (name: string, choices: ReadonlyArray<string>): ParamSpec => ({ name, type: "choice", choices });
-const codec = (name: string): ParamSpec => choice(name, ["f32", "f16"]);
-const operand = (use: OperandSpec["use"]) => (name: string, kind: OperandSpec["kind"], axes: string): OperandSpec => ({
-  name,
-  use,
-  kind,
-  axes,
-});
-const read = operand("in");
-const write = operand("out");
-const update = operand("inout");
-const optional = (o: OperandSpec): OperandSpec => ({ ...o, optional: true });
-const layout: OperandSpec = read("layout", "layout", "Hkv 3");
-const exact: Tolerance = { nmse: 0, reason: "moves or compares bits, computes nothing" };
-const sums: Tolerance = { nmse: 1e-10, reason: "f32 sums in another order: about sqrt(terms) * 2^-24 relative" };
-const poly: Tolerance = { nmse: 1e-10, reason: "f32 polynomial exp within 2 ulp, and f32 sums in another order" };
 
 /** The table. Key order is the op code that Wasm sees. */
 export const ops: Readonly<Record<OpName, OpSpec>> = {
@@ -279,6 +261,7 @@ export const ops: Readonly<Record<OpName, OpSpec>> = {
     params: [...u32("heads", "kvHeads", "dim"), codec("codec")],
     tolerance: { nmse: 1e-9, reason: "f32 sums of products of both signs in another order" },
   },
+  ...admissionOps,
 };
 
 /** Op names in code order. */

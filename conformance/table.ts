@@ -3,6 +3,7 @@
  * @module
  */
 import type { OpName } from "../backends/ops.ts";
+import { leavingCases, perTokenCases, rejoinCases } from "./admission_cases.ts";
 import { attendCases, attendReduceCases } from "./attend_cases.ts";
 import type { Case } from "./case.ts";
 import {
@@ -46,6 +47,9 @@ const table: Readonly<Record<OpName, (seed: number) => ReadonlyArray<Case>>> = {
   slice: sliceCases,
   argmax: argmaxCases,
   projectedNorm: projectedNormCases,
+  perToken: perTokenCases,
+  leaving: leavingCases,
+  rejoin: rejoinCases,
 };
 
 /** The seed of the table as it is published. Another seed gives other numbers in the same sizes. */

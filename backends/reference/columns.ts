@@ -110,3 +110,15 @@ export const projectedNorm: Kernel<"projectedNorm"> = ({ heads, kvHeads, dim, co
     }
   }
 };
+
+/** Numbers of this run's tokens into the column of their rows, by position. */
+export const perToken: Kernel<"perToken"> = ({ m, heads }, operands) => {
+  const [x, position, column] = [operands.f32("x"), operands.u32("position"), operands.f32("column")];
+  const first = at(operands.u32("newest"), 0) + 1 - m;
+  for (const [h, { start, length }] of headsOf(operands.u32("layout"), heads).entries()) {
+    for (let slot = start; slot < start + length; slot++) {
+      const token = at(position, slot) - first;
+      if (token >= 0 && token < m) column[slot] = at(x, token * heads + h);
+    }
+  }
+};

@@ -1,6 +1,6 @@
 import { assertAlmostEquals, assertEquals } from "@std/assert";
 import { blank, f32, operandsOf, u32 } from "../../tests/kernel_operands.ts";
-import { headMean, meanUnit, pool, positions, reduce, similarity } from "./columns.ts";
+import { headMean, meanUnit, perToken, pool, positions, reduce, similarity } from "./columns.ts";
 
 Deno.test("reduce: every fold of the row (3, -4)", () => {
   const folded = (by: "l1" | "l2" | "sum" | "mean" | "max"): number | undefined => {
@@ -75,4 +75,14 @@ Deno.test("headMean averages over the heads that reach an index", () => {
   const out = blank(6);
   headMean({ heads: 3 }, operandsOf({ a: f32(1, 2, 3, 5, 6, NaN), layout: u32(0, 3, 3, 3, 2, 3, 5, 0, 1), out }));
   assertEquals([...out], [3, 4, 3, 3, 4, NaN]);
+});
+
+Deno.test("perToken: rows of the last m positions take their token's number, also where some of them have gone", () => {
+  // Three tokens at positions 7, 8, 9; head 0 holds 6, 7, 9, head 1 holds 8.
+  const column = f32(1, 2, 3, 4, 5);
+  perToken(
+    { m: 3, heads: 2 },
+    operandsOf({ x: f32(70, 71, 80, 81, 90, 91), position: u32(6, 7, 9, 0, 8), layout: u32(0, 3, 4, 4, 1, 1), newest: u32(9), column }),
+  );
+  assertEquals([...column], [1, 70, 90, 4, 81]);
 });

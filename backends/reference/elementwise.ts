@@ -34,6 +34,23 @@ export const glu: Kernel<"glu"> = ({ count, activation }, operands) => {
   for (let i = 0; i < count; i++) out[i] = activate(at(gate, i)) * at(up, i);
 };
 
+/** x times the normal distribution at x: the exact form, Hendrycks and Gimpel 2016, equation 1. */
+const exactGelu = (x: number): number => x < 0 ? x * tail(-x) : x - x * tail(x);
+
+/** 1 - Phi(x) for x from 0, to f64: the series of Phi below 3 (Abramowitz and Stegun 26.2.11), its continued fraction above (26.2.14). */
+function tail(x: number): number {
+  if (!(x < 40)) return x >= 40 ? 0 : NaN;
+  const density = Math.exp(-x * x / 2) / Math.sqrt(2 * Math.PI);
+  if (x < 3) {
+    let [term, sum] = [x, x];
+    for (let n = 3; term > sum * 1e-17; n += 2) sum += term *= x * x / n;
+    return 0.5 - density * sum;
+  }
+  let fraction = 0;
+  for (let n = 60; n >= 1; n--) fraction = n / (x + fraction);
+  return density / (x + fraction);
+}
+
 /** The functions of `map`; `v` is the parameter `value`, already an f32. */
 const fns: Readonly<Record<MapFn, (a: number, b: number, v: number) => number>> = {
   add: (a, b) => a + b,
@@ -51,6 +68,7 @@ const fns: Readonly<Record<MapFn, (a: number, b: number, v: number) => number>> 
   shift: (a, _, v) => a + v,
   fill: (_, __, v) => v,
   copy: (a) => a,
+  gelu: exactGelu,
 };
 
 /** One function over [0, count), or over the rows of a column. */

@@ -46,6 +46,7 @@ Deno.test("map: every function by hand, on a = -4 and b = 0.5 with value 3", () 
     shift: -1,
     fill: 3,
     copy: -4,
+    gelu: Math.fround(-4 * 3.167124183311986e-5),
   };
   for (const [fn, value] of Object.entries(expected)) {
     const out = blank(1);
@@ -59,4 +60,22 @@ Deno.test("map over a column touches rows and no slack, whatever slack holds", (
   const layout = u32(1, 2, 3, 4, 1, 2);
   map({ fn: "scale", count: 6, value: 2, heads: 2 }, operandsOf({ a: f32(NaN, 1, 2, NaN, 3, NaN), layout, out }));
   assertEquals([...out], [7, 2, 4, 7, 6, 7]);
+});
+
+Deno.test("map: gelu is the exact form, x Phi(x), from the series into the continued fraction and out to where Phi is 0 or 1", () => {
+  // Phi of 1, -2.9, 3.1 and 0.5 from a table of the normal distribution to ten digits.
+  const expected = [
+    [0, 0],
+    [1, 0.8413447461],
+    [-2.9, -2.9 * 0.0018658133],
+    [3.1, 3.1 * 0.9990323968],
+    [0.5, 0.5 * 0.6914624613],
+    [50, 50],
+    [-50, -0],
+  ];
+  const out = blank(expected.length);
+  map({ fn: "gelu", count: expected.length, value: 0, heads: 0 }, operandsOf({ a: f32(...expected.map(([x = 0]) => x)), out }));
+  for (const [i, [, y = NaN]] of expected.entries()) assertAlmostEquals(out[i] ?? NaN, y, 4e-7 * Math.abs(y));
+  map({ fn: "gelu", count: 1, value: 0, heads: 0 }, operandsOf({ a: f32(NaN), out }));
+  assertEquals(out[0], NaN);
 });

@@ -72,6 +72,17 @@ function checkContents(instr: Instr, operands: Operands): Complaint {
       const wrong = headsOf(layout, instr.params.heads).findIndex(({ capacity }, h) => at(counts, h) > capacity);
       return wrong < 0 ? null : [`at most ${at(layout, 3 * wrong + 2)} rows in head ${wrong}`, `${at(counts, wrong)}`];
     }
+    case "rejoin": {
+      const [counts, tails] = [operands.u32("counts"), headsOf(operands.u32("tail"), instr.params.heads)];
+      for (const [h, { start, capacity }] of headsOf(operands.u32("layout"), instr.params.heads).entries()) {
+        const from = tails[h]?.start ?? 0;
+        const end = from + at(counts, h);
+        if (from < start || end > start + capacity) {
+          return [`an end of head ${h} within slots ${start} to ${start + capacity}`, `${from} to ${end}`];
+        }
+      }
+      return null;
+    }
     default:
       return null;
   }

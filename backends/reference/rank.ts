@@ -1,5 +1,5 @@
 /**
- * Which rows stay: `rank` by count, `threshold` by value.
+ * Which rows stay: `rank` by count, `threshold` by value; `leaving`, where those begin that a threshold moves.
  * @module
  */
 import { at, headsOf, type Kernel, type Operands } from "./kernel.ts";
@@ -80,4 +80,14 @@ export const threshold: Kernel<"threshold"> = (params, operands) => {
     return passing.length >= params.floor ? passing : secured(rows, params.floor);
   });
   writeKept(kept, operands);
+};
+
+/** The end of each segment, from its first row that a threshold removes. */
+export const leaving: Kernel<"leaving"> = (params, operands) => {
+  const [value, layout, tail] = [Math.fround(params.value), operands.u32("layout"), operands.u32("tail")];
+  for (const [h, rows] of candidates(params, operands).entries()) {
+    const found = rows.findIndex((row) => !row.isProtected && !(row.score >= value));
+    const first = found < 0 ? rows.length : found;
+    tail.set([at(layout, 3 * h) + first, rows.length - first, at(layout, 3 * h + 2) - first], 3 * h);
+  }
 };

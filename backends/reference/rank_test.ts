@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { blankWords, f32, operandsOf, u32 } from "../../tests/kernel_operands.ts";
 import type { OpParams } from "../ops.ts";
-import { rank, threshold } from "./rank.ts";
+import { leaving, rank, threshold } from "./rank.ts";
 
 /** Heads of rows at positions 0, 1, 2, …; the result is the kept indices per head. */
 function select(
@@ -86,4 +86,19 @@ Deno.test("threshold fills up to the floor with protected and best rows", () => 
   assertEquals(above({ value: 5, floor: 2 }, [[1, 3, 2, 0], [9]]), [[1, 2], [0]]);
   assertEquals(above({ value: 5, floor: 2, sinks: 1 }, [[1, 3, 2, 0]]), [[0, 1]]);
   assertEquals(above({ value: 5, floor: 2, recent: 1 }, [[1, 7, 6, 0]]), [[1, 2, 3]]);
+});
+
+Deno.test("leaving: the end of each segment from its first row below the threshold; an equal score stays, NaN goes, protected rows do not count", () => {
+  const tail = blankWords(12);
+  leaving(
+    { heads: 4, value: -4, sinks: 1, recent: 2 },
+    operandsOf({
+      score: f32(...[-9, -4, -5, -3, -9], ...[-9, -3, -4, -9, -9], 7, ...[0, NaN]),
+      position: u32(...[0, 1, 2, 3, 4], ...[0, 1, 2, 3, 4], 9, ...[1, 2]),
+      layout: u32(...[0, 5, 5], ...[5, 5, 6], ...[11, 2, 2], ...[13, 0, 0]),
+      newest: u32(4),
+      tail,
+    }),
+  );
+  assertEquals([...tail], [...[2, 3, 3], ...[10, 0, 1], ...[12, 1, 1], ...[13, 0, 0]]);
 });

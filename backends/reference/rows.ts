@@ -1,5 +1,5 @@
 /**
- * Ops that move rows and compute nothing: `append`, `extend`, `compact`, `truncate`, `copyRows`, `slide`, `slice`.
+ * Ops that move rows and compute nothing: `append`, `extend`, `compact`, `truncate`, `rejoin`, `copyRows`, `slide`, `slice`.
  * @module
  */
 import { at, headsOf, type Kernel, type Rows } from "./kernel.ts";
@@ -60,6 +60,12 @@ export const compact: Kernel<"compact"> = ({ heads, rowBytes }, operands) => {
 export const truncate: Kernel<"truncate"> = ({ heads }, operands) => {
   const [counts, layout] = [operands.u32("counts"), operands.u32("layout")];
   for (let h = 0; h < heads; h++) layout[3 * h + 1] = at(counts, h);
+};
+
+/** Sets each length to what lies before the tail, and its count. */
+export const rejoin: Kernel<"rejoin"> = ({ heads }, operands) => {
+  const [counts, tail, layout] = [operands.u32("counts"), operands.u32("tail"), operands.u32("layout")];
+  for (let h = 0; h < heads; h++) layout[3 * h + 1] = at(tail, 3 * h) - at(layout, 3 * h) + at(counts, h);
 };
 
 /** Copies every segment's rows to the segment of another layout. */

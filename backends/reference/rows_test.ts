@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { blank, f32, operandsOf, u32 } from "../../tests/kernel_operands.ts";
-import { append, compact, copyRows, extend, slice, slide, truncate } from "./rows.ts";
+import { append, compact, copyRows, extend, rejoin, slice, slide, truncate } from "./rows.ts";
 
 Deno.test("append puts row i of head h behind that head's rows and lengthens it", () => {
   // Two heads: slots 1.. holding one row, slots 4.. holding none; two new tokens.
@@ -97,4 +97,10 @@ Deno.test("slice copies bits", () => {
   const out = u32(0, 0);
   slice({ from: 1, rows: 1, width: 2 }, operandsOf({ x: u32(1, 2, 0xFFC5FFC5, 4, 5, 6), out }));
   assertEquals([...out], [0xFFC5FFC5, 4]);
+});
+
+Deno.test("rejoin: what lies before the tail, and its count", () => {
+  const layout = u32(2, 5, 6, 8, 3, 3);
+  rejoin({ heads: 2 }, operandsOf({ counts: u32(1, 0), tail: u32(4, 3, 4, 11, 0, 0), layout }));
+  assertEquals([...layout], [2, 3, 6, 8, 3, 3]);
 });

@@ -9,14 +9,14 @@ import { type OpName, type OpParams, ops } from "../ops.ts";
 import type { Instr, Program, Value } from "../program.ts";
 import { operandSizes } from "../sizes.ts";
 import { attend, attendReduce } from "./attend.ts";
-import { headMean, meanUnit, pool, positions, projectedNorm, reduce, similarity } from "./columns.ts";
+import { headMean, meanUnit, perToken, pool, positions, projectedNorm, reduce, similarity } from "./columns.ts";
 import { argmax, embed, matmul, norm } from "./dense.ts";
 import { glu, map, rope } from "./elementwise.ts";
 import { type Kernel, type Operands, viewOperands } from "./kernel.ts";
 import { admit, alignment, checkRange, held, rounded, showBuffer, type Store } from "./memory.ts";
 import { checkRagged, type Complaint } from "./ragged.ts";
-import { rank, threshold } from "./rank.ts";
-import { append, compact, copyRows, extend, slice, slide, truncate } from "./rows.ts";
+import { leaving, rank, threshold } from "./rank.ts";
+import { append, compact, copyRows, extend, rejoin, slice, slide, truncate } from "./rows.ts";
 
 const kernels: { readonly [O in OpName]: Kernel<O> } = {
   embed,
@@ -44,6 +44,9 @@ const kernels: { readonly [O in OpName]: Kernel<O> } = {
   slice,
   argmax,
   projectedNorm,
+  perToken,
+  leaving,
+  rejoin,
 };
 
 /** Ops with a kernel. */

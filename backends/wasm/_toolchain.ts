@@ -4,6 +4,6 @@ export const toolchain: Readonly<Record<"rustc" | "linker" | "wasmBindgen" | "fa
   rustc: "rustc 1.96.0 (ac68faa20 2026-05-25) (built from a source tarball)",
   linker: "Debian LLD 19.1.7",
   wasmBindgen: "wasm-bindgen 0.2.130",
-  fast: "dbaaae49bf8d351fb27d7a7e43658e83a873ba2a08d9e45112cca047da10fef0",
-  simd128: "ee30ed212d03db447ba5c9efbc458c97b82138ed94e43c692cfa41c268102e55",
+  fast: "938e3dfbd2cbfd15ae016d42e2b08a14ccb52e3229245df95ca94c4960afcb85",
+  simd128: "bf1a53fa8f986c38bc06a27b831f9c2e1b0316e9422c95a278b94f8c75b07ef5",
 };

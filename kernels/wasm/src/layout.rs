@@ -42,6 +42,9 @@ pub mod code {
     pub const SLICE: u32 = 22;
     pub const ARGMAX: u32 = 23;
     pub const PROJECTED_NORM: u32 = 24;
+    pub const PER_TOKEN: u32 = 25;
+    pub const LEAVING: u32 = 26;
+    pub const REJOIN: u32 = 27;
 }
 
 /// One head's rows: slots [start, start + capacity), of which the first `length` hold rows.
@@ -134,6 +137,14 @@ unsafe fn check_truncate(instr: &Instr) -> u32 {
     if fits { 0 } else { BAD_COUNT }
 }
 
+unsafe fn check_rejoin(instr: &Instr) -> u32 {
+    let fits = |h: usize| {
+        let (s, t) = (segment(instr, 2, h), segment(instr, 1, h));
+        t.start >= s.start && t.start as u64 + *instr.ptr::<u32>(0).add(h) as u64 <= s.start as u64 + s.capacity as u64
+    };
+    if (0..instr.u(0)).all(fits) { 0 } else { BAD_COUNT }
+}
+
 fn first(codes: &[u32]) -> u32 {
     codes.iter().copied().find(|c| *c != 0).unwrap_or(0)
 }
@@ -165,6 +176,9 @@ pub unsafe fn check(instr: &Instr) -> u32 {
         code::COMPACT => check_compact(instr),
         code::TRUNCATE => check_truncate(instr),
         code::COPY_ROWS => check_copy(instr),
+        code::PER_TOKEN => inside(instr, 2, instr.u(1), &[(1, 4), (4, 4)]),
+        code::LEAVING => inside(instr, 2, instr.u(0), &[(0, 4), (1, 4)]),
+        code::REJOIN => check_rejoin(instr),
         code::PROJECTED_NORM => {
             inside(instr, 2, instr.u(1), &[(0, instr.u(2) * codec_bytes(instr.u(3))), (3, instr.u(0) / instr.u(1) * 4)])
         }

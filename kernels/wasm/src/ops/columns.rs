@@ -221,3 +221,20 @@ unsafe fn length_under<C: Rows>(row: *const u8, dim: usize, gram: *const f32) ->
     }
     sqrt1(if square > 0.0 { square } else { 0.0 })
 }
+
+/// Operands x, position, layout, newest, column; parameters m, heads.
+pub unsafe fn per_token(instr: &Instr, team: &Team) {
+    let (m, heads) = (instr.u(0), instr.u(1));
+    let (x, newest) = (instr.ptr::<f32>(0), *instr.ptr::<u32>(3) as u64);
+    team.each(heads, |h| {
+        let s = segment(instr, 2, h);
+        for slot in (s.from()..s.from() + s.rows()).rev() {
+            let before = newest.wrapping_sub(*instr.ptr::<u32>(1).add(slot) as u64);
+            // Positions ascend: rows before this one are older still.
+            if before >= m as u64 {
+                break;
+            }
+            *instr.ptr::<f32>(4).add(slot) = *x.add((m - 1 - before as usize) * heads + h);
+        }
+    });
+}

@@ -105,6 +105,22 @@ fn gelu(x: v128) -> v128 {
     f32x4_mul(f32x4_mul(x, f32x4_splat(0.5)), f32x4_add(f32x4_splat(1.0), tanh(inner)))
 }
 
+/// x times the normal distribution at x. Its tail is half of e^(-z^2) t p(t) with z = |x| / sqrt(2) and t = 1 / (1 + 0.4 z); p interpolates
+/// what is left in eight Chebyshev points of t for z up to 9.5, within 1e-6 of each value.
+#[inline(always)]
+fn exact_gelu(x: v128) -> v128 {
+    let one = f32x4_splat(1.0);
+    let z = f32x4_mul(f32x4_abs(x), f32x4_splat(core::f32::consts::FRAC_1_SQRT_2));
+    let t = f32x4_div(one, fma(z, f32x4_splat(0.4), one));
+    let mut y = f32x4_splat(0.0601983294);
+    for c in [-0.329495549, 0.558957040, -0.243333116, 0.329616517, 0.167519182, 0.231175050, 0.225362420] {
+        y = fma(y, t, f32x4_splat(c));
+    }
+    let tail = f32x4_mul(f32x4_mul(y, t), exp(f32x4_neg(f32x4_mul(z, z))));
+    let below = f32x4_mul(f32x4_mul(f32x4_abs(x), f32x4_splat(-0.5)), tail);
+    v128_bitselect(below, f32x4_add(x, below), f32x4_lt(x, f32x4_splat(0.0)))
+}
+
 /// out = activation(gate) * up.
 pub unsafe fn glu(instr: &Instr, team: &Team) {
     let (gate, up, out) = (instr.ptr::<f32>(0), instr.ptr::<f32>(1), instr.ptr::<f32>(2));
@@ -147,7 +163,8 @@ unsafe fn map_range(fn_code: usize, value: f32, a: *const f32, b: *const f32, ou
         11 => unary(a, out, count, |x| f32x4_mul(x, v)),
         12 => unary(a, out, count, |x| f32x4_add(x, v)),
         13 => unary(a, out, count, |_| v),
-        _ => unary(a, out, count, |x| x),
+        14 => unary(a, out, count, |x| x),
+        _ => unary(a, out, count, |x| exact_gelu(x)),
     }
 }
 

@@ -51,6 +51,9 @@ pub unsafe fn run(instr: &Instr, phase: u32, team: &Team) {
         code::SLICE => rows::slice(instr, team),
         code::ARGMAX => dense::argmax(instr, team),
         code::PROJECTED_NORM => columns::projected_norm(instr, team),
+        code::PER_TOKEN => columns::per_token(instr, team),
+        code::LEAVING => rank::leaving(instr, team),
+        code::REJOIN => rows::rejoin(instr, team),
         _ => {}
     }
 }

@@ -2,6 +2,7 @@
 //! four bytes finds the smallest key that stays and how many ties of it.
 
 use crate::layout::{segment, Segment};
+use crate::math::{f32x4_ge, f32x4_splat, i32x4_all_true, load};
 use crate::program::Instr;
 use crate::team::Team;
 
@@ -166,4 +167,34 @@ pub unsafe fn threshold(instr: &Instr, team: &Team) {
         }
         *instr.ptr::<u32>(5).add(h) = head.collect(&mut MARKED.clone());
     });
+}
+
+/// Operands score, position, layout, newest, tail; parameters heads, value, sinks, recent.
+pub unsafe fn leaving(instr: &Instr, team: &Team) {
+    let (value, sinks, recent) = (instr.f(1), instr.u(2) as u64, instr.u(3) as u64);
+    let newest = *instr.ptr::<u32>(3) as u64;
+    team.each(instr.u(0), |h| {
+        let s: Segment = segment(instr, 2, h);
+        let position = core::slice::from_raw_parts(instr.ptr::<u32>(1).add(s.from()), s.rows());
+        // Positions ascend, so protected rows are a beginning and an end.
+        let from = position.partition_point(|p| (*p as u64) < sinks);
+        let to = position.partition_point(|p| *p as u64 + recent <= newest).max(from);
+        let score = instr.ptr::<f32>(0).add(s.from());
+        let found = failing(score, from, to, value);
+        let first = if found < to { found } else { s.rows() } as u32;
+        *instr.ptr::<Segment>(4).add(h) = Segment { start: s.start + first, length: s.length - first, capacity: s.capacity - first };
+    });
+}
+
+/// The first of score[from..to] that is not at least `value`, or `to`.
+unsafe fn failing(score: *const f32, from: usize, to: usize, value: f32) -> usize {
+    let least = f32x4_splat(value);
+    let mut i = from;
+    while i + 4 <= to && i32x4_all_true(f32x4_ge(load(score.add(i)), least)) {
+        i += 4;
+    }
+    while i < to && *score.add(i) >= value {
+        i += 1;
+    }
+    i
 }

@@ -1,4 +1,4 @@
-//! Ops that move rows and compute nothing: append, extend, compact, truncate, copyRows, slide, slice.
+//! Ops that move rows and compute nothing: append, extend, compact, truncate, rejoin, copyRows, slide, slice.
 
 use crate::half::encode_f16;
 use crate::layout::{codec_bytes, segment, Segment};
@@ -69,6 +69,14 @@ pub unsafe fn compact(instr: &Instr, team: &Team) {
 /// Sets lengths.
 pub unsafe fn truncate(instr: &Instr, team: &Team) {
     team.each(instr.u(0), |h| (*instr.ptr::<Segment>(1).add(h)).length = *instr.ptr::<u32>(0).add(h));
+}
+
+/// Sets lengths to what lies before the tail, and its count.
+pub unsafe fn rejoin(instr: &Instr, team: &Team) {
+    team.each(instr.u(0), |h| {
+        let s = &mut *instr.ptr::<Segment>(2).add(h);
+        s.length = segment(instr, 1, h).start - s.start + *instr.ptr::<u32>(0).add(h);
+    });
 }
 
 /// Copies whole segments.
