@@ -1,13 +1,8 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { type Browser, chromium } from "playwright-core";
+import type { Browser } from "playwright-core";
+import { isolation } from "../../tools/page.ts";
+import { inBrowser } from "../support/chromium.ts";
 import type { PageReport } from "./wasm_page.ts";
-
-const executable = Deno.env.get("CHROMIUM") ?? "/usr/bin/chromium";
-const found = await Deno.stat(executable).then((info) => info.isFile, () => false);
-const skipped = found ? "" : ` (SKIPPED: no Chromium at ${executable}; set CHROMIUM)`;
-if (!found) console.warn(`The Wasm backend was not tried in a browser: no Chromium at ${executable}. Set CHROMIUM to its path.`);
-
-const isolation = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" } as const;
 
 /** The page's script, bundled for browsers. */
 async function bundle(): Promise<string> {
@@ -54,24 +49,19 @@ async function visit(
   }
 }
 
-Deno.test({
-  name: `browser: threads where the page is isolated, one thread where it is not, and a clear error for the fast build${skipped}`,
-  ignore: !found,
-  fn: async () => {
+inBrowser(
+  "threads where the page is isolated, one thread where it is not, and a clear error for the fast build",
+  "The Wasm backend",
+  async (browser) => {
     const script = await bundle();
-    const browser = await chromium.launch({ executablePath: executable, args: ["--no-sandbox"] });
-    try {
-      const isolated = await visit(browser, script, isolation);
-      for (const report of [isolated.auto, isolated.fast]) {
-        assertEquals([report.backend, report.threads, report.failed], ["wasm-fast", 2, []]);
-        assert(report.cases > 100, `${report.cases} cases`);
-      }
-      const alone = await visit(browser, script, {});
-      assertEquals([alone.auto.backend, alone.auto.threads, alone.auto.failed], ["wasm-simd128", 1, []]);
-      assertEquals(alone.auto.cases, isolated.auto.cases);
-      assertStringIncludes(alone.fast.backend, "backend wasm-fast cannot be opened: there is no SharedArrayBuffer here");
-    } finally {
-      await browser.close();
+    const isolated = await visit(browser, script, isolation);
+    for (const report of [isolated.auto, isolated.fast]) {
+      assertEquals([report.backend, report.threads, report.failed], ["wasm-fast", 2, []]);
+      assert(report.cases > 100, `${report.cases} cases`);
     }
+    const alone = await visit(browser, script, {});
+    assertEquals([alone.auto.backend, alone.auto.threads, alone.auto.failed], ["wasm-simd128", 1, []]);
+    assertEquals(alone.auto.cases, isolated.auto.cases);
+    assertStringIncludes(alone.fast.backend, "backend wasm-fast cannot be opened: there is no SharedArrayBuffer here");
   },
-});
+);
