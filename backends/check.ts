@@ -72,6 +72,8 @@ function checkRelations(instr: Instr): Complaint {
   switch (instr.op) {
     case "attend":
     case "attendReduce":
+    case "groupVotes":
+    case "tailLoss":
     case "projectedNorm": {
       const { heads, kvHeads } = instr.params;
       return kvHeads > 0 && heads % kvHeads === 0 ? null : ["heads a multiple of kvHeads, at least one", `${heads} and ${kvHeads}`];

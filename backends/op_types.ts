@@ -152,6 +152,33 @@ export interface OpParams {
   readonly leaving: { readonly heads: number; readonly value: number; readonly sinks: number; readonly recent: number };
   /** Sets lengths from the counts of their ends. */
   readonly rejoin: { readonly heads: number };
+  /** Softmax over the rows of a head. */
+  readonly softmax: { readonly heads: number; readonly dropLast: number };
+  /** Votes of recent queries for older rows. */
+  readonly groupVotes: {
+    readonly queries: number;
+    readonly heads: number;
+    readonly kvHeads: number;
+    readonly keyDim: number;
+    readonly keyCodec: RowCodec;
+    readonly scale: number;
+    readonly dropLast: number;
+  };
+  /** The newest other row of similar direction. */
+  readonly newestLike: { readonly heads: number; readonly dim: number; readonly codec: RowCodec; readonly above: number };
+  /** Mean similarity with the other rows. */
+  readonly redundancy: { readonly heads: number; readonly dim: number; readonly codec: RowCodec };
+  /** Attention norm lost with the oldest rows. */
+  readonly tailLoss: {
+    readonly heads: number;
+    readonly kvHeads: number;
+    readonly keyDim: number;
+    readonly keyCodec: RowCodec;
+    readonly scale: number;
+    readonly window: number;
+    readonly sinks: number;
+    readonly scope: "candidates" | "all";
+  };
 }
 
 /** Names of the closed table. */

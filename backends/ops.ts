@@ -13,6 +13,7 @@
 import { admissionOps } from "./admission_ops.ts";
 import { bool, choice, codec, exact, f32, layout, optional, poly, read, sums, u32, update, write } from "./op_spec.ts";
 import { mapFns, type OpName, type OpSpec } from "./op_types.ts";
+import { scoreOps } from "./score_ops.ts";
 
 export { mapFns } from "./op_types.ts";
 export type { MapFn, OperandSpec, OpName, OpParams, OpSpec, ParamSpec, RowCodec, Tolerance } from "./op_types.ts";
@@ -262,6 +263,7 @@ export const ops: Readonly<Record<OpName, OpSpec>> = {
     tolerance: { nmse: 1e-9, reason: "f32 sums of products of both signs in another order" },
   },
   ...admissionOps,
+  ...scoreOps,
 };
 
 /** Op names in code order. */

@@ -20,6 +20,7 @@ import {
 import { argmaxCases, embedCases, gluCases, mapCases, matmulCases, normCases, ropeCases } from "./dense_cases.ts";
 import { evictionCases, sharedInputCases, temporaryCases, tiedCases } from "./program_cases.ts";
 import { appendCases, compactCases, copyRowsCases, extendCases, sliceCases, slideCases, truncateCases } from "./row_cases.ts";
+import { groupVotesCases, newestLikeCases, redundancyCases, softmaxCases, tailLossCases } from "./score_cases.ts";
 
 const table: Readonly<Record<OpName, (seed: number) => ReadonlyArray<Case>>> = {
   embed: embedCases,
@@ -50,6 +51,11 @@ const table: Readonly<Record<OpName, (seed: number) => ReadonlyArray<Case>>> = {
   perToken: perTokenCases,
   leaving: leavingCases,
   rejoin: rejoinCases,
+  softmax: softmaxCases,
+  groupVotes: groupVotesCases,
+  newestLike: newestLikeCases,
+  redundancy: redundancyCases,
+  tailLoss: tailLossCases,
 };
 
 /** The seed of the table as it is published. Another seed gives other numbers in the same sizes. */

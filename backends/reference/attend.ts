@@ -15,12 +15,15 @@ interface Scoring {
   readonly softcap: number;
 }
 
+/** What a score takes of them. */
+type Products = Pick<Scoring, "keyDim" | "scale" | "softcap">;
+
 /** A row is visible if it is not newer than the query and, under a window, less than `window` positions older. */
-const visible = (row: number, query: number, window: number): boolean =>
+export const visible = (row: number, query: number, window: number): boolean =>
   query !== noQuery && row <= query && (window === 0 || row + window > query);
 
 /** Score of the row at `slot` for the query that starts at `q0`. */
-function score(scoring: Scoring, q: Float32Array, q0: number, keys: Float32Array, slot: number): number {
+export function score(scoring: Products, q: Float32Array, q0: number, keys: Float32Array, slot: number): number {
   let sum = 0;
   for (let c = 0; c < scoring.keyDim; c++) sum += at(q, q0 + c) * at(keys, slot * scoring.keyDim + c);
   const scaled = sum * Math.fround(scoring.scale);

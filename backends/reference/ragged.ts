@@ -5,6 +5,7 @@
  */
 import type { Instr } from "../program.ts";
 import { at, type Head, headsOf, type Operands } from "./kernel.ts";
+import { noRow } from "./pairs.ts";
 
 /** What was expected and what was found, or null if all is well. */
 export type Complaint = readonly [expected: string, actual: string] | null;
@@ -80,6 +81,14 @@ function checkContents(instr: Instr, operands: Operands): Complaint {
         if (from < start || end > start + capacity) {
           return [`an end of head ${h} within slots ${start} to ${start + capacity}`, `${from} to ${end}`];
         }
+      }
+      return null;
+    }
+    case "redundancy": {
+      const like = operands.u32("like");
+      for (const [h, { start, length }] of headsOf(operands.u32("layout"), instr.params.heads).entries()) {
+        const wrong = like.subarray(start, start + length).find((index) => index >= length && index !== noRow);
+        if (wrong !== undefined) return [`likenesses of head ${h} below ${length}, or none`, `${wrong}`];
       }
       return null;
     }

@@ -17,6 +17,8 @@ import { admit, alignment, checkRange, held, rounded, showBuffer, type Store } f
 import { checkRagged, type Complaint } from "./ragged.ts";
 import { leaving, rank, threshold } from "./rank.ts";
 import { append, compact, copyRows, extend, rejoin, slice, slide, truncate } from "./rows.ts";
+import { newestLike, redundancy } from "./pairs.ts";
+import { groupVotes, softmax, tailLoss } from "./votes.ts";
 
 const kernels: { readonly [O in OpName]: Kernel<O> } = {
   embed,
@@ -47,6 +49,11 @@ const kernels: { readonly [O in OpName]: Kernel<O> } = {
   perToken,
   leaving,
   rejoin,
+  softmax,
+  groupVotes,
+  newestLike,
+  redundancy,
+  tailLoss,
 };
 
 /** Ops with a kernel. */

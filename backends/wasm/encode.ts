@@ -37,7 +37,7 @@ export interface Encoded {
 }
 
 /** What the encoder asks of the module. */
-export type Sizes = Pick<Kernels, "matmulScratch" | "activationFormat" | "attendScratch" | "attendReduceScratch">;
+export type Sizes = Pick<Kernels, "matmulScratch" | "activationFormat" | "attendScratch" | "attendReduceScratch" | "newestLikeScratch">;
 
 interface Context {
   readonly program: Program;
@@ -99,6 +99,8 @@ function scratchOf(context: Context, instr: Instr, before: Instr | undefined): S
       const { queries, heads, kvHeads, keyDim } = instr.params;
       return { bytes: sizes.attendReduceScratch(queries, heads, kvHeads, keyDim, threads), continues: false };
     }
+    case "newestLike":
+      return { bytes: sizes.newestLikeScratch(instr.params.dim, threads), continues: false };
     default:
       return null;
   }

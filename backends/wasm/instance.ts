@@ -30,6 +30,7 @@ export interface Kernels {
   readonly matmulScratch: (type: number, m: number, n: number, k: number) => number;
   readonly activationFormat: (type: number) => number;
   readonly attendScratch: (m: number, heads: number, kvHeads: number, keyDim: number, valueDim: number, threads: number) => number;
+  readonly newestLikeScratch: (dim: number, threads: number) => number;
   readonly attendReduceScratch: (queries: number, heads: number, kvHeads: number, keyDim: number, threads: number) => number;
 }
 
@@ -115,5 +116,6 @@ const kernelsOf = (exports: WebAssembly.Exports): Kernels => ({
   matmulScratch: call(exports, "kf_matmul_scratch"),
   activationFormat: call(exports, "kf_activation_format"),
   attendScratch: call(exports, "kf_attend_scratch"),
+  newestLikeScratch: call(exports, "kf_newest_like_scratch"),
   attendReduceScratch: call(exports, "kf_attend_reduce_scratch"),
 });

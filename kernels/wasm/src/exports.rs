@@ -1,6 +1,7 @@
 //! What JavaScript calls.
 
 use crate::program::{run_program, Program};
+use crate::ops::pairs;
 use crate::team::{Shared, Team};
 use crate::{attend, matmul, pack};
 
@@ -78,4 +79,10 @@ pub extern "C" fn kf_attend_scratch(m: usize, heads: usize, kv_heads: usize, key
 #[no_mangle]
 pub extern "C" fn kf_attend_reduce_scratch(queries: usize, heads: usize, kv_heads: usize, dim: usize, threads: usize) -> usize {
     4 * attend::reduce::floats(queries, heads, kv_heads, dim, threads)
+}
+
+/// Scratch bytes of a `newestLike`.
+#[no_mangle]
+pub extern "C" fn kf_newest_like_scratch(dim: usize, threads: usize) -> usize {
+    pairs::floats(dim) * threads * 4
 }

@@ -14,6 +14,9 @@ pub const FULL: u32 = 4;
 /// A count exceeds its segment, or a kept index is not a row.
 pub const BAD_COUNT: u32 = 5;
 
+/// Stands for "no row" where a row is named by its index.
+pub const NO_ROW: u32 = u32::MAX;
+
 /// Op codes that need names here and in [`crate::ops`]: the order of `backends/ops.ts`.
 #[allow(missing_docs)]
 pub mod code {
@@ -45,6 +48,11 @@ pub mod code {
     pub const PER_TOKEN: u32 = 25;
     pub const LEAVING: u32 = 26;
     pub const REJOIN: u32 = 27;
+    pub const SOFTMAX: u32 = 28;
+    pub const GROUP_VOTES: u32 = 29;
+    pub const NEWEST_LIKE: u32 = 30;
+    pub const REDUNDANCY: u32 = 31;
+    pub const TAIL_LOSS: u32 = 32;
 }
 
 /// One head's rows: slots [start, start + capacity), of which the first `length` hold rows.
@@ -145,6 +153,17 @@ unsafe fn check_rejoin(instr: &Instr) -> u32 {
     if (0..instr.u(0)).all(fits) { 0 } else { BAD_COUNT }
 }
 
+unsafe fn check_redundancy(instr: &Instr) -> u32 {
+    let (heads, bytes) = (instr.u(0), instr.u(1) * codec_bytes(instr.u(2)));
+    let code = inside(instr, 4, heads, &[(0, bytes), (1, 4), (3, 4), (5, 4)]);
+    let known = |h: usize| {
+        let s = segment(instr, 4, h);
+        let like = instr.ptr::<u32>(3).add(s.from());
+        (0..s.rows()).all(|i| *like.add(i) < s.length || *like.add(i) == NO_ROW)
+    };
+    if code != 0 || (0..heads).all(known) { code } else { BAD_COUNT }
+}
+
 fn first(codes: &[u32]) -> u32 {
     codes.iter().copied().find(|c| *c != 0).unwrap_or(0)
 }
@@ -182,6 +201,11 @@ pub unsafe fn check(instr: &Instr) -> u32 {
         code::PROJECTED_NORM => {
             inside(instr, 2, instr.u(1), &[(0, instr.u(2) * codec_bytes(instr.u(3))), (3, instr.u(0) / instr.u(1) * 4)])
         }
+        code::SOFTMAX => inside(instr, 1, instr.u(0), &[(0, 4), (2, 4)]),
+        code::GROUP_VOTES => inside(instr, 2, instr.u(2), &[(1, instr.u(3) * codec_bytes(instr.u(4))), (4, 4)]),
+        code::NEWEST_LIKE => inside(instr, 2, instr.u(0), &[(0, instr.u(1) * codec_bytes(instr.u(2))), (1, 4), (3, 4)]),
+        code::REDUNDANCY => check_redundancy(instr),
+        code::TAIL_LOSS => inside(instr, 3, instr.u(1), &[(1, instr.u(2) * codec_bytes(instr.u(3))), (2, 4), (6, 4)]),
         _ => 0,
     }
 }

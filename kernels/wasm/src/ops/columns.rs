@@ -9,7 +9,7 @@ use crate::team::Team;
 /// Rows per work item.
 const ROWS: usize = 256;
 /// Norms below this count as this.
-const LEAST: f32 = 1e-12;
+pub(super) const LEAST: f32 = 1e-12;
 
 /// Calls `work(from, to)` with slots of the rows of each head, in items of [`ROWS`] rows; heads of any lengths.
 unsafe fn slots(instr: &Instr, layout: usize, heads: usize, team: &Team, mut work: impl FnMut(usize, usize, usize)) {
@@ -43,7 +43,7 @@ unsafe fn fold<C: Rows>(row: *const u8, dim: usize, start: f32, f: impl Fn(v128,
 
 /// Sum over a row of f(value, index); lanes f(vector, index).
 #[inline(always)]
-unsafe fn total<C: Rows>(row: *const u8, dim: usize, lanes: impl Fn(v128, usize) -> v128, one: impl Fn(f32, usize) -> f32) -> f32 {
+pub(super) unsafe fn total<C: Rows>(row: *const u8, dim: usize, lanes: impl Fn(v128, usize) -> v128, one: impl Fn(f32, usize) -> f32) -> f32 {
     let mut total = sum(fold::<C>(row, dim, 0.0, |acc, v, i| f32x4_add(acc, lanes(v, i))));
     for i in dim & !7..dim {
         total += one(C::one(row.add(i * C::BYTES)) * C::SCALE, i);

@@ -3,8 +3,10 @@
 
 pub mod columns;
 pub mod dense;
+pub mod pairs;
 pub mod rank;
 pub mod rows;
+pub mod votes;
 
 use crate::attend;
 use crate::layout::code;
@@ -54,6 +56,11 @@ pub unsafe fn run(instr: &Instr, phase: u32, team: &Team) {
         code::PER_TOKEN => columns::per_token(instr, team),
         code::LEAVING => rank::leaving(instr, team),
         code::REJOIN => rows::rejoin(instr, team),
+        code::SOFTMAX => votes::softmax(instr, team),
+        code::GROUP_VOTES => votes::group_votes(instr, team),
+        code::NEWEST_LIKE => pairs::newest_like(instr, team),
+        code::REDUNDANCY => pairs::redundancy(instr, team),
+        code::TAIL_LOSS => votes::tail_loss(instr, team),
         _ => {}
     }
 }

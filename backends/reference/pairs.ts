@@ -1,0 +1,60 @@
+/**
+ * Ops that compare the rows of a head with each other: `newestLike`, `redundancy`.
+ * @module
+ */
+import { at, type Head, headsOf, type Kernel, type Operands, type Rows, widened } from "./kernel.ts";
+
+/** Stands for "no row". */
+export const noRow = 0xFFFFFFFF;
+
+/** Shorter rows count as having this norm, so that a zero row has no direction rather than every direction. */
+const least = 1e-12;
+
+/** Cosine of rows i and j of a head. */
+const cosines = ({ start }: Head, dim: number, from: Rows, norms: Float32Array): (i: number, j: number) => number => {
+  const rows = widened(from.subarray(start * dim));
+  const norm = (i: number): number => Math.max(at(norms, start + i), least);
+  return (i, j) => {
+    let dot = 0;
+    for (let c = 0; c < dim; c++) dot += at(rows, i * dim + c) * at(rows, j * dim + c);
+    return dot / norm(i) / norm(j);
+  };
+};
+
+/** Each row's newest other row of similar direction. */
+export const newestLike: Kernel<"newestLike"> = ({ heads, dim, codec, above }, operands) => {
+  const [rows, norms, out] = [operands.rows("rows", codec), operands.f32("norms"), operands.u32("out")];
+  const limit = Math.fround(above);
+  for (const head of headsOf(operands.u32("layout"), heads)) {
+    const cosine = cosines(head, dim, rows, norms);
+    for (let i = 0; i < head.length; i++) {
+      let j = head.length - 1;
+      while (j >= 0 && (j === i || !(cosine(i, j) > limit))) j--;
+      out[head.start + i] = j < 0 ? noRow : j;
+    }
+  }
+};
+
+/** Mean similarity with the other rows; what a row has in common with its newest likeness is not held against that one. */
+export const redundancy: Kernel<"redundancy"> = ({ heads, dim, codec }, operands) => {
+  const [rows, norms, out] = [operands.rows("rows", codec), operands.f32("norms"), operands.f32("out")];
+  for (const [h, head] of headsOf(operands.u32("layout"), heads).entries()) {
+    const cosine = cosines(head, dim, rows, norms);
+    const charged = withAnchor(head, dim, operands, h, rows, norms).map((sum, i) => sum * head.length - cosine(i, i));
+    for (let i = 0; i < head.length; i++) {
+      const like = at(operands.u32("like"), head.start + i);
+      if (like !== noRow) charged[like] = at(charged, like) - cosine(i, like);
+    }
+    out.set(charged.map((sum) => sum / head.length), head.start);
+  }
+};
+
+/** Mean cosine of each row with all rows of its head, itself included: its unit vector times the mean of theirs. */
+function withAnchor({ start, length }: Head, dim: number, operands: Operands, h: number, rows: Rows, norms: Float32Array): number[] {
+  const anchor = operands.f32("anchor").subarray(h * dim, (h + 1) * dim);
+  return Array.from({ length }, (_, i) => {
+    let dot = 0;
+    for (let c = 0; c < dim; c++) dot += at(rows, (start + i) * dim + c) * at(anchor, c);
+    return dot / Math.max(at(norms, start + i), least);
+  });
+}
