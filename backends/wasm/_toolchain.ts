@@ -4,6 +4,6 @@ export const toolchain: Readonly<Record<"rustc" | "linker" | "wasmBindgen" | "fa
   rustc: "rustc 1.96.0 (ac68faa20 2026-05-25) (built from a source tarball)",
   linker: "Debian LLD 19.1.7",
   wasmBindgen: "wasm-bindgen 0.2.130",
-  fast: "938e3dfbd2cbfd15ae016d42e2b08a14ccb52e3229245df95ca94c4960afcb85",
-  simd128: "bf1a53fa8f986c38bc06a27b831f9c2e1b0316e9422c95a278b94f8c75b07ef5",
+  fast: "7e2af6bcc363077680544245d9dc7d86d926b9f5d5650442184e7f62c7a68cdd",
+  simd128: "40acfdd0d6cb38ecccc2ea7a9eec151fa97525b8d70332ebd81a502a38b94357",
 };
