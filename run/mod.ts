@@ -13,3 +13,4 @@ export { attend, type Attended } from "./attend.ts";
 export { compress, type Observations } from "./compress.ts";
 export { orThrow } from "./or_throw.ts";
 export { type Scoped, scoped } from "./scoped.ts";
+export { type PastKeyValues, type PastOptions, type PastTensor, type PrunedPast, prunePast, type StepInputs, stepInputs } from "./past.ts";

@@ -9,6 +9,9 @@ const prints: Record<string, RegExp> = {
   "write_a_policy.ts": /^\{"_tag":"Policy"[^]*plan longest[^]*\n {4}truncate/,
   "generate_with_a_policy.ts": /^keepall: "7341" from \d+ rows, \d+ bytes\nstreamingllm\(16\): "(?!7341)/,
   "compare_backends.ts": /^reference .*\nwasm-simd128 .* [\d.]+e-\d\nwasm-fast .* [\d.]+e-\d\n$/,
+  "prune_foreign_cache.ts":
+    /^key of layer 0: 2 x 2 x 12 x 8\nattention_mask: 2 x 13, position_ids: 40, 24\nknorm.* keeps 15, 9, 13, 11 rows, padded to 15; [^]*found "heads of 9 to 15 rows"/,
+  "policy_experiment.ts": /^knorm +100%: 12\/12 {2}75%: \d+\/12 .*\nkeydiff +100%: 12\/12 .*\nsnapkv +100%: 12\/12 {2}75%: \d+\/12 /,
 };
 
 Deno.test("every example is in this table (the page has tests of its own)", () => {

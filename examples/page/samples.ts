@@ -44,8 +44,8 @@ climbed the stairs to see what the wind was doing.`,
   question: "What is the name of the dog?",
 };
 
-const names = "Ansel Birte Carlo Dagny Edgar Freya Gunter Hedda Ivar Jonna Knut Liesl Marek Nadia Otto Petra Quinn Rasmus Sunniva Tarik " +
-  "Ulla Viktor Wanda Xaver Ylva Zoltan";
+const names = "Ansel Birte Carlo Dagny Edgar Freya Gunter Hedda Ivo Jonna Knut Liesl Marek Nadia Otto Petra Quinn Rasmus Sunniva Tarik " +
+  "Ulla Viktor Wilma Xenos Yusuf Zoltan";
 
 /** Hooks of the boathouse: a number of four digits per name. */
 export const register: Sample = {
