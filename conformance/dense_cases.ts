@@ -149,6 +149,17 @@ export const gluCases = (seed: number): ReadonlyArray<Case> =>
           up: input(random.normals(count)),
           out: output("glu", count),
         }),
+        // Alone, the tail where an activation is nearly 0 shows the relative error that larger values would hide.
+        caseOf(`${activation} of ${count} from -12 to -3`, call, {
+          gate: input(Float32Array.from({ length: count }, (_, i) => -12 + 9 * (i % 32) / 31)),
+          up: input(random.normals(count)),
+          out: output("glu", count),
+        }),
+        caseOf(`${activation} of ${count} from -12 to 12`, call, {
+          gate: input(Float32Array.from({ length: count }, (_, i) => -12 + 24 * (i % 64) / 63)),
+          up: input(random.normals(count)),
+          out: output("glu", count),
+        }),
       ];
     })
   );

@@ -24,8 +24,9 @@ export const rope: Kernel<"rope"> = ({ m, heads, dim, dims }, operands) => {
 
 const silu = (x: number): number => x / (1 + Math.exp(-x));
 
-/** The tanh form of Hendrycks and Gimpel 2016, section 2, which the released Gemma models use. */
-const gelu = (x: number): number => 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3)));
+/** The tanh form of Hendrycks and Gimpel 2016, section 2, which the released Gemma models use: x (1 + tanh u) / 2, written as
+ * x / (1 + e^-2u), since 1 + tanh u cancels where u is far below 0. */
+const gelu = (x: number): number => x / (1 + Math.exp(-2 * Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3)));
 
 /** out = activation(gate) * up, Shazeer 2020, equation 6. */
 export const glu: Kernel<"glu"> = ({ count, activation }, operands) => {

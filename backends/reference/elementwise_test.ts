@@ -29,6 +29,12 @@ Deno.test("glu: the tanh form of gelu(1) is 0.8411920, the exact form would be 0
   assertAlmostEquals(out[0] ?? NaN, 0.841192, 1e-6);
 });
 
+Deno.test("glu: gelu(-6) keeps its digits, -8.4396467e-11, where 1 + tanh would be a multiple of 2^-53", () => {
+  const out = blank(1);
+  glu({ count: 1, activation: "gelu" }, operandsOf({ gate: f32(-6), up: f32(1), out }));
+  assertAlmostEquals((out[0] ?? NaN) * 1e11, -8.439646700762297, 1e-6);
+});
+
 Deno.test("map: every function by hand, on a = -4 and b = 0.5 with value 3", () => {
   const expected: Readonly<Record<MapFn, number>> = {
     add: -3.5,

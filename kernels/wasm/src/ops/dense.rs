@@ -97,12 +97,12 @@ fn silu(x: v128) -> v128 {
     f32x4_div(x, f32x4_add(f32x4_splat(1.0), exp(f32x4_neg(x))))
 }
 
-/// The tanh form.
+/// The tanh form, x (1 + tanh u) / 2 written as x / (1 + e^-2u): 1 + tanh u would cancel where u is far below 0.
 #[inline(always)]
 fn gelu(x: v128) -> v128 {
     let cube = f32x4_mul(f32x4_mul(x, x), x);
-    let inner = f32x4_mul(fma(cube, f32x4_splat(0.044715), x), f32x4_splat(0.797_884_6));
-    f32x4_mul(f32x4_mul(x, f32x4_splat(0.5)), f32x4_add(f32x4_splat(1.0), tanh(inner)))
+    let inner = f32x4_mul(fma(cube, f32x4_splat(0.044715), x), f32x4_splat(-1.595_769_2));
+    f32x4_div(x, f32x4_add(f32x4_splat(1.0), exp(inner)))
 }
 
 /// x times the normal distribution at x. Its tail is half of e^(-z^2) t p(t) with z = |x| / sqrt(2) and t = 1 / (1 + 0.4 z); p interpolates
