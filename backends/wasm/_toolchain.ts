@@ -4,6 +4,6 @@ export const toolchain: Readonly<Record<"rustc" | "linker" | "wasmBindgen" | "fa
   rustc: "rustc 1.96.0 (ac68faa20 2026-05-25) (built from a source tarball)",
   linker: "Debian LLD 19.1.7",
   wasmBindgen: "wasm-bindgen 0.2.130",
-  fast: "7e2af6bcc363077680544245d9dc7d86d926b9f5d5650442184e7f62c7a68cdd",
-  simd128: "40acfdd0d6cb38ecccc2ea7a9eec151fa97525b8d70332ebd81a502a38b94357",
+  fast: "0d9162e7972806994962e4d73d37f2bf67c363da6d00aaec76b3a76cfd284302",
+  simd128: "ec7ebb89c1b6a281269ebb74218aba9ad26a1d106eb21b27502032743ef86c5e",
 };
