@@ -7,7 +7,7 @@
  * import { adaKv, cards, pyramidKv, snapKv } from "./mod.ts";
  * const policy = pipe(snapKv({ rows: 512, window: 8 }), pyramidKv(), adaKv());
  * assertEquals(policy.text, "snapkv(512, window=8)|pyramid(20)|ada(20%)");
- * assertEquals(cards.length, 9);
+ * assertEquals(cards.length, 11);
  * ```
  * @module
  */
@@ -21,6 +21,8 @@ import * as pyramid from "./pyramid_kv.ts";
 import * as snapkv from "./snap_kv.ts";
 import * as streamingllm from "./streaming_llm.ts";
 import * as tovaFile from "./tova.ts";
+import * as rkv from "./r_kv.ts";
+import * as dbudgetkv from "./d_budget_kv.ts";
 
 export { adaKv, type AdaKvOptions } from "./ada_kv.ts";
 export { h2o, type H2oOptions } from "./h2o.ts";
@@ -31,6 +33,8 @@ export { pyramidKv, type PyramidKvOptions } from "./pyramid_kv.ts";
 export { snapKv, type SnapKvOptions } from "./snap_kv.ts";
 export { streamingLlm, type StreamingLlmOptions } from "./streaming_llm.ts";
 export { tova, type TovaOptions } from "./tova.ts";
+export { rKv, type RKvOptions } from "./r_kv.ts";
+export { dBudgetKv, type DBudgetKvOptions } from "./d_budget_kv.ts";
 export { showPolicy } from "../policy/mod.ts";
 
 const papers: ReadonlyArray<{ readonly card: Card; readonly entry: Entry }> = [
@@ -43,6 +47,8 @@ const papers: ReadonlyArray<{ readonly card: Card; readonly entry: Entry }> = [
   h2oFile,
   ada,
   pyramid,
+  rkv,
+  dbudgetkv,
 ];
 
 /** What each method says about itself. */

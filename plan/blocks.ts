@@ -4,7 +4,7 @@
  */
 import * as E from "fp-ts/Either.js";
 import type { KvError } from "../cache/error.ts";
-import type { Moment, Policy, Protect, Score, Verb } from "../policy/types.ts";
+import type { Moment, Policy, Protect, QuerySet, Score, Verb } from "../policy/types.ts";
 import { invalid, type Limit, resolveBudget, resolveLayers, shareOf } from "./resolve.ts";
 import type { Target } from "./types.ts";
 
@@ -113,8 +113,11 @@ const recentRows = ({ recent }: Protect, limit: Limit): number =>
 /** Attention needs queries: those of the run, or a window of the last ones that the prompt can fill. */
 function scoreError(score: Score, moment: Moment, target: Target, path: string): E.Either<KvError, void> {
   switch (score._tag) {
-    case "Attention": {
-      const { queries } = score;
+    case "Attention":
+    case "GroupVotes":
+    case "TailLoss": {
+      const queries = queriesOf(score);
+      if (queries === null) return E.right(undefined);
       if (queries._tag === "Current") {
         return moment._tag === "PrefillEnd"
           ? invalid(
@@ -134,6 +137,7 @@ function scoreError(score: Score, moment: Moment, target: Target, path: string):
     case "Pool":
     case "HeadMean":
     case "Unary":
+    case "Softmax":
       return scoreError(score.of, moment, target, `${path}.of`);
     case "Binary": {
       const left = scoreError(score.left, moment, target, `${path}.left`);
@@ -147,12 +151,27 @@ function scoreError(score: Score, moment: Moment, target: Target, path: string):
 const unsupported = (what: string, path: string, because: string): E.Either<KvError, never> =>
   E.left({ _tag: "Unsupported", what: `${what} (${path})`, where: "the planner", because });
 
+/** The queries that a score itself looks at, or null. */
+export function queriesOf(score: Score): QuerySet | null {
+  switch (score._tag) {
+    case "Attention":
+      return score.queries;
+    case "GroupVotes":
+      return { _tag: "Last", count: score.queries };
+    case "TailLoss":
+      return { _tag: "Last", count: 1 };
+    default:
+      return null;
+  }
+}
+
 /** Every score inside a score, itself first. */
 export function scoresIn(score: Score): ReadonlyArray<Score> {
   switch (score._tag) {
     case "Pool":
     case "HeadMean":
     case "Unary":
+    case "Softmax":
       return [score, ...scoresIn(score.of)];
     case "Binary":
       return [score, ...scoresIn(score.left), ...scoresIn(score.right)];
@@ -199,9 +218,10 @@ export const ringOf = (blocks: ReadonlyArray<PlannedBlock>): number =>
     0,
     ...blocks.flatMap(({ moment, verbs }) =>
       verbs.flatMap((v) => scoresIn(v.score)).map((s) => {
-        if (s._tag !== "Attention" || s.queries._tag === "Current") return 0;
-        const ownQuery = s.queries.count === 1 && (moment._tag === "Step" || moment._tag === "Every");
-        return ownQuery ? 0 : s.queries.count;
+        const queries = queriesOf(s);
+        if (queries === null || queries._tag === "Current") return 0;
+        const ownQuery = queries.count === 1 && (moment._tag === "Step" || moment._tag === "Every");
+        return ownQuery ? 0 : queries.count;
       })
     ),
   );

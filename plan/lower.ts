@@ -2,21 +2,15 @@
  * Scores as ops over column temporaries. Equal subexpressions of one layer and one point are computed once.
  * @module
  */
-import type { MapFn, RowCodec } from "../backends/ops.ts";
+import type { MapFn } from "../backends/ops.ts";
 import { NONE, type Slot } from "../backends/program.ts";
-import type { LayerShape } from "../cache/shape.ts";
 import type { Score } from "../policy/types.ts";
 import { scoresIn } from "./blocks.ts";
 import { emit, temp } from "./draft.ts";
-import type { Draft, LayerPlan, LayerSlots } from "./types.ts";
-
-/** Where ops are lowered to: one layer at one point. `m` is the number of queries of the run, 0 outside a forward pass. */
-export interface Site {
-  readonly shape: LayerShape;
-  readonly plan: LayerPlan;
-  readonly slots: LayerSlots;
-  readonly m: number;
-}
+import { attention, groupVotes, tailLoss } from "./lower_queries.ts";
+import { redundancy, similarity } from "./lower_rows.ts";
+import { rowCodec, type Site } from "./site.ts";
+import type { Draft } from "./types.ts";
 
 /** A computed score: its column and the remembered columns it read. */
 interface Computed {
@@ -33,9 +27,6 @@ export interface Lowering {
 
 /** Nothing lowered yet. */
 export const startLowering = (draft: Draft): Lowering => ({ draft, memo: new Map(), named: new Map() });
-
-/** Codec of a row operand. */
-export const rowCodec = (codec: LayerPlan["keyCodec"]): RowCodec => codec.dtype;
 
 /** A new column temporary of this layer. */
 export const newColumn = (site: Site, label: string): (draft: Draft) => readonly [Slot, Draft] => temp(label, site.slots.capacity * 4);
@@ -78,6 +69,17 @@ const compute = (site: Site, score: Exclude<Score, { readonly _tag: "Column" }>)
       const [of, next] = lowerScore(site, score.of)(state);
       return column(site, "head mean", (out) => emit({ op: "headMean", args: [of, slots.layout, out], params: { heads } }))(next);
     }
+    case "Softmax": {
+      const [of, next] = lowerScore(site, score.of)(state);
+      const params = { heads, dropLast: score.dropLast };
+      return column(site, "softmax", (out) => emit({ op: "softmax", args: [of, slots.layout, out], params }))(next);
+    }
+    case "GroupVotes":
+      return column(site, "votes", (out) => groupVotes(site, score, out))(state);
+    case "Redundancy":
+      return column(site, "redundancy", (out) => redundancy(site, score, out))(state);
+    case "TailLoss":
+      return column(site, "tail loss", (out) => tailLoss(site, score, out))(state);
     case "Unary": {
       const [of, next] = lowerScore(site, score.of)(state);
       return column(site, score.fn, (out) => mapOp(site, score.fn, of, NONE, out))(next);
@@ -114,55 +116,3 @@ const norm = ({ shape, plan, slots }: Site, of: "keys" | "values", by: "l1" | "l
         params: { heads: shape.kvHeads, dim: shape.valueDim, codec: rowCodec(plan.valueCodec), by },
       },
   );
-
-const similarity = ({ shape, plan, slots }: Site, out: Slot) => (draft: Draft): Draft => {
-  const params = { heads: shape.kvHeads, dim: shape.keyDim, codec: rowCodec(plan.keyCodec) };
-  const [anchor, d1] = temp("anchor", shape.kvHeads * shape.keyDim * 4)(draft);
-  const d2 = emit({ op: "meanUnit", args: [slots.keys, slots.layout, anchor], params })(d1);
-  return emit({ op: "similarity", args: [slots.keys, anchor, slots.layout, out], params })(d2);
-};
-
-/** Attention mass into the column `out`: of the run's own queries, or of the ring of recent ones. */
-export const attention = (
-  { shape, plan, slots, m }: Site,
-  { queries, overQueries, overGroup }: Extract<Score, { readonly _tag: "Attention" }>,
-  out: Slot,
-  accumulate: boolean,
-): (draft: Draft) => Draft =>
-(draft) => {
-  const own = queries._tag === "Current" || slots.recent === null || (queries.count === 1 && m === 1);
-  const params = {
-    queries: own ? m : queries.count,
-    heads: shape.queryHeads,
-    kvHeads: shape.kvHeads,
-    keyDim: shape.keyDim,
-    keyCodec: rowCodec(plan.keyCodec),
-    scale: shape.scale,
-    window: shape.window,
-    softcap: 0,
-    overQueries,
-    overGroup,
-    accumulate,
-  };
-  const rows = [slots.keys, slots.position, slots.layout];
-  if (own || slots.recent === null) {
-    return emit({ op: "attendReduce", args: [slots.queries, ...rows, slots.queryPosition, slots.lse, out, NONE, NONE], params })(draft);
-  }
-  const widths = [shape.queryHeads * shape.keyDim, 1, shape.queryHeads];
-  const ring = [slots.recent.queries, slots.recent.position, slots.recent.lse];
-  const [[q, at, lse], ready] = lastOf(ring, widths, plan.recentQueries, queries.count)(draft);
-  return emit({ op: "attendReduce", args: [q ?? NONE, ...rows, at ?? NONE, lse ?? NONE, out, NONE, NONE], params })(ready);
-};
-
-/** The last `count` entries of a ring that holds `window`: the ring itself where that is all of it. */
-const lastOf =
-  (ring: ReadonlyArray<Slot>, widths: ReadonlyArray<number>, window: number, count: number) =>
-  (draft: Draft): readonly [ReadonlyArray<Slot>, Draft] => {
-    if (count >= window) return [ring, draft];
-    return ring.reduce<readonly [ReadonlyArray<Slot>, Draft]>(([slots, d], from, i) => {
-      const width = widths[i] ?? 1;
-      const [out, d1] = temp("window", count * width * 4)(d);
-      const params = { from: window - count, rows: count, width };
-      return [[...slots, out], emit({ op: "slice", args: [from, out], params })(d1)];
-    }, [[], draft]);
-  };

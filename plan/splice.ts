@@ -7,7 +7,9 @@ import { rowBytes } from "../cache/view.ts";
 import type { Score } from "../policy/types.ts";
 import type { PlannedBlock, PlannedVerb } from "./blocks.ts";
 import { emit, temp } from "./draft.ts";
-import { attention, type Lowering, lowerScore, mapOp, newColumn, type Site, startLowering } from "./lower.ts";
+import { type Lowering, lowerScore, mapOp, newColumn, startLowering } from "./lower.ts";
+import { attention } from "./lower_queries.ts";
+import type { Site } from "./site.ts";
 import type { Draft, SplicePoint } from "./types.ts";
 
 /** True if a block with this moment acts at this point. Append blocks act after chunks and after decoded tokens. */

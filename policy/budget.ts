@@ -56,6 +56,19 @@ export const pyramidal = (options: { readonly window: number; readonly beta: num
 /** Every row that scores at least `value`, and at least `floor` rows. */
 export const above = (value: number, floor: number): Budget => ({ _tag: "Above", value, floor });
 
+/** Every row that scores more than `value`, and at least `floor` rows: scores are f32, so that is from the next one on.
+ *
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * assertEquals(over(0, 1), above(2 ** -149, 1));
+ * ```
+ */
+export function over(value: number, floor: number): Budget {
+  const bits = new Int32Array(Float32Array.of(value + 0).buffer);
+  const next = value < 0 ? -1 : 1;
+  return above(new Float32Array(bits.map((word) => word + next).buffer)[0] ?? value, floor);
+}
+
 /** The budget a {@link Size} names, or `otherwise` if it names none. */
 export const sizeOf = (size: Size, otherwise: Budget): Budget =>
   size.rows !== undefined ? rows(size.rows) : size.share !== undefined ? share(size.share) : otherwise;

@@ -114,6 +114,10 @@ const scores: Decoder<Score> = tagged<Score>({
   HeadMean: struct({ _tag: word("HeadMean"), of: score }),
   Unary: struct({ _tag: word("Unary"), fn: word("neg", "abs", "exp", "log", "sqrt"), of: score }),
   Binary: struct({ _tag: word("Binary"), fn: word("add", "sub", "mul", "div", "max", "min"), left: score, right: score }),
+  Softmax: struct({ _tag: word("Softmax"), dropLast: number, of: score }),
+  GroupVotes: struct({ _tag: word("GroupVotes"), queries: number, dropLast: number }),
+  Redundancy: struct({ _tag: word("Redundancy"), above: number }),
+  TailLoss: struct({ _tag: word("TailLoss"), sinks: number, scope: word("candidates", "all") }),
 });
 
 const protect: Decoder<Protect> = struct<Protect>({ sinks: number, recent: numberOr(ratio) });

@@ -36,10 +36,16 @@ function portsOf(score: Score): ReadonlyArray<Port> {
     case "KeySimilarity":
       return ["keys"];
     case "Attention":
+    case "GroupVotes":
       return ["queries", "keys"];
+    case "Redundancy":
+      return ["keys"];
+    case "TailLoss":
+      return ["queries", "keys", "position"];
     case "Pool":
     case "HeadMean":
     case "Unary":
+    case "Softmax":
       return portsOf(score.of);
     case "Binary":
       return [...portsOf(score.left), ...portsOf(score.right)];

@@ -80,6 +80,14 @@ export const count = (name: string, from: number, to: number): Param<number> => 
   show: String,
 });
 
+/** A decimal number from `from` to `to`, at most nine digits on either side of the point. */
+export const decimal = (name: string, from: number, to: number): Param<number> => ({
+  name,
+  allowed: `a number from ${from} to ${to} such as ${from < 0 ? "-0.5" : "0.5"}`,
+  read: atom((text) => O.fromPredicate((n: number) => n >= from && n <= to)(/^-?\d{1,9}(\.\d{1,9})?$/.test(text) ? Number(text) + 0 : NaN)),
+  show: (value) => value.toFixed(9).replace(/\.?0+$/, ""),
+});
+
 /** An odd number from 1 to `to`. */
 export const odd = (name: string, to: number): Param<number> => ({
   name,

@@ -53,6 +53,21 @@ export const pool =
 /** Mean over the KV heads of the layer, so that all heads rank alike. */
 export const headMean = (of: Score): Score => ({ _tag: "HeadMean", of });
 
+/** Softmax over the rows of a head but the last `dropLast`, which get 0. */
+export const softmax = (dropLast: number): (of: Score) => Score => (of) => ({ _tag: "Softmax", dropLast, of });
+
+/** Votes of the last `queries`: softmax, over a head's rows but the last `dropLast`, of the largest logit in the group of query heads;
+ * mean over queries (R-KV, arXiv 2505.24133, equations 2 and 3). */
+export const groupVotes = (queries: number, dropLast: number): Score => ({ _tag: "GroupVotes", queries, dropLast });
+
+/** Mean cosine similarity of each key with the others of its head; what a row has in common with its newest likeness, one with a cosine
+ * larger than `above`, is not held against that one (R-KV, arXiv 2505.24133, section 3.3 as its code has it). */
+export const redundancy = (above: number): Score => ({ _tag: "Redundancy", above });
+
+/** Share of attention norm that is lost if the row and all before it but the sinks leave, by the newest query, mean over the layer's
+ * query heads (DBudgetKV, arXiv 2502.16886, equation 3). */
+export const tailLoss = (sinks: number, scope: "candidates" | "all"): Score => ({ _tag: "TailLoss", sinks, scope });
+
 const unary = (fn: Unary) => (of: Score): Score => ({ _tag: "Unary", fn, of });
 const binary = (fn: Binary) => (right: Score) => (left: Score): Score => ({ _tag: "Binary", fn, left, right });
 

@@ -75,7 +75,17 @@ export type Score =
   /** Mean over the KV heads of the layer: all heads rank alike. */
   | { readonly _tag: "HeadMean"; readonly of: Score }
   | { readonly _tag: "Unary"; readonly fn: Unary; readonly of: Score }
-  | { readonly _tag: "Binary"; readonly fn: Binary; readonly left: Score; readonly right: Score };
+  | { readonly _tag: "Binary"; readonly fn: Binary; readonly left: Score; readonly right: Score }
+  /** Softmax over the rows of a head but the last `dropLast`, which get 0. */
+  | { readonly _tag: "Softmax"; readonly dropLast: number; readonly of: Score }
+  /** The last `queries` vote: softmax, over a head's rows but the last `dropLast`, of the largest logit of the group; mean over queries. */
+  | { readonly _tag: "GroupVotes"; readonly queries: number; readonly dropLast: number }
+  /** Mean cosine similarity of the row's key with the other keys of its head. A row that is the newest one more alike than `above` to
+   * another is not charged for that likeness. */
+  | { readonly _tag: "Redundancy"; readonly above: number }
+  /** Share of attention norm, of the newest query and mean over all heads of the layer, that is lost if the row and all before it leave;
+   * positions below `sinks` stay, and count (`all`) or do not (`candidates`). */
+  | { readonly _tag: "TailLoss"; readonly sinks: number; readonly scope: "candidates" | "all" };
 
 /** Rows out of competition: they stay, and they count toward the budget. */
 export interface Protect {

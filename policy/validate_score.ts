@@ -38,6 +38,14 @@ function checkPart(score: Score, path: string): Check {
       return integer(`${path}.size`, score.size, 1, 1023) ??
         check(`${path}.size`, score.size, score.size % 2 === 1, "an odd number from 1 to 1023") ??
         integer(`${path}.dropLast`, score.dropLast, 0, maxQueries);
+    case "Softmax":
+      return integer(`${path}.dropLast`, score.dropLast, 0, maxQueries);
+    case "GroupVotes":
+      return integer(`${path}.queries`, score.queries, 1, maxQueries) ?? integer(`${path}.dropLast`, score.dropLast, 0, maxQueries);
+    case "Redundancy":
+      return check(`${path}.above`, score.above, score.above >= -1 && score.above <= 1, "a cosine from -1 to 1");
+    case "TailLoss":
+      return integer(`${path}.sinks`, score.sinks, 0, maxQueries);
     default:
       return null;
   }
@@ -75,6 +83,7 @@ function inside(score: Score): ReadonlyArray<Score> {
     case "Pool":
     case "HeadMean":
     case "Unary":
+    case "Softmax":
       return [score.of];
     case "Binary":
       return [score.left, score.right];

@@ -6,7 +6,8 @@ import * as E from "fp-ts/Either.js";
 import { pipe } from "fp-ts/function.js";
 import * as TE from "fp-ts/TaskEither.js";
 import type { Binding } from "../backends/backend.ts";
-import { NONE, type Program } from "../backends/program.ts";
+import { ops } from "../backends/ops.ts";
+import { type Instr, NONE, type Program } from "../backends/program.ts";
 import type { KvError } from "../cache/error.ts";
 import type { KvCache, LayerCache } from "../cache/types.ts";
 import { ownLayers } from "../cache/view.ts";
@@ -16,7 +17,7 @@ import type { Block, Policy } from "../policy/types.ts";
 import { validatePolicy } from "../policy/validate.ts";
 import { advance, bindings, isExact, settle, stage } from "./bind.ts";
 import { checkLive, type Memory, retire } from "./memory.ts";
-import { policyProgram } from "./policy_program.ts";
+import { observes, policyProgram } from "./policy_program.ts";
 import { copyCache, shrink, tailOf } from "./resize.ts";
 import { bytesIn, runOnce, type Scratch, withScratch } from "./scratch.ts";
 import { conform } from "./transform.ts";
@@ -126,7 +127,9 @@ const run = (memory: Memory, plan: PolicyPlan, observations: Observations | unde
 
 /** An attention score that found no queries to look at, or too few. */
 function missingQueries(program: Program, plan: PolicyPlan, observations: Observations | undefined): KvError | null {
-  if (!program.body.some((instr) => instr.op === "attendReduce" && instr.args.slice(0, 7).includes(NONE))) return null;
+  const lacks = (instr: Instr): boolean =>
+    ops[instr.op].operands.some(({ optional }, i) => optional !== true && (instr.args[i] ?? NONE) === NONE);
+  if (!program.body.some((instr) => observes(instr) && lacks(instr))) return null;
   if (observations === undefined) return { _tag: "MissingPort", port: "queries", wantedBy: plan.text };
   const window = Math.max(...plan.layers.map((l) => l.recentQueries));
   const value = `${observations.positions.length} queries`;

@@ -2,12 +2,16 @@
  * A plan's Append and PrefillEnd ops over a whole cache, outside a forward pass.
  * @module
  */
-import { NONE, type Program, type Slot } from "../backends/program.ts";
+import { ops } from "../backends/ops.ts";
+import { type Instr, NONE, type Program, type Slot } from "../backends/program.ts";
 import type { KvCache } from "../cache/types.ts";
 import { type OwnLayer, ownLayers } from "../cache/view.ts";
 import { emit, emptyDraft, finish, temp } from "../plan/draft.ts";
 import type { Draft, LayerSlots, PolicyPlan } from "../plan/types.ts";
 import { attendLayer, layerSlots, slotsFor } from "./slots.ts";
+
+/** True if an instruction looks at queries to weigh rows. */
+export const observes = ({ op }: Instr): boolean => op !== "attend" && ops[op].operands.some(({ name }) => name === "queryPosition");
 
 /** The program: per layer the log-sum-exps of `observed` queries (bound as `L{l}.observed.queries`, `observed.position`),
  * then the plan's ops with these as the run's queries, then those of the end of prefill with the last of them as the ring. */
@@ -19,7 +23,7 @@ export const policyProgram = (plan: PolicyPlan, cache: KvCache, observed: number
 /** Attending is most of the work: it is left out where no score looks at attention. */
 const layerOps = (plan: PolicyPlan, cache: KvCache, index: number, own: OwnLayer, observed: number) => (draft: Draft): Draft => {
   const blind = spliceWith(plan, cache, index, own, 0)(draft);
-  const looks = blind.body.slice(draft.body.length).some((instr) => instr.op === "attendReduce");
+  const looks = blind.body.slice(draft.body.length).some(observes);
   return looks && observed > 0 ? spliceWith(plan, cache, index, own, observed)(draft) : blind;
 };
 

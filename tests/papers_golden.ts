@@ -26,6 +26,8 @@ const norms: GoldenRows = { keys: [[[3, 4], [1, 0], [0, 2]]] };
 /** Votes of one query; the last row takes what is left of 1. */
 const votes: GoldenRows = { attention: [[[[0.1, 0, 0.4, 0, 0, 0.2, 0.3]]]] };
 const mass: GoldenRows = { attention: [[[[0.45, 0.05, 0.25, 0.1, 0.15]]]] };
+/** What the last query pays in DBudgetKV's worked example. */
+const tail: GoldenRows = { attention: [[[[0.5, 0.02, 0.03, 0.05, 0.1, 0.3]]]] };
 const flat: GoldenRows = { keys: [keysFor([0.5, 0.3, 0.1, 0.05]), keysFor([0.26, 0.25, 0.24, 0.23])] };
 const steep: GoldenRows = { keys: [keysFor([0.5, 0.3, 0.1, 0.05]), keysFor([0.04, 0.03, 0.02, 0.01])] };
 const opposed: GoldenRows = { keys: [keysFor([9, 8, 7, 6]), keysFor([1, 2, 3, 4])] };
@@ -86,6 +88,54 @@ export const golden: ReadonlyArray<Golden> = [
   { name: "Ada-KV: one head takes all but the floor", policy: "knorm(2)|ada(50%)", rows: steep, kept: [[0, 1, 2], [0]] },
   { name: "Ada-KV: no floor", policy: "knorm(2)|ada(0)", rows: opposed, kept: [[0, 1, 2, 3], []] },
   { name: "Ada-KV: a full floor is no competition", policy: "knorm(2)|ada(100%)", rows: opposed, kept: [[0, 1], [2, 3]] },
+  {
+    name: "R-KV: of two keys alike the older leaves; mean cosines .32, .16, .2, 0 beside the window",
+    policy: "rkv(4, window=1, lambda=0)",
+    rows: { keys: [[[1, 0, 0], [0, 1, 0], [1, 0, 0], [0.6, 0.8, 0], [0, 0, 1]]] },
+    kept: [[1, 2, 3, 4]],
+  },
+  {
+    name: "R-KV: then the newer of them",
+    policy: "rkv(3, window=1, lambda=0)",
+    rows: { keys: [[[1, 0, 0], [0, 1, 0], [1, 0, 0], [0.6, 0.8, 0], [0, 0, 1]]] },
+    kept: [[1, 3, 4]],
+  },
+  {
+    name: "R-KV: importance alone is SnapKV with 7 neighbours: .5 reaches three rows on either side, .1 the row before",
+    policy: "rkv(3, window=1, lambda=1)",
+    rows: { attention: [[[[0.1, 0.05, 0, 0, 0, 0.5, 0, 0, 0, 0.35]]]] },
+    kept: [[2, 3, 9]],
+  },
+  {
+    name: "DBudgetKV: two candidates may go, sinks apart",
+    policy: "dbudgetkv(0.01, sinks=1, exempt=0)",
+    rows: tail,
+    kept: [[0, 3, 4, 5]],
+  },
+  {
+    name: "DBudgetKV: three with the sink in the norm, as equation 3 has it",
+    policy: "dbudgetkv(0.01, sinks=1, exempt=0, scope=all)",
+    rows: tail,
+    kept: [[0, 4, 5]],
+  },
+  {
+    name: "DBudgetKV: flat attention over 1,000 candidates: floor(0.0199 * 1000) = 19 leave",
+    policy: "dbudgetkv(0.01, exempt=0)",
+    rows: plain(1004),
+    kept: [[0, 1, 2, 3, ...Array.from({ length: 981 }, (_, i) => 23 + i)]],
+  },
+  {
+    name: "DBudgetKV: no loss allowed drops only rows that get nothing at all",
+    policy: "dbudgetkv(0, sinks=1, exempt=0)",
+    rows: { attention: [[[[0.5, 0, 0, 0.2, 0.3]]]] },
+    kept: [[0, 3, 4]],
+  },
+  {
+    name: "DBudgetKV: one count for the layer, from the mean norm of both heads",
+    policy: "dbudgetkv(0.25, sinks=0, exempt=0)",
+    rows: { attention: [[[[0.6, 0, 0.8]]], [[[0, 0.1, 0.9]]]] },
+    kept: [[1, 2], [1, 2]],
+  },
   {
     name: "and: the second evicts from what the first left",
     policy: "streamingllm(4, sinks=0)+knorm(1)",

@@ -46,6 +46,9 @@ const leaf: fc.Arbitrary<Score> = fc.oneof(
     overQueries: fold,
     overGroup: fold,
   }),
+  record({ _tag: tag("GroupVotes"), queries: fc.integer({ min: 1, max: 64 }), dropLast: fc.nat(64) }),
+  record({ _tag: tag("Redundancy"), above: fc.integer({ min: -10, max: 10 }).map((x) => x / 10 + 0) }),
+  record({ _tag: tag("TailLoss"), sinks: fc.nat(16), scope: fc.constantFrom("candidates", "all" as const) }),
   record({ _tag: tag("Column"), name: fc.constantFrom("mass", "seen"), initial: fc.constant(0) }),
 );
 const score: fc.Arbitrary<Score> = fc.letrec<{ readonly score: Score }>((tie) => ({
@@ -60,6 +63,7 @@ const score: fc.Arbitrary<Score> = fc.letrec<{ readonly score: Score }>((tie) =>
       of: tie("score"),
     }),
     record({ _tag: tag("HeadMean"), of: tie("score") }),
+    record({ _tag: tag("Softmax"), dropLast: fc.nat(64), of: tie("score") }),
     record({ _tag: tag("Unary"), fn: fc.constantFrom("neg", "abs", "exp", "log", "sqrt" as const), of: tie("score") }),
     record({
       _tag: tag("Binary"),
@@ -142,6 +146,10 @@ const term = fc.oneof(
     "h2o",
     "h2o(256, recent=64)",
     "h2o(30%, recent=1/3)",
+    "rkv(512, lambda=0.07)",
+    "rkv(25%, 64, alike=-0.25, prompt=no)",
+    "dbudgetkv",
+    "dbudgetkv(0.05, scope=all, exempt=0)",
   ),
 );
 const wrapper = fc.constantFrom(

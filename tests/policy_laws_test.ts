@@ -6,7 +6,21 @@ import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import * as E from "fp-ts/Either.js";
 import { pipe } from "fp-ts/function.js";
-import { adaKv, cards, h2o, keyDiff, knorm, parsePolicy, pyramidKv, registry, snapKv, streamingLlm, tova } from "../papers/mod.ts";
+import {
+  adaKv,
+  cards,
+  dBudgetKv,
+  h2o,
+  keyDiff,
+  knorm,
+  parsePolicy,
+  pyramidKv,
+  registry,
+  rKv,
+  snapKv,
+  streamingLlm,
+  tova,
+} from "../papers/mod.ts";
 import { adaptive, and, append, at, decoding, every, everySteps, layersFrom, needs, onLayers, percent, perLayer } from "../policy/mod.ts";
 import { type Policy, policyEq, policyFromJson, policyMonoid, policyToJson, protect, pyramid, type Rewrite, rows } from "../policy/mod.ts";
 import { showPolicy, type Size, step, streaming, validatePolicy, withBudget } from "../policy/mod.ts";
@@ -135,6 +149,10 @@ const made: ReadonlyArray<fc.Arbitrary<Policy>> = [
   fc.tuple(size, fc.boolean(), fc.oneof(fc.nat(64), ratio)).map(([s, decode, recent]) => h2o({ ...s, decode, recent })),
   fc.tuple(size, fc.boolean(), fc.integer({ min: 1, max: 64 }), fc.nat(20), fc.constantFrom("max", "mean" as const))
     .map(([s, decode, window, half, pool]) => snapKv({ ...s, decode, window, kernel: 2 * half + 1, pool })),
+  fc.tuple(size, fc.boolean(), fc.integer({ min: 1, max: 64 }), fc.integer({ min: 0, max: 100 }))
+    .map(([s, prompt, window, hundredths]) => rKv({ ...s, prompt, window, lambda: hundredths / 100 })),
+  fc.tuple(fc.integer({ min: 0, max: 1000 }), fc.nat(8), fc.nat(8), fc.constantFrom("candidates", "all" as const))
+    .map(([thousandths, sinks, exempt, scope]) => dBudgetKv({ loss: thousandths / 1000, sinks, exempt, scope })),
 ];
 
 law(

@@ -1,0 +1,35 @@
+/**
+ * Scores that compare the rows of a head with each other, as ops.
+ * @module
+ */
+import type { Slot } from "../backends/program.ts";
+import type { Score } from "../policy/types.ts";
+import { emit, temp } from "./draft.ts";
+import { rowCodec, type Site } from "./site.ts";
+import type { Draft } from "./types.ts";
+
+const keyRows = ({ shape, plan }: Site) => ({ heads: shape.kvHeads, dim: shape.keyDim, codec: rowCodec(plan.keyCodec) });
+
+/** The mean unit key of each head. */
+const meanUnitKey = (site: Site) => (draft: Draft): readonly [Slot, Draft] => {
+  const [anchor, d1] = temp("anchor", site.shape.kvHeads * site.shape.keyDim * 4)(draft);
+  return [anchor, emit({ op: "meanUnit", args: [site.slots.keys, site.slots.layout, anchor], params: keyRows(site) })(d1)];
+};
+
+/** Cosine with the mean unit key. */
+export const similarity = (site: Site, out: Slot) => (draft: Draft): Draft => {
+  const [anchor, ready] = meanUnitKey(site)(draft);
+  return emit({ op: "similarity", args: [site.slots.keys, anchor, site.slots.layout, out], params: keyRows(site) })(ready);
+};
+
+/** Mean cosine with the other keys, newest likenesses spared. */
+export const redundancy = (site: Site, { above }: Extract<Score, { readonly _tag: "Redundancy" }>, out: Slot) => (draft: Draft): Draft => {
+  const { slots: { keys, layout, capacity } } = site;
+  const params = keyRows(site);
+  const [anchor, d1] = meanUnitKey(site)(draft);
+  const [norms, d2] = temp("key norms", capacity * 4)(d1);
+  const [like, d3] = temp("newest alike", capacity * 4)(d2);
+  const d4 = emit({ op: "reduce", args: [keys, layout, norms], params: { ...params, by: "l2" } })(d3);
+  const d5 = emit({ op: "newestLike", args: [keys, norms, layout, like], params: { ...params, above } })(d4);
+  return emit({ op: "redundancy", args: [keys, norms, anchor, like, layout, out], params })(d5);
+};

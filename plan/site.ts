@@ -1,0 +1,18 @@
+/**
+ * Where ops are lowered to.
+ * @module
+ */
+import type { RowCodec } from "../backends/ops.ts";
+import type { LayerShape } from "../cache/shape.ts";
+import type { LayerPlan, LayerSlots } from "./types.ts";
+
+/** One layer at one point. `m` is the number of queries of the run, 0 outside a forward pass. */
+export interface Site {
+  readonly shape: LayerShape;
+  readonly plan: LayerPlan;
+  readonly slots: LayerSlots;
+  readonly m: number;
+}
+
+/** Codec of a row operand. */
+export const rowCodec = (codec: LayerPlan["keyCodec"]): RowCodec => codec.dtype;
