@@ -131,9 +131,9 @@ export const golden: ReadonlyArray<Golden> = [
     kept: [[0, 3, 4]],
   },
   {
-    name: "DBudgetKV: one count for the layer, from the mean norm of both heads",
-    policy: "dbudgetkv(0.25, sinks=0, exempt=0)",
-    rows: { attention: [[[[0.6, 0, 0.8]]], [[[0, 0.1, 0.9]]]] },
+    name: "DBudgetKV: one count for the layer: the first row is .445 of one head's norm, nothing of the other's, .223 of both",
+    policy: "dbudgetkv(0.3, sinks=0, exempt=0)",
+    rows: { attention: [[[[0.6, 0, 0.4]]], [[[0, 0.6, 0.4]]]] },
     kept: [[1, 2], [1, 2]],
   },
   {
