@@ -24,7 +24,7 @@ const area = (): HTMLTextAreaElement => element("document", HTMLTextAreaElement)
 function render(page: Page, before: Page, show: (run: number) => void): void {
   renderForm(page);
   if (page.backends !== before.backends) renderBackends(page);
-  if (page.runs !== before.runs || page.shown !== before.shown) renderAnswers(page, show);
+  if (page.runs !== before.runs || page.shown !== before.shown) renderAnswers(page, before, show);
   const [run, old] = [shownRun(page), shownRun(before)];
   renderShown(page);
   if (run?.pieces !== old?.pieces) renderPieces(run?.pieces ?? []);

@@ -13,7 +13,7 @@ const BARS = 0.12;
 export function paintMap(canvas: HTMLCanvasElement, kept: Kept | null, layers: ReadonlyArray<number>): void {
   const heads = Math.max(1, kept?.heads ?? 1);
   const scale = devicePixelRatio;
-  const line = Math.max(1, Math.min(20, Math.floor(260 / heads))) * scale;
+  const line = Math.max(1, Math.min(20, Math.floor(320 / heads))) * scale;
   const gap = line >= 3 * scale ? scale : 0;
   const tops = lineTops(layers.length === 0 ? [heads] : layers, line, gap);
   const pen = resized(canvas, ((tops.at(-1) ?? 0) + line) / scale);

@@ -30,6 +30,7 @@ export function renderForm(page: Page): void {
   element("stop", HTMLButtonElement).disabled = !busy || page.loading !== null;
   write("model-problem", page.problem ?? "");
   write("status", statusOf(page));
+  write("spoken", spokenOf(page));
   const bar = element("progress", HTMLProgressElement);
   bar.hidden = !busy;
   const run = page.runs.find(({ phase }) => phase === "reading");
@@ -44,7 +45,8 @@ export function renderBackends({ backends }: Page): void {
   const select = element("backend", HTMLSelectElement);
   select.replaceChildren(...options);
   select.value = backends.find(({ obstacle }) => obstacle === null)?.name ?? "";
-  write("backend-note", backends.flatMap(({ obstacle }) => obstacle ?? []).join(" "));
+  const alone = crossOriginIsolated ? [] : ["served without isolation headers: wasm has one thread"];
+  write("backend-note", [...backends.flatMap(({ obstacle }) => obstacle ?? []), ...alone].map((note) => `${note}.`).join(" "));
 }
 
 function statusOf(page: Page): string {
@@ -60,10 +62,29 @@ function statusOf(page: Page): string {
     }.`;
 }
 
-/** One card per run, each with its answer and its numbers. */
-export function renderAnswers(page: Page, show: (run: number) => void): void {
+/** What a screen reader hears when a run has ended. */
+function spokenOf({ runs }: Page): string {
+  const run = runs.findLast(({ phase }) => phase === "done");
+  if (run === undefined || run.reading === null) return "";
+  const { kept, total } = rowsOf(run.reading);
+  return `${run.policy} kept ${percent(kept / total)} of the rows and answered: ${run.answer}`;
+}
+
+/** One card per run, each with its answer and its numbers. Cards of runs that stay as they are keep their elements, so the focus stays. */
+export function renderAnswers(page: Page, before: Page, show: (run: number) => void): void {
   element("nothing", HTMLElement).hidden = page.runs.length > 0;
-  element("answers", HTMLOListElement).replaceChildren(...page.runs.map((run) => card(run, run.id === page.shown, show)));
+  const list = element("answers", HTMLOListElement);
+  const cardOf = (run: Run): Element | null => list.querySelector(`[data-run="${run.id}"]`);
+  before.runs.filter(({ id }) => !page.runs.some((run) => run.id === id)).forEach((run) => cardOf(run)?.remove());
+  for (const run of page.runs) {
+    const old = cardOf(run);
+    if (old !== null && before.runs.includes(run) && (run.id === page.shown) === (run.id === before.shown)) continue;
+    const focused = old?.contains(document.activeElement) ?? false;
+    const next = card(run, run.id === page.shown, show);
+    if (old === null) list.append(next);
+    else old.replaceWith(next);
+    if (focused) next.querySelector("button")?.focus();
+  }
 }
 
 function card(run: Run, shown: boolean, show: (run: number) => void): HTMLElement {
@@ -89,9 +110,15 @@ const meter = ({ bytes, bytesFull }: Reading): HTMLElement => {
   return made("div", { class: "meter", "aria-hidden": "true" }, bar);
 };
 
-function numbers(run: Run, { rows, tokens, bytes, bytesFull, tokensPerSecond }: Reading): HTMLElement {
-  const kept = rows.flat().reduce((sum, n) => sum + n, 0);
-  const total = rows.flat().length * tokens;
+/** Rows over all layers and heads: kept, and seen. */
+const rowsOf = ({ rows, tokens }: Reading): { readonly kept: number; readonly total: number } => ({
+  kept: rows.flat().reduce((sum, n) => sum + n, 0),
+  total: rows.flat().length * tokens,
+});
+
+function numbers(run: Run, reading: Reading): HTMLElement {
+  const { bytes, bytesFull, tokensPerSecond } = reading;
+  const { kept, total } = rowsOf(reading);
   const lines: ReadonlyArray<readonly [string, string]> = [
     ["Rows kept", `${grouped(kept)} of ${grouped(total)} (${percent(kept / total)})`],
     ["Memory", `${showBytes(bytes)} of ${showBytes(bytesFull)} in f16`],
