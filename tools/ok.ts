@@ -42,6 +42,7 @@ const steps: ReadonlyArray<Step> = [
   { name: "sizes", deno: ["run", "-A", "tools/check_sizes.ts"] },
   { name: "lock", deno: ["run", "-A", "tools/check_lock.ts"] },
   { name: "support", deno: ["run", "-A", "tools/support_matrix.ts", "--check"] },
+  { name: "wgsl", deno: ["run", "-A", "tools/build_wgsl.ts", "--check"] },
   { name: "wasm", deno: ["run", "-A", "tools/build_wasm.ts", "--check"], skip: noRust },
   { name: "doc", deno: ["run", "-A", "tools/check_docs.ts"] },
   { name: "publish", deno: ["publish", "--dry-run", "--allow-dirty"] },

@@ -1,0 +1,69 @@
+/**
+ * Dispatches of the ops that give or change one number per row, and of those that decide which rows stay.
+ * @module
+ */
+import type { OpName } from "../ops.ts";
+import type { Instr } from "../program.ts";
+import {
+  type Dispatch,
+  type Grid,
+  type InstrOf,
+  invocations,
+  type Kernel,
+  only,
+  operands,
+  paramWords,
+  plain,
+  type ShaderName,
+  slotsIn,
+  type Work,
+} from "./kernel.ts";
+
+/** An invocation per slot of the result; the number of slots is the extra word. */
+function perSlot<O extends OpName & ShaderName>(instr: InstrOf<O> & Instr & { readonly op: ShaderName }, per = 1): Work {
+  const slots = slotsIn(instr, "out");
+  return only(plain(instr, (size) => invocations(slots(size) * per), { words: (size) => paramWords(instr, [slots(size)]) }));
+}
+
+/** One number per row. */
+export const reduce: Kernel<"reduce"> = (instr) => perSlot(instr);
+/** Cosines. */
+export const similarity: Kernel<"similarity"> = (instr) => perSlot(instr);
+/** Positions as numbers. */
+export const positions: Kernel<"positions"> = (instr) => perSlot(instr);
+/** Windows along a segment. */
+export const pool: Kernel<"pool"> = (instr) => perSlot(instr);
+/** Means over heads. */
+export const headMean: Kernel<"headMean"> = (instr) => perSlot(instr);
+/** One number per row and query head. */
+export const projectedNorm: Kernel<"projectedNorm"> = (instr) => perSlot(instr, instr.params.heads / instr.params.kvHeads);
+
+/** A workgroup per head and 64 channels. */
+export const meanUnit: Kernel<"meanUnit"> = (instr) => only(plain(instr, () => [instr.params.heads, Math.ceil(instr.params.dim / 64), 1]));
+
+/** The stages of a choice: flags, then indices. */
+const stages = (instr: InstrOf<"rank"> | InstrOf<"threshold">, words: Uint32Array<ArrayBuffer>, entries: ReadonlyArray<string>): Work => {
+  const perHead: Grid = [instr.params.heads, 1, 1];
+  const stage = (entry: string): Dispatch => ({
+    shader: "rank",
+    entry,
+    constants: {},
+    bound: entry === "collect"
+      ? operands(instr, "layout", "keep", "counts")
+      : operands(instr, "score", "position", "layout", "newest", "keep"),
+    words: () => words,
+    grid: () => entry === "share" ? [1, 1, 1] : perHead,
+  });
+  return { scratch: 0, dispatches: [...entries, "collect"].map(stage) };
+};
+
+/** By count, per head or shared. */
+export const rank: Kernel<"rank"> = (instr) =>
+  stages(instr, paramWords(instr, [0]), instr.params.mode === "pooled" ? ["secure", "share"] : ["secure"]);
+
+/** By value. */
+export const threshold: Kernel<"threshold"> = (instr) => {
+  const { heads, value, floor, sinks, recent } = instr.params;
+  const [valueWord = 0] = new Uint32Array(Float32Array.of(value).buffer);
+  return stages(instr, Uint32Array.of(heads, 0, 0, floor, sinks, recent, valueWord), ["passing"]);
+};

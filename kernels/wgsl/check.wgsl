@@ -1,0 +1,80 @@
+// What only the device knows: do segments, counts, kept indices and ids lie in their memory? Runs before the op that relies on it. The
+// first complaint stands in `status` until the host has read it, and while it stands no op does anything.
+// status: code, index of the instruction, id of the program. Codes as in `backends/webgpu/status.ts`.
+struct Params { program: u32, instruction: u32, heads: u32, growth: u32, slots: u32, targetSlots: u32, isCompaction: u32 }
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read_write> status: array<u32>;
+@group(0) @binding(2) var<storage, read> segments: array<u32>;
+@group(0) @binding(3) var<storage, read> targetLayout: array<u32>;
+@group(0) @binding(4) var<storage, read> counts: array<u32>;
+@group(0) @binding(5) var<storage, read> keep: array<u32>;
+@group(0) @binding(6) var<storage, read> ids: array<u32>;
+
+fn complain(code: u32) {
+  if (status[0] != 0u) { return; }
+  status[0] = code;
+  status[1] = p.instruction;
+  status[2] = p.program;
+}
+
+// 0, or why `length` rows from `start` do not fit.
+fn fits(start: u32, length: u32, capacity: u32, slots: u32) -> u32 {
+  if (length > capacity) { return 3u; }
+  if (length > 0u && (length > slots || start > slots - length)) { return 1u; }
+  return 0u;
+}
+
+fn layoutComplaint() -> u32 {
+  for (var h = 0u; h < p.heads; h++) {
+    let length = segments[3u * h + 1u];
+    if (length > 0xFFFFFFFFu - p.growth) { return 3u; }
+    let wrong = fits(segments[3u * h], length + p.growth, segments[3u * h + 2u], p.slots);
+    if (wrong != 0u) { return wrong; }
+  }
+  return 0u;
+}
+
+@compute @workgroup_size(1)
+fn rows() {
+  let wrong = layoutComplaint();
+  if (wrong != 0u) { complain(wrong); }
+}
+
+@compute @workgroup_size(1)
+fn targets() {
+  for (var h = 0u; h < p.heads; h++) {
+    var rows = segments[3u * h + 1u];
+    if (p.isCompaction != 0u) {
+      if (counts[h] > rows) { complain(4u); return; }
+      rows = counts[h];
+    }
+    let wrong = fits(targetLayout[3u * h], rows, targetLayout[3u * h + 2u], p.targetSlots);
+    if (wrong != 0u) { complain(wrong); return; }
+  }
+}
+
+// After `rows` and `targets` have passed. Several invocations may find one; they all say the same.
+@compute @workgroup_size(64)
+fn kept(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let slot = (group.y * groups.x + group.x) * 64u + lane;
+  if (slot >= p.slots || (status[0] != 0u && status[0] != 4u)) { return; }
+  for (var h = 0u; h < p.heads; h++) {
+    let start = segments[3u * h];
+    if (slot >= start && slot - start < counts[h] && keep[slot] >= segments[3u * h + 1u]) { complain(4u); }
+  }
+}
+
+@compute @workgroup_size(1)
+fn lengths() {
+  for (var h = 0u; h < p.heads; h++) {
+    if (counts[h] > segments[3u * h + 2u]) { complain(3u); return; }
+  }
+}
+
+// `heads` ids below `slots`.
+@compute @workgroup_size(1)
+fn vocabulary() {
+  for (var i = 0u; i < p.heads; i++) {
+    if (ids[i] >= p.slots) { complain(2u); return; }
+  }
+}
