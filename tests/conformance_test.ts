@@ -5,25 +5,22 @@ import type { TaskEither } from "fp-ts/TaskEither.js";
 import type { Backend } from "../backends/backend.ts";
 import { opNames } from "../backends/ops.ts";
 import { openWasm } from "../backends/wasm/mod.ts";
-import { openWebGpu } from "../backends/webgpu/mod.ts";
 import { type KvError, showError } from "../cache/error.ts";
 import { casesOf, runConformance } from "../conformance/mod.ts";
-import { withoutAdapter } from "./support/webgpu.ts";
 
 const backends: Readonly<Record<string, () => TaskEither<KvError, Backend>>> = {
   "wasm-simd128": () => openWasm({ build: "simd128" }),
   // Two threads, so that splits and barriers are exercised whatever the machine has.
   "wasm-fast": () => openWasm({ build: "fast", threads: 2 }),
-  "webgpu": () => openWebGpu(),
 };
 
 for (const [name, open] of Object.entries(backends)) {
-  Deno.test({ name: `conformance of ${name}`, ignore: name === "webgpu" && withoutAdapter }, async (t) => {
+  Deno.test(`conformance of ${name}`, async (t) => {
     const opened = await open()();
     if (E.isLeft(opened)) throw new Error(showError(opened.left));
     await using backend = opened.right;
     assertEquals(backend.name, name);
-    for (const op of opNames.filter((op) => backend.supports(op))) {
+    for (const op of opNames) {
       const cases = casesOf(op).length;
       await t.step(`${op}: ${cases} cases agree with the reference, fences stand, memory returns`, async () => {
         const report = await runConformance(backend, { ops: [op] })();

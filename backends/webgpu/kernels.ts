@@ -2,7 +2,7 @@
  * Every op this backend has, and what it cannot do of them.
  * @module
  */
-import type { OpName } from "../ops.ts";
+import { mapFns, type OpName } from "../ops.ts";
 import type { Instr, Slot } from "../program.ts";
 import { attend, attendReduce } from "./attend.ts";
 import { headMean, meanUnit, pool, positions, projectedNorm, rank, reduce, similarity, threshold } from "./columns.ts";
@@ -53,9 +53,13 @@ export function workOf<O extends OpName>(instr: Any<O>, weightAt: (slot: Slot) =
 /** Channels per row up to which workgroup memory holds the queries of a tile. */
 const mostChannels = 256;
 
+/** The last function of `map` that its shader has. */
+const lastMapFn = "gelu";
+
 /** Why an instruction cannot run here, or null. */
 export function refusal(instr: Instr): string | null {
   if (!hasKernel(instr.op)) return "it has no shader";
+  if (instr.op === "map" && mapFns.indexOf(instr.params.fn) > mapFns.indexOf(lastMapFn)) return `its shader has no ${instr.params.fn}`;
   const params: Readonly<Record<string, number | string | boolean>> = instr.params;
   const pairs = [["keyDim", "keyCodec"], ["valueDim", "valueCodec"], ["dim", "codec"]] as const;
   for (const [dim, codec] of pairs) {

@@ -19,6 +19,28 @@ fn isRow(slot: u32) -> bool {
   return false;
 }
 
+// 1 - Phi(x) for x from 0: a series below 3 (Abramowitz and Stegun 26.2.11), a continued fraction above (26.2.14).
+fn tail(x: f32) -> f32 {
+  let density = exp(-0.5 * x * x) * 0.3989422804;
+  if (x < 3.0) {
+    var term = x;
+    var sum = x;
+    for (var n = 3.0; n < 80.0; n += 2.0) {
+      term *= x * x / n;
+      sum += term;
+    }
+    return 0.5 - density * sum;
+  }
+  var fraction = x;
+  for (var n = 30.0; n > 0.0; n -= 1.0) { fraction = x + n / fraction; }
+  return density / fraction;
+}
+
+fn gelu(x: f32) -> f32 {
+  let beyond = tail(abs(x));
+  return select(x - x * beyond, x * beyond, x < 0.0);
+}
+
 fn apply(x: f32, y: f32) -> f32 {
   switch p.fun {
     case 0u: { return x + y; }
@@ -35,6 +57,7 @@ fn apply(x: f32, y: f32) -> f32 {
     case 11u: { return x * p.value; }
     case 12u: { return x + p.value; }
     case 13u: { return p.value; }
+    case 15u: { return gelu(x); }
     default: { return x; }
   }
 }
