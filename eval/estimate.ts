@@ -59,7 +59,7 @@ export interface Estimate {
  */
 export function estimate(policy: Policy, options: EstimateOptions): Either<KvError, Estimate> {
   const { shape, tokens, chunk } = options;
-  const target = targetOf(options);
+  const target = targetOf(policy, options);
   const plan = planPolicy(policy, target);
   if (E.isLeft(plan)) return plan;
   const owns = (layer: number): boolean => plan.right.layers[layer]?.readsFrom === layer;
@@ -81,9 +81,13 @@ export function estimate(policy: Policy, options: EstimateOptions): Either<KvErr
   });
 }
 
-/** Planning for no backend in particular: one that has every op. */
-const targetOf = ({ shape, tokens, chunk, codec }: EstimateOptions): Target => ({
+/** Planning for no backend in particular, one that has every op, and with every network that the policy names: none is in the cache. */
+const targetOf = (policy: Policy, { shape, tokens, chunk, codec }: EstimateOptions): Target => ({
   shape,
+  learned: Object.fromEntries(
+    policy.blocks.flatMap((b) => b.verbs).flatMap((v) => "score" in v && v.score._tag === "Learned" ? [v.score.name] : [])
+      .map((name) => [name, shape.layers.map(() => ({ _tag: "Linear" }) as const)]),
+  ),
   promptTokens: tokens,
   chunk,
   codec,
@@ -107,8 +111,8 @@ interface LayerEstimate {
 function layerOf(shape: LayerShape, plan: LayerPlan, blocks: ReadonlyArray<PlannedBlock>, tokens: number, chunk: number): LayerEstimate {
   // A row that has left the sliding window is never read again.
   const readable = shape.window > 0 ? Math.min(tokens, shape.window) : tokens;
-  const evictions = blocks.filter(({ moment }) => moment._tag === "PrefillEnd" || moment._tag === "Append").flatMap(({ verbs }) => verbs)
-    .flatMap((verb) => verb._tag === "Evict" ? [verb.limit] : []);
+  const evictions = blocks.filter(({ moment: { _tag } }) => _tag === "PrefillEnd" || _tag === "Append" || _tag === "Chunk")
+    .flatMap(({ verbs }) => verbs).flatMap((verb) => verb._tag === "Evict" ? [verb.limit] : []);
   const rows = evictions.reduce((left, limit) => limit._tag === "Rows" ? Math.min(left, limit.rows) : left, readable);
   const limit = Math.min(readable, plan.rowsBound ?? readable);
   const position = 4;

@@ -3,14 +3,18 @@
  * @module
  */
 import * as E from "fp-ts/Either.js";
+import * as R from "fp-ts/Record.js";
 import type { TaskEither } from "fp-ts/TaskEither.js";
 import type { Backend, Weight, WeightSource } from "../backends/backend.ts";
 import type { KvError } from "../cache/error.ts";
 import type { Rope } from "../cache/shape.ts";
+import type { LearnedForm } from "../plan/types.ts";
 import { closeMemory, type Memory, openMemory } from "../run/mod.ts";
 import { readModelFile } from "./model_file.ts";
 import { closePrograms, openPrograms, type Programs } from "./programs.ts";
 import { ropesOf } from "./rope.ts";
+import type { Safetensors } from "./safetensors.ts";
+import { readSurrogates, type Surrogate } from "./surrogate.ts";
 import type { ModelFile, ModelSpec, ModelTensor, Tokenizer } from "./types.ts";
 
 /** A model whose weights a backend holds. Close it before its backend; closing ends all its sessions. */
@@ -27,6 +31,8 @@ export interface Model {
   readonly weights: Readonly<Record<string, Weight>>;
   /** Programs kept ready. */
   readonly programs: Programs;
+  /** Networks that learned scores may name, each with its form per layer. */
+  readonly learned: Readonly<Record<string, ReadonlyArray<LearnedForm>>>;
   /** The different rotations of the layers, as programs name them (`rope.{i}`). */
   readonly ropes: ReadonlyArray<Rope>;
   /** The file's tokenizer, built on first use. */
@@ -41,6 +47,8 @@ export interface Model {
 export interface ModelOptions {
   /** Most prepared programs kept, at least 4; default 16. */
   readonly programs?: number;
+  /** Weights of the networks that learned scores name, such as `kvzap-mlp`: files with the published names (see {@link readSurrogate}). */
+  readonly surrogates?: Readonly<Record<string, Safetensors>>;
   /** Called with the share of weights loaded, 0 to 1. */
   readonly progress?: (share: number) => void;
 }
@@ -66,8 +74,12 @@ export const openModel =
     }
     const file = await readSource(source);
     if (E.isLeft(file)) return file;
-    const weights = loadWeights(backend, file.right, options.progress ?? (() => {}));
-    return E.isLeft(weights) ? weights : E.right(assemble(backend, file.right, weights.right, limit));
+    const surrogates = readSurrogates(file.right.spec.shape, options.surrogates ?? {});
+    if (E.isLeft(surrogates)) return surrogates;
+    const tensors = [...file.right.tensors.values(), ...Object.values(surrogates.right).flatMap((s) => s.tensors)];
+    const weights = loadWeights(backend, file.right.spec, tensors, options.progress ?? (() => {}));
+    const learned = R.map((s: Surrogate) => s.forms)(surrogates.right);
+    return E.isLeft(weights) ? weights : E.right(assemble(backend, file.right, weights.right, learned, limit));
   };
 
 async function readSource(source: string | Uint8Array | ModelFile): Promise<E.Either<KvError, ModelFile>> {
@@ -82,13 +94,14 @@ async function readSource(source: string | Uint8Array | ModelFile): Promise<E.Ei
 
 function loadWeights(
   backend: Backend,
-  { tensors, spec }: ModelFile,
+  spec: ModelSpec,
+  tensors: ReadonlyArray<ModelTensor>,
   progress: (share: number) => void,
 ): E.Either<KvError, Readonly<Record<string, Weight>>> {
   const loaded: Record<string, Weight> = {};
-  const all = [...tensors.values()].reduce((sum, t) => sum + t.bytes.byteLength, 0);
+  const all = tensors.reduce((sum, t) => sum + t.bytes.byteLength, 0);
   let done = 0;
-  for (const tensor of tensors.values()) {
+  for (const tensor of tensors) {
     const weight = backend.loadWeight({ ...tensor, uses: usesOf(tensor, spec) })();
     if (E.isLeft(weight)) {
       for (const one of Object.values(loaded)) backend.freeWeight(one)();
@@ -107,7 +120,13 @@ function usesOf({ name, rows }: ModelTensor, { tiedOutput }: ModelSpec): WeightS
   return rows === 1 && /(norm\.weight|\.bias)$/.test(name) ? ["vector"] : ["matmul"];
 }
 
-function assemble(backend: Backend, { spec, tokenizer }: ModelFile, weights: Model["weights"], limit: number): Model {
+function assemble(
+  backend: Backend,
+  { spec, tokenizer }: ModelFile,
+  weights: Model["weights"],
+  learned: Model["learned"],
+  limit: number,
+): Model {
   const memory = openMemory(backend);
   const programs = openPrograms(backend, weights, limit);
   let open = true;
@@ -120,5 +139,5 @@ function assemble(backend: Backend, { spec, tokenizer }: ModelFile, weights: Mod
     return Promise.resolve();
   };
   const { ropes } = ropesOf(spec.shape.layers);
-  return { _tag: "Model", spec, backend, memory, weights, programs, ropes, tokenizer, close, [Symbol.asyncDispose]: close };
+  return { _tag: "Model", spec, backend, memory, weights, learned, programs, ropes, tokenizer, close, [Symbol.asyncDispose]: close };
 }

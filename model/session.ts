@@ -79,7 +79,9 @@ export function planFor(model: Model, policy: Policy, promptTokens: number, opti
   const { chunk, codec: dtype } = { ...DEFAULTS, ...options };
   const codec: Codec = { _tag: "Plain", dtype };
   const wrong = checkOptions(options);
-  return E.isLeft(wrong) ? wrong : planPolicy(policy, { shape: model.spec.shape, backend: model.backend, promptTokens, chunk, codec });
+  return E.isLeft(wrong)
+    ? wrong
+    : planPolicy(policy, { shape: model.spec.shape, backend: model.backend, promptTokens, chunk, codec, learned: model.learned });
 }
 
 /** The first half of {@link prefill}: the prompt is read and observed, and what the policy does at its end is still to come. Policies

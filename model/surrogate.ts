@@ -9,6 +9,7 @@
 import * as E from "fp-ts/Either.js";
 import type { KvError } from "../cache/error.ts";
 import type { ModelShape } from "../cache/shape.ts";
+import { learnedWeight } from "../plan/learned.ts";
 import type { LearnedForm } from "../plan/types.ts";
 import { type Safetensors, type SafetensorsTensor, tensorNumbers } from "./safetensors.ts";
 import type { ModelTensor } from "./types.ts";
@@ -17,12 +18,9 @@ import type { ModelTensor } from "./types.ts";
 export interface Surrogate {
   /** What computes the score, per layer. */
   readonly forms: ReadonlyArray<LearnedForm>;
-  /** Its weights under the names that programs use (see {@link learnedWeight}). */
+  /** Its weights under the names that programs use, `learned.{score}.{layer}.{part}`. */
   readonly tensors: ReadonlyArray<ModelTensor>;
 }
-
-/** Name of a weight of the learned score `score` in layer `l`; `part` is as in the file, such as `0.weight`. */
-export const learnedWeight = (score: string, l: number, part: string): string => `learned.${score}.${l}.${part}`;
 
 /** The surrogate in a file, for the score `score` of a model of this shape. Left: `InvalidFile` that names the tensor which is missing,
  * left over, of another shape, or holds a number that is not finite.
@@ -59,6 +57,16 @@ export const readSurrogate = (score: string, shape: ModelShape) => (file: Safete
     ? E.right({ forms, tensors })
     : E.left(wrong(file, `tensor ${left}`, "a tensor too many", `those of ${shape.layers.length} layers for this model`));
 };
+
+/** The surrogates of a model by the names that scores have for them, or the first fault. */
+export function readSurrogates(
+  shape: ModelShape,
+  files: Readonly<Record<string, Safetensors>>,
+): E.Either<KvError, Readonly<Record<string, Surrogate>>> {
+  const read = Object.entries(files).map(([score, file]) => [score, readSurrogate(score, shape)(file)] as const);
+  const wrong = read.map(([, surrogate]) => surrogate).find(E.isLeft);
+  return wrong ?? E.right(Object.fromEntries(read.flatMap(([score, s]) => E.isRight(s) ? [[score, s.right] as const] : [])));
+}
 
 /** One layer's tensors as the file names them; a bias is one row. */
 const partsOf = (form: LearnedForm, heads: number, hidden: number): ReadonlyArray<Pick<ModelTensor, "rows" | "cols"> & { part: string }> =>

@@ -44,9 +44,6 @@ export function planBlocks(
     const { moment } = block;
     const path = `blocks[${b}]`;
     if (moment._tag === "Build") continue;
-    if (moment._tag === "OnExit") {
-      return unsupported("the moment OnExit", path, "rows are decided after a chunk, not as they leave a window");
-    }
     const touched = resolveLayers(block.layers, planned.length, path);
     if (E.isLeft(touched)) return touched;
     for (const layer of touched.right) {
@@ -54,27 +51,39 @@ export function planBlocks(
       for (const [v, verb] of block.verbs.entries()) {
         const one = planVerb(verb, moment, layer, target, `${path}.verbs[${v}]`);
         if (E.isLeft(one)) return one;
-        verbs.push(one.right);
+        verbs.push(...one.right);
       }
-      if (owns(layer)) planned[layer]?.push({ moment, verbs });
+      // What leaves a window leaves it when rows are appended.
+      if (owns(layer)) planned[layer]?.push({ moment: moment._tag === "OnExit" ? { _tag: "Append" } : moment, verbs });
     }
   }
   return E.right(planned);
 }
 
-function planVerb(verb: Verb, moment: Moment, layer: number, target: Target, path: string): E.Either<KvError, PlannedVerb> {
+function planVerb(
+  verb: Verb,
+  moment: Moment,
+  layer: number,
+  target: Target,
+  path: string,
+): E.Either<KvError, ReadonlyArray<PlannedVerb>> {
+  if (moment._tag === "OnExit" && verb._tag !== "Admit") {
+    return unsupported(`${verb._tag} at the moment OnExit`, path, "only Admit decides rows as they leave a window; use the moment Append");
+  }
   switch (verb._tag) {
     case "Score":
     case "Remember": {
       const wrong = scoreError(verb.score, moment, target, path);
-      return E.isLeft(wrong) ? wrong : E.right(verb);
+      return E.isLeft(wrong) ? wrong : E.right([verb]);
     }
     case "Evict": {
       const wrong = scoreError(verb.score, moment, target, path);
       return E.isLeft(wrong) ? wrong : planEvict(verb, layer, target, path);
     }
-    case "Admit":
-      return unsupported("Admit", path, "rows enter when they are appended; use Evict with a threshold at the moment Append");
+    case "Admit": {
+      const wrong = scoreError(verb.score, moment, target, path);
+      return E.isLeft(wrong) ? wrong : planAdmit(verb, moment, path);
+    }
     case "Select":
       return unsupported("Select", path, "every query reads all rows that are kept; use Evict");
     case "Encode":
@@ -87,12 +96,42 @@ function planVerb(verb: Verb, moment: Moment, layer: number, target: Target, pat
   }
 }
 
+/** A learned score is remembered with its row, and the row judged by the column; other scores must be as good at the exit as before. */
+function planAdmit(
+  { score, threshold: value, sinks }: Extract<Verb, { readonly _tag: "Admit" }>,
+  moment: Moment,
+  path: string,
+): E.Either<KvError, ReadonlyArray<PlannedVerb>> {
+  const evict = (by: Score): PlannedVerb => ({
+    _tag: "Evict",
+    score: by,
+    limit: { _tag: "Above", value, floor: 0 },
+    across: "head",
+    floor: 0,
+    protect: { sinks, recent: moment._tag === "OnExit" ? moment.window : 0 },
+  });
+  if (score._tag === "Learned") {
+    const name = `admit.${score.name}`;
+    return E.right([
+      { _tag: "Remember", name, initial: 0, score, by: "set" },
+      evict({ _tag: "Column", name, initial: 0 }),
+    ]);
+  }
+  const changing = scoresIn(score).find(({ _tag }) => !lasting.has(_tag));
+  return changing === undefined
+    ? E.right([evict(score)])
+    : unsupported(`Admit by ${changing._tag}`, path, "a row's score must not change while it waits; remember it at the moment Append");
+}
+
+/** Scores that a row keeps as long as it is there. */
+const lasting: ReadonlySet<Score["_tag"]> = new Set(["Constant", "Position", "Norm", "Column", "Unary", "Binary"]);
+
 function planEvict(
   verb: Extract<Verb, { readonly _tag: "Evict" }>,
   layer: number,
   target: Target,
   path: string,
-): E.Either<KvError, PlannedVerb> {
+): E.Either<KvError, ReadonlyArray<PlannedVerb>> {
   const limit = resolveBudget(verb.budget, layer, target, `${path}.budget`);
   if (E.isLeft(limit)) return limit;
   const { score, across } = verb;
@@ -103,7 +142,7 @@ function planEvict(
     return invalid(`${path}.protect`, value, `at most the budget of ${limit.right.rows} rows (layer ${layer})`);
   }
   const floor = limit.right._tag === "Above" ? limit.right.floor : verb.floor === null ? 0 : shareOf(verb.floor, limit.right.rows);
-  return E.right({ _tag: "Evict", score, limit: limit.right, across, floor, protect });
+  return E.right([{ _tag: "Evict", score, limit: limit.right, across, floor, protect }]);
 }
 
 /** A share of recent rows is one of the layer's budget; under a threshold, of its floor. */
@@ -134,6 +173,12 @@ function scoreError(score: Score, moment: Moment, target: Target, path: string):
         `an observation window from 1 to the prompt's ${target.promptTokens} tokens`,
       );
     }
+    case "Learned":
+      return target.learned?.[score.name] !== undefined ? E.right(undefined) : E.left({
+        _tag: "Unavailable",
+        what: `the network "${score.name}" that ${path} scores with`,
+        because: "the model was opened without its weights; give them as surrogates",
+      });
     case "Pool":
     case "HeadMean":
     case "Unary":
@@ -224,6 +269,12 @@ export const ringOf = (blocks: ReadonlyArray<PlannedBlock>): number =>
         return ownQuery ? 0 : queries.count;
       })
     ),
+  );
+
+/** True if a threshold takes rows after every chunk. */
+export const isThinned = (blocks: ReadonlyArray<PlannedBlock>): boolean =>
+  blocks.some(({ moment, verbs }) =>
+    (moment._tag === "Append" || moment._tag === "Chunk") && verbs.some((v) => v._tag === "Evict" && v.limit._tag === "Above")
   );
 
 /** Most rows per head after the Append blocks, or null. Heads that compete for `heads * rows` may leave the others their floor. */

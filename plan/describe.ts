@@ -43,7 +43,9 @@ function opLines(plan: PlanParts, shape: LayerShape, layer: number, point: Splic
   const { values, body } = splicedOps(plan, shape, layer, point);
   const name = (slot: Slot): string => {
     const value = values[slot];
-    return slot === NONE || value === undefined ? "-" : value._tag === "Temp" ? `%${slot}` : value.name;
+    if (slot === NONE || value === undefined) return "-";
+    // Weights are called alike in all layers, so that layers that do the same print the same.
+    return value._tag === "Temp" ? `%${slot}` : value._tag === "Weight" ? value.name.replace(`.${layer}.`, ".l.") : value.name;
   };
   // Optional operands come last: those that are absent need not be said.
   const given = ({ args }: Instr): ReadonlyArray<Slot> => args.slice(0, args.findLastIndex((slot) => slot !== NONE) + 1);

@@ -33,6 +33,8 @@ export const newColumn = (site: Site, label: string): (draft: Draft) => readonly
 
 /** The score as a column slot. Remembered and named columns are used where they are. */
 export const lowerScore = (site: Site, score: Score) => (state: Lowering): readonly [Slot, Lowering] => {
+  // Learned scores never come here: they are remembered first, and read as columns.
+  if (score._tag === "Learned") return [NONE, state];
   if (score._tag === "Column") return [state.named.get(score.name) ?? site.slots.columns[score.name] ?? NONE, state];
   const key = JSON.stringify(score);
   const known = state.memo.get(key);
@@ -42,55 +44,56 @@ export const lowerScore = (site: Site, score: Score) => (state: Lowering): reado
   return [slot, { ...next, memo: new Map([...next.memo, [key, { slot, reads }]]) }];
 };
 
-const compute = (site: Site, score: Exclude<Score, { readonly _tag: "Column" }>) => (state: Lowering): readonly [Slot, Lowering] => {
-  const { shape, slots } = site;
-  const heads = shape.kvHeads;
-  switch (score._tag) {
-    case "Constant":
-      return column(site, "constant", (out) => mapOp(site, "fill", out, NONE, out, score.value))(state);
-    case "Position":
-      return column(site, "position", (out) => emit({ op: "positions", args: [slots.position, slots.layout, out], params: { heads } }))(
-        state,
-      );
-    case "Norm":
-      return column(site, `${score.of} ${score.by}`, (out) => norm(site, score.of, score.by, out))(state);
-    case "KeySimilarity":
-      return column(site, "similarity", (out) => similarity(site, out))(state);
-    case "Attention":
-      return column(site, "attention", (out) => attention(site, score, out, false))(state);
-    case "Pool": {
-      const [of, next] = lowerScore(site, score.of)(state);
-      const { by, size, dropLast } = score;
-      return column(site, "pooled", (out) => emit({ op: "pool", args: [of, slots.layout, out], params: { heads, by, size, dropLast } }))(
-        next,
-      );
+const compute =
+  (site: Site, score: Exclude<Score, { readonly _tag: "Column" | "Learned" }>) => (state: Lowering): readonly [Slot, Lowering] => {
+    const { shape, slots } = site;
+    const heads = shape.kvHeads;
+    switch (score._tag) {
+      case "Constant":
+        return column(site, "constant", (out) => mapOp(site, "fill", out, NONE, out, score.value))(state);
+      case "Position":
+        return column(site, "position", (out) => emit({ op: "positions", args: [slots.position, slots.layout, out], params: { heads } }))(
+          state,
+        );
+      case "Norm":
+        return column(site, `${score.of} ${score.by}`, (out) => norm(site, score.of, score.by, out))(state);
+      case "KeySimilarity":
+        return column(site, "similarity", (out) => similarity(site, out))(state);
+      case "Attention":
+        return column(site, "attention", (out) => attention(site, score, out, false))(state);
+      case "Pool": {
+        const [of, next] = lowerScore(site, score.of)(state);
+        const { by, size, dropLast } = score;
+        return column(site, "pooled", (out) => emit({ op: "pool", args: [of, slots.layout, out], params: { heads, by, size, dropLast } }))(
+          next,
+        );
+      }
+      case "HeadMean": {
+        const [of, next] = lowerScore(site, score.of)(state);
+        return column(site, "head mean", (out) => emit({ op: "headMean", args: [of, slots.layout, out], params: { heads } }))(next);
+      }
+      case "Softmax": {
+        const [of, next] = lowerScore(site, score.of)(state);
+        const params = { heads, dropLast: score.dropLast };
+        return column(site, "softmax", (out) => emit({ op: "softmax", args: [of, slots.layout, out], params }))(next);
+      }
+      case "GroupVotes":
+        return column(site, "votes", (out) => groupVotes(site, score, out))(state);
+      case "Redundancy":
+        return column(site, "redundancy", (out) => redundancy(site, score, out))(state);
+      case "TailLoss":
+        return column(site, "tail loss", (out) => tailLoss(site, score, out))(state);
+      case "Unary": {
+        const [of, next] = lowerScore(site, score.of)(state);
+        return column(site, score.fn, (out) => mapOp(site, score.fn, of, NONE, out))(next);
+      }
+      case "Binary": {
+        const [left, s1] = lowerScore(site, score.left)(state);
+        const [right, s2] = lowerScore(site, score.right)(s1);
+        return column(site, score.fn, (out) => mapOp(site, score.fn, left, right, out))(s2);
+      }
     }
-    case "HeadMean": {
-      const [of, next] = lowerScore(site, score.of)(state);
-      return column(site, "head mean", (out) => emit({ op: "headMean", args: [of, slots.layout, out], params: { heads } }))(next);
-    }
-    case "Softmax": {
-      const [of, next] = lowerScore(site, score.of)(state);
-      const params = { heads, dropLast: score.dropLast };
-      return column(site, "softmax", (out) => emit({ op: "softmax", args: [of, slots.layout, out], params }))(next);
-    }
-    case "GroupVotes":
-      return column(site, "votes", (out) => groupVotes(site, score, out))(state);
-    case "Redundancy":
-      return column(site, "redundancy", (out) => redundancy(site, score, out))(state);
-    case "TailLoss":
-      return column(site, "tail loss", (out) => tailLoss(site, score, out))(state);
-    case "Unary": {
-      const [of, next] = lowerScore(site, score.of)(state);
-      return column(site, score.fn, (out) => mapOp(site, score.fn, of, NONE, out))(next);
-    }
-    case "Binary": {
-      const [left, s1] = lowerScore(site, score.left)(state);
-      const [right, s2] = lowerScore(site, score.right)(s1);
-      return column(site, score.fn, (out) => mapOp(site, score.fn, left, right, out))(s2);
-    }
-  }
-};
+  };
 
 const column =
   (site: Site, label: string, fill: (out: Slot) => (draft: Draft) => Draft) => (state: Lowering): readonly [Slot, Lowering] => {

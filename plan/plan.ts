@@ -9,11 +9,11 @@ import type { KvError } from "../cache/error.ts";
 import { rowBytes } from "../cache/view.ts";
 import type { Policy } from "../policy/types.ts";
 import { validatePolicy } from "../policy/validate.ts";
-import { boundOf, columnsOf, planBlocks, type PlannedBlock, ringOf } from "./blocks.ts";
+import { boundOf, columnsOf, isThinned, planBlocks, type PlannedBlock, ringOf } from "./blocks.ts";
 import { describePlan, type PlanParts, pointsOf, splicedOps } from "./describe.ts";
 import { buildStorage, type LayerStorage } from "./layers.ts";
 import { actsAt, queriesAt, spliceBlocks } from "./splice.ts";
-import type { LayerPlan, PolicyPlan, SplicePoint, Target } from "./types.ts";
+import type { LayerPlan, LearnedForm, PolicyPlan, SplicePoint, Target } from "./types.ts";
 
 /** Plans a policy: budgets and layer ranges become numbers, verbs become ops. Left if the policy can mean nothing for
  * this model and prompt, wants what no part of this version does, or needs an op the backend lacks.
@@ -69,7 +69,7 @@ function planLayers(
     const columns = columnsOf(own, l);
     if (E.isLeft(columns)) return columns;
     const rowsBound = boundOf(own, shape?.kvHeads ?? 1);
-    const layer: LayerPlan = { ...stored, columns: columns.right, recentQueries: ringOf(own), rowsBound };
+    const layer: LayerPlan = { ...stored, columns: columns.right, recentQueries: ringOf(own), rowsBound, thinned: isThinned(own) };
     const rows = (shape?.kvHeads ?? 0) * Math.min(target.promptTokens, rowsBound === null ? Infinity : rowsBound + target.chunk);
     const needed = rows * Math.max(rowBytes(stored.keyCodec, shape?.keyDim ?? 0), rowBytes(stored.valueCodec, shape?.valueDim ?? 0));
     const available = target.backend.caps.maxBufferBytes;
@@ -88,6 +88,7 @@ function assemble(
   blocks: ReadonlyArray<ReadonlyArray<PlannedBlock>>,
 ): PolicyPlan {
   const acting = (point: SplicePoint) => blocks.flat().filter((b) => actsAt(b.moment, point)).flatMap((b) => b.verbs);
+  const { hidden } = target.shape;
   const periods = new Set(blocks.flat().flatMap((b) => b.moment._tag === "Every" ? [b.moment.steps] : []));
   const plan: PlanParts = {
     text: policy.text,
@@ -98,11 +99,20 @@ function assemble(
     splice: (point, layer, slots) => (draft) => {
       const [shape, own, planned] = [target.shape.layers[layer], blocks[layer], layers[layer]];
       if (shape === undefined || own === undefined || planned === undefined) return draft;
-      return spliceBlocks({ shape, plan: planned, slots, m: queriesAt(point) }, point, own)(draft);
+      return spliceBlocks(
+        { shape, plan: planned, slots, m: queriesAt(point), layer, hidden, learned: learnedOf(target, layer) },
+        point,
+        own,
+      )(
+        draft,
+      );
     },
   };
   return { ...plan, describe: describePlan(plan, target) };
 }
+
+const learnedOf = ({ learned = {} }: Target, layer: number): Readonly<Record<string, LearnedForm>> =>
+  Object.fromEntries(Object.entries(learned).flatMap(([name, forms]) => forms[layer] === undefined ? [] : [[name, forms[layer]] as const]));
 
 function checkOps(plan: PolicyPlan, { backend, shape, chunk }: Target): E.Either<KvError, void> {
   const body = pointsOf(plan, chunk).flatMap((point) => shape.layers.flatMap((layer, l) => splicedOps(plan, layer, l, point).body));

@@ -59,6 +59,7 @@ Deno.test("keepAll stores rows as the target says and does nothing at any point"
     columns: [],
     recentQueries: 0,
     rowsBound: null,
+    thinned: false,
   });
   assertEquals([prefillEnd, afterChunk, afterStep].map((p) => plan.rewritesAt(p) || plan.evictsAt(p)), [false, false, false]);
 });
@@ -156,14 +157,21 @@ Deno.test("what can be known beforehand is refused in a sentence with value and 
       'found "101", allowed is an observation window from 1 to the prompt\'s 100 tokens',
     ],
     [policy(at("PrefillEnd", evict(mass("Current"), rows(8)))), "Last(count) at the moment PrefillEnd"],
-    [policy(at("Append", { _tag: "Admit", score: position, threshold: 1 })), "Admit (blocks[0].verbs[0]) is not supported by the planner"],
+    [
+      policy(at("Append", { _tag: "Admit", score: mass("Current"), threshold: 1, sinks: 0 })),
+      "Admit by Attention (blocks[0].verbs[0]) is not supported by the planner",
+    ],
+    [
+      policy(at("Append", { _tag: "Admit", score: { _tag: "Learned", name: "gate" }, threshold: 1, sinks: 0 })),
+      'the network "gate" that blocks[0].verbs[0] scores with is not available: the model was opened without its weights',
+    ],
     [
       policy(at("Step", { _tag: "Select", score: position, budget: rows(8) })),
       "Select (blocks[0].verbs[0]) is not supported by the planner",
     ],
     [
       policy({ ...at("Step", evict(position, rows(8))), moment: { _tag: "OnExit", window: 4 } }),
-      "the moment OnExit (blocks[0]) is not supported",
+      "Evict at the moment OnExit (blocks[0].verbs[0]) is not supported",
     ],
     [policy(at("PrefillEnd", { _tag: "Encode", keys: "f16", values: "f16" })), "Build"],
     [policy({ ...at("PrefillEnd", evict(position, rows(8))), layers: { _tag: "List", layers: [3] } }), "layers from -3 to 2"],

@@ -4,7 +4,7 @@
  */
 import type { RowCodec } from "../backends/ops.ts";
 import type { LayerShape } from "../cache/shape.ts";
-import type { LayerPlan, LayerSlots } from "./types.ts";
+import type { LayerPlan, LayerSlots, LearnedForm } from "./types.ts";
 
 /** One layer at one point. `m` is the number of queries of the run, 0 outside a forward pass. */
 export interface Site {
@@ -12,6 +12,11 @@ export interface Site {
   readonly plan: LayerPlan;
   readonly slots: LayerSlots;
   readonly m: number;
+  /** Which layer it is, and the width of its hidden states. */
+  readonly layer: number;
+  readonly hidden: number;
+  /** Networks of this layer by the name scores have for them. */
+  readonly learned: Readonly<Record<string, LearnedForm>>;
 }
 
 /** Codec of a row operand. */

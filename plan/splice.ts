@@ -10,6 +10,7 @@ import { emit, temp } from "./draft.ts";
 import { type Lowering, lowerScore, mapOp, newColumn, startLowering } from "./lower.ts";
 import { attention } from "./lower_queries.ts";
 import type { Site } from "./site.ts";
+import { rememberLearned } from "./learned.ts";
 import type { Draft, SplicePoint } from "./types.ts";
 
 /** True if a block with this moment acts at this point. Append blocks act after chunks and after decoded tokens. */
@@ -19,6 +20,8 @@ export function actsAt(moment: PlannedBlock["moment"], point: SplicePoint): bool
       return point._tag === "PrefillEnd";
     case "Append":
       return point._tag !== "PrefillEnd";
+    case "Chunk":
+      return point._tag === "AfterChunk";
     case "Step":
       return point._tag === "AfterStep";
     case "Every":
@@ -67,6 +70,12 @@ const remember = (site: Site, { name, score, by }: Remember) => (state: Lowering
   if (score._tag === "Attention" && by === "sum") {
     return forget(name)({ ...state, draft: attention(site, score, target, true)(state.draft) });
   }
+  if (score._tag === "Learned") {
+    const known = JSON.stringify([name, score]);
+    if (state.memo.has(known)) return state;
+    const memo = new Map([...forget(name)(state).memo, [known, { slot: target, reads: [] }]]);
+    return { ...state, memo, draft: rememberLearned(site, score.name, target)(state.draft) };
+  }
   const [slot, next] = lowerScore(site, score)(state);
   const fold = by === "set" ? mapOp(site, "copy", slot, NONE, target) : mapOp(site, by === "sum" ? "add" : "max", target, slot, target);
   return forget(name)({ ...next, draft: fold(next.draft) });
@@ -78,13 +87,15 @@ const forget = (name: string) => (state: Lowering): Lowering => ({
   memo: new Map([...state.memo].filter(([, { reads }]) => !reads.includes(name))),
 });
 
-/** Rank or cut, then close up keys, values, positions and every column in place. */
+/** Rank or cut, then close up keys, values, positions and every column in place: where a threshold alone decides, from the first row
+ * that goes, which in a text that grows is near its end. */
 const evict = (site: Site, verb: Evict) => (state: Lowering): Lowering => {
   const { slots, shape: { kvHeads: heads, keyDim, valueDim }, plan } = site;
   const [score, scored] = lowerScore(site, verb.score)(state);
   const [keep, d1] = temp("keep", slots.capacity * 4)(scored.draft);
   const [counts, d2] = temp("counts", heads * 4)(d1);
-  const chosen = choose(site, verb, score, keep, counts)(d2);
+  const [layout, d3] = ending(site, verb, score)(d2);
+  const chosen = choose(site, verb, score, layout, keep, counts)(d3);
   const rows: ReadonlyArray<readonly [Slot, number]> = [
     [slots.keys, rowBytes(plan.keyCodec, keyDim)],
     [slots.values, rowBytes(plan.valueCodec, valueDim)],
@@ -94,22 +105,37 @@ const evict = (site: Site, verb: Evict) => (state: Lowering): Lowering => {
   ];
   const closed = rows.reduce(
     (draft, [slot, width]) =>
-      emit({ op: "compact", args: [slot, keep, counts, slots.layout, slots.layout, slot], params: { heads, rowBytes: width } })(draft),
+      emit({ op: "compact", args: [slot, keep, counts, layout, layout, slot], params: { heads, rowBytes: width } })(draft),
     chosen,
   );
-  const draft = emit({ op: "truncate", args: [counts, slots.layout], params: { heads } })(closed);
+  const draft = emit(
+    layout === slots.layout
+      ? { op: "truncate", args: [counts, layout], params: { heads } }
+      : { op: "rejoin", args: [counts, layout, slots.layout], params: { heads } },
+  )(closed);
   return { draft, memo: new Map(), named: scored.named };
 };
 
-const choose =
-  ({ slots, shape: { kvHeads: heads } }: Site, verb: Evict, score: Slot, keep: Slot, counts: Slot) => (draft: Draft): Draft => {
-    const args = [score, slots.position, slots.layout, slots.newest, keep, counts];
-    const { limit, floor, protect: { sinks, recent } } = verb;
-    return emit(
-      limit._tag === "Above" ? { op: "threshold", args, params: { heads, value: limit.value, floor, sinks, recent } } : {
-        op: "rank",
-        args,
-        params: { heads, mode: verb.across === "head" ? "perHead" : "pooled", count: limit.rows, floor, sinks, recent },
-      },
-    )(draft);
+/** The layout of the rows to choose from: all, or those from the first that a threshold without a floor removes. */
+const ending =
+  ({ slots, shape: { kvHeads: heads } }: Site, { limit, protect }: Evict, score: Slot) => (draft: Draft): readonly [Slot, Draft] => {
+    if (limit._tag !== "Above" || limit.floor > 0) return [slots.layout, draft];
+    const [tail, next] = temp("tail", heads * 12)(draft);
+    const params = { heads, value: limit.value, ...protect };
+    return [tail, emit({ op: "leaving", args: [score, slots.position, slots.layout, slots.newest, tail], params })(next)];
   };
+
+const choose = ({ slots, shape: { kvHeads: heads } }: Site, verb: Evict, score: Slot, layout: Slot, keep: Slot, counts: Slot) =>
+(
+  draft: Draft,
+): Draft => {
+  const args = [score, slots.position, layout, slots.newest, keep, counts];
+  const { limit, floor, protect: { sinks, recent } } = verb;
+  return emit(
+    limit._tag === "Above" ? { op: "threshold", args, params: { heads, value: limit.value, floor, sinks, recent } } : {
+      op: "rank",
+      args,
+      params: { heads, mode: verb.across === "head" ? "perHead" : "pooled", count: limit.rows, floor, sinks, recent },
+    },
+  )(draft);
+};

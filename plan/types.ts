@@ -21,6 +21,8 @@ export interface Target {
   readonly chunk: number;
   /** Codec of rows where no block says otherwise. */
   readonly codec: Codec;
+  /** The networks that learned scores may name, each with its form per layer; none if left out. */
+  readonly learned?: Readonly<Record<string, ReadonlyArray<LearnedForm>>>;
 }
 
 /** What computes a learned score from the hidden state of a layer, `D` numbers a token to one per KV head. */
@@ -44,6 +46,8 @@ export interface LayerPlan {
   readonly recentQueries: number;
   /** Most rows per head this layer can hold after its Append blocks, or null if it grows with the text. */
   readonly rowsBound: number | null;
+  /** True if rows leave by a threshold while text is read: then memory grows with what stays instead of being there for all. */
+  readonly thinned: boolean;
 }
 
 /** A program under construction. Immutable: every step returns a longer one. */

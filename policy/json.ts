@@ -35,7 +35,7 @@ export const policyToJson = (policy: Policy): unknown => structuredClone(policy)
  * const wrong = policyFromJson({ _tag: "Policy", text: "mine", blocks: [{ moment: { _tag: "Later" } }] });
  * assertEquals(
  *   E.isLeft(wrong) && showError(wrong.left),
- *   'policy blocks[0].moment._tag: found "Later", allowed is Build, PrefillEnd, Append, Step, Every, OnExit',
+ *   'policy blocks[0].moment._tag: found "Later", allowed is Build, PrefillEnd, Append, Step, Every, OnExit, Chunk',
  * );
  * ```
  */
@@ -79,6 +79,7 @@ const moment: Decoder<Moment> = tagged<Moment>({
   Step: struct({ _tag: word("Step") }),
   Every: struct({ _tag: word("Every"), steps: number }),
   OnExit: struct({ _tag: word("OnExit"), window: number }),
+  Chunk: struct({ _tag: word("Chunk") }),
 });
 
 const layers: Decoder<Layers> = tagged<Layers>({
@@ -118,6 +119,7 @@ const scores: Decoder<Score> = tagged<Score>({
   GroupVotes: struct({ _tag: word("GroupVotes"), queries: number, dropLast: number }),
   Redundancy: struct({ _tag: word("Redundancy"), above: number }),
   TailLoss: struct({ _tag: word("TailLoss"), sinks: number, scope: word("candidates", "all") }),
+  Learned: struct({ _tag: word("Learned"), name }),
 });
 
 const protect: Decoder<Protect> = struct<Protect>({ sinks: number, recent: numberOr(ratio) });
@@ -126,7 +128,7 @@ const dtype: Decoder<"f32" | "f16"> = word("f32", "f16");
 const verb: Decoder<Verb> = tagged<Verb>({
   Score: struct({ _tag: word("Score"), name, score }),
   Remember: struct({ _tag: word("Remember"), name, initial: number, score, by: word("set", "sum", "max") }),
-  Admit: struct({ _tag: word("Admit"), score, threshold: number }),
+  Admit: struct({ _tag: word("Admit"), score, threshold: number, sinks: number }),
   Evict: struct({ _tag: word("Evict"), score, budget, across: word("head", "layer"), floor: nullable(ratio), protect }),
   Select: struct({ _tag: word("Select"), score, budget }),
   Encode: struct({ _tag: word("Encode"), keys: dtype, values: dtype }),

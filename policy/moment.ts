@@ -20,6 +20,8 @@ export const append: Moment = { _tag: "Append" };
 export const step: Moment = { _tag: "Step" };
 /** After every `steps`-th decoded token. */
 export const every = (steps: number): Moment => ({ _tag: "Every", steps });
+/** After every chunk of text, not after decoded tokens. */
+export const chunk: Moment = { _tag: "Chunk" };
 /** When rows leave the window of the newest `window` positions. */
 export const onExit = (window: number): Moment => ({ _tag: "OnExit", window });
 
@@ -50,6 +52,8 @@ export function showMoment(moment: Moment): string {
       return `every:${moment.steps}`;
     case "OnExit":
       return `exit:${moment.window}`;
+    case "Chunk":
+      return "chunk";
   }
 }
 

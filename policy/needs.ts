@@ -21,7 +21,8 @@ export const needs = (policy: Policy): ReadonlySet<Port> => new Set(policy.block
 
 function portsOfVerb(verb: Verb): ReadonlyArray<Port> {
   const own = "score" in verb ? portsOf(verb.score) : [];
-  return verb._tag === "Evict" && (verb.protect.sinks > 0 || verb.protect.recent !== 0) ? [...own, "position"] : own;
+  const protects = verb._tag === "Admit" ? verb.sinks > 0 : verb._tag === "Evict" && (verb.protect.sinks > 0 || verb.protect.recent !== 0);
+  return protects ? [...own, "position"] : own;
 }
 
 function portsOf(score: Score): ReadonlyArray<Port> {
@@ -42,6 +43,8 @@ function portsOf(score: Score): ReadonlyArray<Port> {
       return ["keys"];
     case "TailLoss":
       return ["queries", "keys", "position"];
+    case "Learned":
+      return ["hidden"];
     case "Pool":
     case "HeadMean":
     case "Unary":

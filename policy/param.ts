@@ -16,6 +16,7 @@ import {
   allLayers,
   append,
   build,
+  chunk,
   every,
   layerList,
   layerRange,
@@ -88,6 +89,19 @@ export const decimal = (name: string, from: number, to: number): Param<number> =
   show: (value) => value.toFixed(9).replace(/\.?0+$/, ""),
 });
 
+/** Any number; those beyond the largest f32, and inf, count as that. */
+export const real = (name: string): Param<number> => ({
+  name,
+  allowed: "a number such as -4 or 1e-3, inf or -inf",
+  read: atom((text) => {
+    const infinite = /^-?inf$/.test(text) ? (text === "inf" ? Infinity : -Infinity) : NaN;
+    return O.fromPredicate((n: number) => !Number.isNaN(n))(
+      /^-?\d{1,40}(\.\d{1,40})?(e-?\d{1,3})?$/.test(text) ? Number(text) + 0 : infinite,
+    );
+  }),
+  show: (value) => Number.isFinite(value) ? String(value).replace("e+", "e") : value > 0 ? "inf" : "-inf",
+});
+
 /** An odd number from 1 to `to`. */
 export const odd = (name: string, to: number): Param<number> => ({
   name,
@@ -131,9 +145,9 @@ export const recentRows: Param<number | Ratio> = {
 /** When a block acts. */
 export const moment: Param<Moment> = {
   name: "moment",
-  allowed: "build, prefill, append, step, every:N or exit:N, N a whole number of tokens",
+  allowed: "build, prefill, append, chunk, step, every:N or exit:N, N a whole number of tokens",
   read: atom((text) => {
-    const plain = [build, prefillEnd, append, step].find((m) => showMoment(m) === text);
+    const plain = [build, prefillEnd, append, chunk, step].find((m) => showMoment(m) === text);
     const timed = /^(every|exit):(\d{1,9})$/.exec(text);
     if (plain !== undefined) return O.some(plain);
     return O.map(timed?.[1] === "every" ? every : onExit)(wholeNumber(1, maxRows)(timed?.[2] ?? ""));

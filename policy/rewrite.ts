@@ -84,13 +84,13 @@ export const pyramid = (beta: number): Rewrite =>
     }),
   );
 
-/** Every eviction protects these rows instead of those it protected. */
+/** Every eviction protects these rows instead of those it protected; an admission only has sinks, its window is its moment's. */
 export const protect = ({ sinks, recent }: Protect): Rewrite => {
   const newest = typeof recent === "number" ? recent : lowest(recent);
   const shown = newest === 0 ? "" : `, recent=${typeof newest === "number" ? newest : showRatio(newest)}`;
   return rewrite(
     `protect(${sinks}${shown})`,
-    mapVerbs((v) => v._tag === "Evict" ? { ...v, protect: { sinks, recent: newest } } : v),
+    mapVerbs((v) => v._tag === "Evict" ? { ...v, protect: { sinks, recent: newest } } : v._tag === "Admit" ? { ...v, sinks } : v),
   );
 };
 

@@ -40,6 +40,9 @@ export const attention = (queries: QuerySet, overQueries: Fold, overGroup: Fold)
 /** A remembered column, or a score named earlier in the same block; rows never written hold `initial`. */
 export const column = (name: string, initial = 0): Score => ({ _tag: "Column", name, initial });
 
+/** What the network of this name predicts for the rows of a run, from their hidden states. */
+export const learned = (name: string): Score => ({ _tag: "Learned", name });
+
 /** Pools along positions inside a head over an odd `size`; the last `dropLast` rows neither take part nor change. */
 export const pool =
   (options: { readonly by: "max" | "mean"; readonly size: number; readonly dropLast: number }): (of: Score) => Score => (of) => ({

@@ -4,14 +4,16 @@
  * @module
  */
 
-/** When a block acts. `Append` is after every chunk of prefill and every decoded token; `Step` after every decoded token. */
+/** When a block acts. `Append` is after every chunk of text and every decoded token, `Chunk` after the ones, `Step` after the others.
+ * `OnExit` is when rows leave the window of the newest positions: each row is decided once. */
 export type Moment =
   | { readonly _tag: "Build" }
   | { readonly _tag: "PrefillEnd" }
   | { readonly _tag: "Append" }
   | { readonly _tag: "Step" }
   | { readonly _tag: "Every"; readonly steps: number }
-  | { readonly _tag: "OnExit"; readonly window: number };
+  | { readonly _tag: "OnExit"; readonly window: number }
+  | { readonly _tag: "Chunk" };
 
 /** Which layers a block touches: all, or those of [from, to), or a list. Negative numbers count from the end; a
  * range may reach past the end, so that `to: 4096` means "and all that follow". */
@@ -85,7 +87,10 @@ export type Score =
   | { readonly _tag: "Redundancy"; readonly above: number }
   /** Share of attention norm, of the newest query and mean over all heads of the layer, that is lost if the row and all before it leave;
    * positions below `sinks` stay, and count (`all`) or do not (`candidates`). */
-  | { readonly _tag: "TailLoss"; readonly sinks: number; readonly scope: "candidates" | "all" };
+  | { readonly _tag: "TailLoss"; readonly sinks: number; readonly scope: "candidates" | "all" }
+  /** What a network that the model was opened with, under this name, predicts from the hidden state of the row's token, per KV head.
+   * Known for the rows of a run only: it stands alone in `Remember` by "set" or in `Admit`. */
+  | { readonly _tag: "Learned"; readonly name: string };
 
 /** Rows out of competition: they stay, and they count toward the budget. */
 export interface Protect {
@@ -107,8 +112,9 @@ export type Verb =
     readonly score: Score;
     readonly by: "set" | "sum" | "max";
   }
-  /** Of the rows just appended, only those with score >= threshold enter. */
-  | { readonly _tag: "Admit"; readonly score: Score; readonly threshold: number }
+  /** Of the rows just appended (at `Append`) or leaving the window (at `OnExit`), only those with score >= threshold go on, and those at
+   * the first `sinks` positions. The score is that of the row when it was appended. */
+  | { readonly _tag: "Admit"; readonly score: Score; readonly threshold: number; readonly sinks: number }
   /** Rows beyond the budget leave for good. `across: "layer"` lets the heads of a layer compete for one total of heads x budget;
    * `floor` is the share of the budget that every head keeps then. */
   | {

@@ -8,7 +8,7 @@ import { type Check, check, columnName, integer, share } from "./check.ts";
 import { maxLayers, showMoment } from "./moment.ts";
 import { maxRows } from "./param.ts";
 import type { Block, Budget, Layers, Moment, Policy, Protect, Verb } from "./types.ts";
-import { checkColumns, checkScore } from "./validate_score.ts";
+import { checkColumns, checkLearned, checkScore } from "./validate_score.ts";
 
 /** Longest text of a policy, UTF-16 units. */
 export const maxText = 4096;
@@ -87,11 +87,11 @@ function checkLayers(layers: Layers, path: string, { layers: count = maxLayers }
 
 /** Which verbs mean something when. */
 const moments: Readonly<Record<Verb["_tag"], ReadonlyArray<Moment["_tag"]>>> = {
-  Score: ["PrefillEnd", "Append", "Step", "Every", "OnExit"],
-  Remember: ["PrefillEnd", "Append", "Step", "Every", "OnExit"],
+  Score: ["PrefillEnd", "Append", "Chunk", "Step", "Every", "OnExit"],
+  Remember: ["PrefillEnd", "Append", "Chunk", "Step", "Every", "OnExit"],
   Admit: ["Append", "OnExit"],
-  Evict: ["PrefillEnd", "Append", "Step", "Every", "OnExit"],
-  Select: ["Append", "Step", "Every"],
+  Evict: ["PrefillEnd", "Append", "Chunk", "Step", "Every", "OnExit"],
+  Select: ["Append", "Chunk", "Step", "Every"],
   Encode: ["Build", "PrefillEnd", "OnExit"],
   Share: ["Build"],
 };
@@ -104,7 +104,8 @@ function checkVerb(verb: Verb, { moment, layers }: Block, path: string, limits: 
     allowed.includes(moment._tag),
     `${verb._tag} at ${allowed.join(", ")}`,
   );
-  if (when !== null) return when;
+  const learned = when ?? ("score" in verb ? checkLearned(verb, moment, path) : null);
+  if (learned !== null) return learned;
   switch (verb._tag) {
     case "Score":
     case "Remember": {
@@ -113,8 +114,8 @@ function checkVerb(verb: Verb, { moment, layers }: Block, path: string, limits: 
         checkScore(verb.score, `${path}.score`);
     }
     case "Admit":
-      return check(`${path}.threshold`, verb.threshold, Number.isFinite(verb.threshold), "a finite number") ??
-        checkScore(verb.score, `${path}.score`);
+      return check(`${path}.threshold`, verb.threshold, Number.isFinite(Math.fround(verb.threshold)), "a finite f32") ??
+        integer(`${path}.sinks`, verb.sinks, 0, maxRows) ?? checkScore(verb.score, `${path}.score`);
     case "Evict":
       return checkScore(verb.score, `${path}.score`) ?? checkBudget(verb.budget, `${path}.budget`, limits) ??
         checkEvict(verb, path, limits);

@@ -3,7 +3,7 @@
  * @module
  */
 import { type Check, check, columnName, integer } from "./check.ts";
-import type { Block, Score } from "./types.ts";
+import type { Block, Moment, Score, Verb } from "./types.ts";
 
 /** Scores nest this deep at most, and have this many parts. */
 export const maxScoreDepth = 32;
@@ -46,9 +46,25 @@ function checkPart(score: Score, path: string): Check {
       return check(`${path}.above`, score.above, score.above >= -1 && score.above <= 1, "a cosine from -1 to 1");
     case "TailLoss":
       return integer(`${path}.sinks`, score.sinks, 0, maxQueries);
+    case "Learned":
+      return check(
+        `${path}.name`,
+        score.name,
+        /^[a-z][a-z0-9-]{0,31}$/.test(score.name),
+        "1 to 32 small letters, digits and -, a letter first",
+      );
     default:
       return null;
   }
+}
+
+/** A learned score is that of a run's own rows, so it can be remembered or admit them, but not weigh all rows. */
+export function checkLearned(verb: Extract<Verb, { readonly score: Score }>, moment: Moment, path: string): Check {
+  const found = parts(verb.score).find((part) => part._tag === "Learned");
+  if (found === undefined) return null;
+  const alone = found === verb.score && (verb._tag === "Admit" || (verb._tag === "Remember" && verb.by === "set"));
+  return check(`${path}.score(Learned)`, `part of ${verb._tag}`, alone, 'the whole score of Admit, or of Remember by "set"') ??
+    check(`${path}.moment`, moment._tag, moment._tag !== "PrefillEnd", "a moment of a run, which has hidden states");
 }
 
 /** A column that is read must be remembered by some block, or named by a Score before it in its block, and all must agree on

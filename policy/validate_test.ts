@@ -1,9 +1,9 @@
 import { assertEquals } from "@std/assert";
 import * as E from "fp-ts/Either.js";
 import { above, budgetPerLayer, percent, pyramidal, ratio, rows, share } from "./budget.ts";
-import { allLayers, append, build, every, layerList, layerRange, onExit, prefillEnd, step } from "./moment.ts";
+import { allLayers, append, build, chunk, every, layerList, layerRange, onExit, prefillEnd, step } from "./moment.ts";
 import { block, policy } from "./policy.ts";
-import { column, constant, lastQueries, pool, position } from "./score.ts";
+import { column, constant, lastQueries, learned, pool, position } from "./score.ts";
 import { attention, neg, pipe, type Score } from "./mod.ts";
 import type { Block, Budget, Layers, Moment, Verb } from "./types.ts";
 import { type Limits, validatePolicy } from "./validate.ts";
@@ -127,4 +127,22 @@ Deno.test("layers exist, and a layer reads rows of an earlier one only", () => {
 Deno.test("a block has verbs, a policy has a text that a terminal can show", () => {
   assertEquals(fault([block(step, [])]), "verbs");
   assertEquals([pipe(validatePolicy(policy("", [])), E.isLeft), pipe(validatePolicy(policy("a\u001b[2J", [])), E.isLeft)], [true, true]);
+});
+
+Deno.test("a learned score stands alone where a run has hidden states: it cannot weigh rows that are there already", () => {
+  const gate = learned("kvzap-mlp");
+  const set = remember({ name: "gate", by: "set" });
+  assertEquals([during(append, set(gate)), during(chunk, set(gate)), during(onExit(4), admit(-4)(gate))], ["valid", "valid", "valid"]);
+  assertEquals(
+    [during(append, set(neg(gate))), during(append, remember({ name: "gate", by: "sum" })(gate))],
+    Array(2).fill("verbs[0].score(Learned)"),
+  );
+  assertEquals(
+    [during(append, evict({ budget: above(0, 0) })(gate)), during(append, scoreAs("gate")(gate))],
+    Array(2).fill("verbs[0].score(Learned)"),
+  );
+  assertEquals(during(prefillEnd, set(gate)), "verbs[0].moment");
+  assertEquals(during(append, set(learned("No name"))), "verbs[0].score(Learned).name");
+  assertEquals([during(onExit(4), admit(NaN)(gate)), during(onExit(4), admit(1e39)(gate))], ["verbs[0].threshold", "verbs[0].threshold"]);
+  assertEquals(during(onExit(4), admit(0, -1)(gate)), "verbs[0].sinks");
 });

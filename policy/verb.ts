@@ -27,8 +27,8 @@ export const remember = (options: {
 }): (score: Score) => Verb =>
 (score) => ({ _tag: "Remember", name: options.name, initial: options.initial ?? 0, score, by: options.by });
 
-/** Of the rows just appended, only those with score >= threshold enter. */
-export const admit = (threshold: number): (score: Score) => Verb => (score) => ({ _tag: "Admit", score, threshold });
+/** Of the rows just appended, or leaving the window, only those with score >= threshold go on, and the first `sinks` positions. */
+export const admit = (threshold: number, sinks = 0): (score: Score) => Verb => (score) => ({ _tag: "Admit", score, threshold, sinks });
 
 /** Rows beyond the budget leave for good. `across: "layer"` lets the heads of a layer compete for one total; every head
  * keeps the share `floor` of the budget then. */

@@ -14,6 +14,7 @@ import { ownLayers } from "../cache/view.ts";
 import { planPolicy } from "../plan/plan.ts";
 import type { PolicyPlan } from "../plan/types.ts";
 import type { Block, Policy } from "../policy/types.ts";
+import { needs } from "../policy/needs.ts";
 import { validatePolicy } from "../policy/validate.ts";
 import { advance, bindings, isExact, settle, stage } from "./bind.ts";
 import { checkLive, type Memory, retire } from "./memory.ts";
@@ -67,6 +68,7 @@ export const compress =
 export function planFor(memory: Memory, policy: Policy, cache: KvCache, observations?: Observations): E.Either<KvError, PolicyPlan> {
   const sound = validatePolicy(policy, { layers: cache.layers.length });
   if (E.isLeft(sound)) return sound;
+  if (needs(policy).has("hidden")) return E.left({ _tag: "MissingPort", port: "hidden", wantedBy: policy.text });
   const first = ownLayers(cache)[0];
   const tail = first === undefined ? null : tailOf(first.own);
   return planPolicy({ ...policy, blocks: [...cache.layers.flatMap(asStored), ...policy.blocks] }, {

@@ -15,7 +15,7 @@ import { copyRing, tailOf } from "./resize.ts";
 import { allocLayouts, allocRecent, allocTier, formOf, freeAll, segmentsOf } from "./storage.ts";
 
 /** An empty cache for a plan: one tier per layer that owns rows, with room for `capacity` rows per head (default 0; a
- * layer the plan bounds gets at most its bound). */
+ * layer the plan bounds gets at most its bound, one that is thinned while text is read grows from nothing). */
 export const openCache =
   (memory: Memory, plan: PolicyPlan, shape: Pick<ModelShape, "layers">, options: { readonly capacity?: number } = {}): IOEither<
     KvError,
@@ -59,7 +59,7 @@ function emptyLayers(
       continue;
     }
     const form = { shape, keyCodec: planned.keyCodec, valueCodec: planned.valueCodec, columns: planned.columns.map((c) => c.name) };
-    const rows = planned.rowsBound === null ? capacity : Math.min(capacity, planned.rowsBound);
+    const rows = planned.thinned ? 0 : planned.rowsBound === null ? capacity : Math.min(capacity, planned.rowsBound);
     const segments = segmentsOf(Array.from({ length: shape.kvHeads }, () => rows));
     const tier = allocTier(memory, form, segments, layouts.right.offsets[at++] ?? 0, `L${l}`)();
     if (E.isLeft(tier)) return tier;

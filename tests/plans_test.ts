@@ -18,6 +18,7 @@ const goldens: ReadonlyArray<readonly [string, string]> = [
   ["snapkv_pyramid_ada", "snapkv(512, window=8)|pyramid(20)|ada(20%)"],
   ["h2o_streaming", "h2o(20%)|streaming"],
   ["keydiff_every", "keydiff(25%)|decoding|every(64)"],
+  ["kvzap_dense", "kvzap(-4, sinks=4, scorer=linear, prefill=dense)"],
   ["tova_layers", "tova(512)|layers(2..)"],
 ];
 
@@ -33,6 +34,10 @@ const planText = (text: string): string =>
         promptTokens: 2048,
         chunk: 256,
         codec: { _tag: "Plain", dtype: "f16" },
+        learned: {
+          "kvzap-mlp": Array.from({ length: 6 }, () => ({ _tag: "Mlp", inner: 72 })),
+          "kvzap-linear": Array.from({ length: 6 }, () => ({ _tag: "Linear" })),
+        },
       })
     ),
     E.fold(showError, (plan) => `${header}\n${plan.describe}`),

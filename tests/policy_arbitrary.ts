@@ -95,8 +95,19 @@ const encode: fc.Arbitrary<Verb> = record({
   values: fc.constantFrom("f32", "f16" as const),
 });
 
+const admit: fc.Arbitrary<Verb> = record({
+  _tag: tag("Admit"),
+  score: fc.oneof(score, record({ _tag: tag("Learned"), name: fc.constantFrom("kvzap-mlp", "gate") })),
+  threshold: finite,
+  sinks: fc.nat(16),
+});
+const admission: fc.Arbitrary<Moment> = fc.oneof(
+  fc.constant<Moment>({ _tag: "Append" }),
+  fc.integer({ min: 1, max: 512 }).map((window): Moment => ({ _tag: "OnExit", window })),
+);
+
 const acting: fc.Arbitrary<Moment> = fc.oneof(
-  fc.constantFrom<Moment>({ _tag: "PrefillEnd" }, { _tag: "Append" }, { _tag: "Step" }),
+  fc.constantFrom<Moment>({ _tag: "PrefillEnd" }, { _tag: "Append" }, { _tag: "Chunk" }, { _tag: "Step" }),
   fc.integer({ min: 1, max: 99 }).map((steps): Moment => ({ _tag: "Every", steps })),
 );
 const layers: fc.Arbitrary<Layers> = fc.oneof(
@@ -109,6 +120,7 @@ const block: fc.Arbitrary<Block> = fc.oneof(
     weight: 5,
     arbitrary: record({ moment: acting, layers, verbs: fc.array(fc.oneof(evict, remember, named), { minLength: 1, maxLength: 3 }) }),
   },
+  { weight: 1, arbitrary: record({ moment: admission, layers, verbs: admit.map((v) => [v]) }) },
   { weight: 1, arbitrary: record({ moment: fc.constant<Moment>({ _tag: "Build" }), layers, verbs: encode.map((v) => [v]) }) },
 );
 
@@ -150,6 +162,8 @@ const term = fc.oneof(
     "rkv(25%, 64, alike=-0.25, prompt=no)",
     "dbudgetkv",
     "dbudgetkv(0.05, scope=all, exempt=0)",
+    "kvzap(-4.5)",
+    "kvzap(-inf, 64, sinks=4, prefill=dense, decode=no)",
   ),
 );
 const wrapper = fc.constantFrom(
