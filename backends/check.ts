@@ -4,6 +4,7 @@
  * @module
  */
 import * as E from "fp-ts/Either.js";
+import { blockRows, codecFault, codecOf, rowCodecs } from "../cache/codec.ts";
 import type { KvError } from "../cache/error.ts";
 import type { Weight } from "./backend.ts";
 import { type MapFn, type OperandSpec, ops, type ParamSpec } from "./ops.ts";
@@ -76,8 +77,19 @@ function checkRelations(instr: Instr): Complaint {
     case "tailLoss":
     case "projectedNorm": {
       const { heads, kvHeads } = instr.params;
-      return kvHeads > 0 && heads % kvHeads === 0 ? null : ["heads a multiple of kvHeads, at least one", `${heads} and ${kvHeads}`];
+      return kvHeads > 0 && heads % kvHeads === 0
+        ? codecComplaint(instr.params, instr.op !== "attend" && instr.op !== "attendReduce")
+        : ["heads a multiple of kvHeads, at least one", `${heads} and ${kvHeads}`];
     }
+    case "transfer":
+      return codecComplaint({ dim: instr.params.dim, sourceCodec: instr.params.sourceCodec }, true) ?? codecComplaint(instr.params, false);
+    case "append":
+    case "reduce":
+    case "meanUnit":
+    case "similarity":
+    case "newestLike":
+    case "redundancy":
+      return codecComplaint(instr.params, true);
     case "rope": {
       const { dim, dims } = instr.params;
       return dims % 2 === 0 && dims <= dim ? null : [`dims even and at most dim ${dim}`, String(dims)];
@@ -89,6 +101,29 @@ function checkRelations(instr: Instr): Complaint {
     default:
       return null;
   }
+}
+
+/** Which parameter is the codec of which. */
+const codecAxes = [
+  ["keyDim", "keyCodec"],
+  ["valueDim", "valueCodec"],
+  ["dim", "codec"],
+  ["dim", "sourceCodec"],
+  ["dim", "targetCodec"],
+] as const;
+
+/** Rows that their codec can hold; only attention, and the target of a transfer, may be rows that are stored in blocks. */
+function codecComplaint(params: Readonly<Record<string, number | string | boolean>>, singly: boolean): Complaint {
+  for (
+    const [axis, codecAxis] of codecAxes
+  ) {
+    const name = rowCodecs.find((known) => known === params[codecAxis]);
+    if (name === undefined) continue;
+    const fault = codecFault(codecOf(name), Number(params[axis]));
+    if (fault !== null) return [`${axis} for ${name}: ${fault}`, String(params[axis])];
+    if (singly && blockRows(codecOf(name)) > 1) return [`a ${codecAxis} of rows that stand alone`, name];
+  }
+  return null;
 }
 
 function checkOperand(

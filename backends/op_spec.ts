@@ -2,6 +2,7 @@
  * Words for writing a row of the op table: operands, parameters, tolerances.
  * @module
  */
+import { rowCodecs } from "../cache/codec.ts";
 import type { OperandSpec, ParamSpec, Tolerance } from "./op_types.ts";
 
 /** Whole numbers. */
@@ -13,7 +14,7 @@ export const bool = (name: string): ParamSpec => ({ name, type: "bool" });
 /** One of these words; its index is what backends see. */
 export const choice = (name: string, choices: ReadonlyArray<string>): ParamSpec => ({ name, type: "choice", choices });
 /** How rows are stored. */
-export const codec = (name: string): ParamSpec => choice(name, ["f32", "f16"]);
+export const codec = (name: string): ParamSpec => choice(name, rowCodecs);
 const operand = (use: OperandSpec["use"]) => (name: string, kind: OperandSpec["kind"], axes: string): OperandSpec => ({
   name,
   use,

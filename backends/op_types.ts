@@ -3,8 +3,9 @@
  * used here.
  * @module
  */
-/** Row codec of an op parameter. */
-export type RowCodec = "f32" | "f16";
+import type { RowCodec } from "../cache/codec.ts";
+
+export type { RowCodec };
 
 /** Elementwise functions of `map`; `a`, `b` operands, `v` the parameter `value`. */
 export type MapFn =
@@ -179,6 +180,18 @@ export interface OpParams {
     readonly sinks: number;
     readonly scope: "candidates" | "all";
   };
+  /** Which rows pass on to another tier. */
+  readonly split: {
+    readonly heads: number;
+    readonly value: number;
+    readonly sinks: number;
+    readonly recent: number;
+    readonly group: number;
+  };
+  /** Moves rows behind those of another tier. */
+  readonly transfer: { readonly heads: number; readonly dim: number; readonly sourceCodec: RowCodec; readonly targetCodec: RowCodec };
+  /** Adds counts to lengths. */
+  readonly lengthen: { readonly heads: number };
 }
 
 /** Names of the closed table. */

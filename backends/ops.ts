@@ -14,6 +14,7 @@ import { admissionOps } from "./admission_ops.ts";
 import { bool, choice, codec, exact, f32, layout, optional, poly, read, sums, u32, update, write } from "./op_spec.ts";
 import { mapFns, type OpName, type OpSpec } from "./op_types.ts";
 import { scoreOps } from "./score_ops.ts";
+import { tierOps } from "./tier_ops.ts";
 
 export { mapFns } from "./op_types.ts";
 export type { MapFn, OperandSpec, OpName, OpParams, OpSpec, ParamSpec, RowCodec, Tolerance } from "./op_types.ts";
@@ -264,6 +265,7 @@ export const ops: Readonly<Record<OpName, OpSpec>> = {
   },
   ...admissionOps,
   ...scoreOps,
+  ...tierOps,
 };
 
 /** Op names in code order. */

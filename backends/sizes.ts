@@ -2,6 +2,7 @@
  * How large operands must be, read off the axes of the op table: one place for every backend's checks.
  * @module
  */
+import { codecOf, rowBytes, rowCodecs } from "../cache/codec.ts";
 import { type OperandSpec, type OpName, ops } from "./ops.ts";
 import type { Instr } from "./program.ts";
 
@@ -24,6 +25,8 @@ const axisParams: Readonly<Record<string, ReadonlyArray<string>>> = {
   K: ["k"],
   Hq: ["heads"],
   Hkv: ["kvHeads", "heads"],
+  sourceDim: ["dim"],
+  targetDim: ["dim"],
 };
 
 /** Extent of one axis, or null for `slots` and `vocab`, which no parameter gives. */
@@ -37,19 +40,21 @@ function extent(axis: string, params: Params): number | null {
   return null;
 }
 
-/** Bytes of one element: rows follow the codec of their axis (`keyDim` → `keyCodec`, `dim` → `codec`), bytes are bytes, all else has 4. */
-function elementBytes(spec: OperandSpec, axis: string, params: Params): number {
-  if (spec.kind !== "rows") return 4;
-  if (axis === "rowBytes") return 1;
-  const codec = (axis.endsWith("Dim") ? params[axis.replace(/Dim$/, "Codec")] : undefined) ?? params["codec"];
-  return codec === "f16" ? 2 : 4;
+/** Bytes of one slot or element: rows follow the codec of their axis (`keyDim` → `keyCodec`, `dim` → `codec`), bytes are bytes, all else has 4. */
+function widthOf(spec: OperandSpec, axis: string, extent: number, params: Params): number {
+  if (spec.kind !== "rows") return 4 * extent;
+  if (axis === "rowBytes") return extent;
+  const given = (axis.endsWith("Dim") ? params[axis.replace(/Dim$/, "Codec")] : undefined) ?? params["codec"];
+  const codec = rowCodecs.find((name) => name === given);
+  return rowBytes(codecOf(codec ?? "f32"), extent);
 }
 
 function sizeOf(spec: OperandSpec, params: Params): OperandSize {
   const axes = spec.axes.split(" ");
   const extents = axes.map((axis) => extent(axis, params));
   if (spec.kind === "weight") return { _tag: "Weight", rows: extents[0] ?? null, cols: extents[1] ?? 0 };
-  const known = extents.reduce<number>((product, n) => product * (n ?? 1), elementBytes(spec, axes.at(-1) ?? "", params));
+  const last = widthOf(spec, axes.at(-1) ?? "", extents.at(-1) ?? 1, params);
+  const known = extents.slice(0, -1).reduce<number>((product, n) => product * (n ?? 1), last);
   return axes[0] === "slots" ? { _tag: "PerSlot", bytes: known } : { _tag: "Bytes", bytes: known };
 }
 

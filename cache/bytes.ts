@@ -2,9 +2,10 @@
  * Exact bytes and rows of a cache value.
  * @module
  */
+import { rowBytes } from "./codec.ts";
 import type { ModelShape } from "./shape.ts";
 import type { KvCache, Tier } from "./types.ts";
-import { buffersOf, ownerOf, ownLayers, recentBuffers, rowBytes, rowsOf, tierBuffers } from "./view.ts";
+import { buffersOf, ownerOf, ownLayers, recentBuffers, rowsOf, tierBuffers } from "./view.ts";
 
 /** Bytes a cache value holds, by use. `total` is the sum of the others and is what the backend has allocated for it. */
 export interface CacheBytes {

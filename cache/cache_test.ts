@@ -95,7 +95,7 @@ Deno.test("a shape that cannot be a model's is refused", () => {
 
 Deno.test("f16 rows round to the nearest even and widen exactly; f32 rows are bit for bit", () => {
   const through = (dtype: "f16" | "f32", x: number): number =>
-    decodeRows({ _tag: "Plain", dtype }, encodeRows({ _tag: "Plain", dtype }, Float32Array.of(x)))[0] ?? NaN;
+    decodeRows({ _tag: "Plain", dtype }, encodeRows({ _tag: "Plain", dtype }, Float32Array.of(x), 1), 1)[0] ?? NaN;
   assertEquals(through("f16", 1 + 2 ** -11), 1); // halfway, down to even
   assertEquals(through("f16", 1 + 3 * 2 ** -11), 1 + 2 ** -9); // halfway, up to even
   fc.assert(fc.property(fc.float(), (x) => Object.is(through("f32", x), x)), { numRuns: 500 });

@@ -3,9 +3,10 @@
  * @module
  */
 import * as E from "fp-ts/Either.js";
+import { rowBytes } from "./codec.ts";
 import type { KvError } from "./error.ts";
 import type { KvCache, LayerCache, Segment, Tier } from "./types.ts";
-import { ownLayers, rowBytes, slotsOf, tierBuffers } from "./view.ts";
+import { ownLayers, slotsOf, tierBuffers } from "./view.ts";
 
 /** Right with the same value if it is well formed: segments do not overlap and hold at most their capacity, buffers have
  * room for all slots, layouts do not overlap, only the last tier of a layer takes rows, and shared layers read an owner of

@@ -2,6 +2,7 @@
  * A cache value in one line.
  * @module
  */
+import { codecName } from "./codec.ts";
 import type { KvCache } from "./types.ts";
 import { bytesOf, rowsKept, rowsPerHead } from "./bytes.ts";
 import { ownLayers } from "./view.ts";
@@ -10,7 +11,9 @@ import { ownLayers } from "./view.ts";
  * `cache of 2 layers: 10 tokens seen, 24 rows kept (4 to 8 a head), f16/f16, 3.1 kB`. */
 export function showCache(cache: KvCache): string {
   const heads = rowsPerHead(cache).flat();
-  const codecs = new Set(ownLayers(cache).flatMap(({ own }) => own.tiers.map((t) => `${t.keyCodec.dtype}/${t.valueCodec.dtype}`)));
+  const codecs = new Set(
+    ownLayers(cache).flatMap(({ own }) => own.tiers.map((t) => `${codecName(t.keyCodec)}/${codecName(t.valueCodec)}`)),
+  );
   const spread = heads.length === 0 ? "no heads" : `${Math.min(...heads)} to ${Math.max(...heads)} a head`;
   const layers = `${cache.layers.length} layer${cache.layers.length === 1 ? "" : "s"}`;
   return `cache of ${layers}: ${cache.nextPosition} tokens seen, ${rowsKept(cache)} rows kept (${spread}), ${[...codecs].join(" and ")}, ${

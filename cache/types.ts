@@ -4,8 +4,13 @@
  */
 import type { LayerShape } from "./shape.ts";
 
-/** How rows of a tier are stored. More variants (affine, transform-coded) join this union. */
-export type Codec = { readonly _tag: "Plain"; readonly dtype: "f32" | "f16" };
+/** How rows of a tier are stored. */
+export type Codec =
+  /** Numbers as they are. */
+  | { readonly _tag: "Plain"; readonly dtype: "f32" | "f16" }
+  /** Codes with a scale and an offset per group: of `group` neighbouring channels of a row (null: of the whole row), or of one channel of
+   * `group` neighbouring rows. See `cache/codec.ts`. */
+  | { readonly _tag: "Affine"; readonly bits: 8 | 4 | 2; readonly axis: "token" | "channel"; readonly group: number | null };
 
 /** A name for backend memory. Owns nothing; every use checks that the memory behind it still lives. */
 export interface Buffer {

@@ -2,13 +2,10 @@
  * Questions that every user of a cache value asks: who owns a layer's rows, how long are the heads, which memory is held.
  * @module
  */
-import type { Buffer, Codec, KvCache, LayerCache, RecentQueries, Segment, Tier } from "./types.ts";
+import type { Buffer, KvCache, LayerCache, RecentQueries, Segment, Tier } from "./types.ts";
 
 /** A layer that holds rows itself. */
 export type OwnLayer = Extract<LayerCache, { readonly _tag: "Own" }>;
-
-/** Bytes of one row of `dim` numbers under a codec. */
-export const rowBytes = (codec: Codec, dim: number): number => dim * (codec.dtype === "f32" ? 4 : 2);
 
 /** Bytes of one tier's layout: u32 (start, length, capacity) per KV head. */
 export const layoutBytes = (heads: number): number => heads * 12;

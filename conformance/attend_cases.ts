@@ -62,7 +62,7 @@ function attendCase(seed: number, form: Form, merge: boolean, spread: number): C
   const random = randomOf(`attend ${JSON.stringify(form)} ${merge} ${spread}`, seed);
   const [layout, kvHeads] = [layoutOf(random, lengths, 2), lengths.length];
   const [heads, position] = [kvHeads * group, positionsOf(random, layout)];
-  const valueDim = m % 2 === 0 ? dim : 32;
+  const valueDim = m % 2 === 0 || codec.startsWith("q") ? dim : 32;
   const params = {
     m,
     heads,

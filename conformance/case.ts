@@ -52,7 +52,7 @@ export const sentinel = 0xFFC5FFC5;
 export const sentinels = (bytes: number): Uint8Array<ArrayBuffer> =>
   new Uint8Array(new Uint32Array(Math.ceil(bytes / 4)).fill(sentinel).buffer);
 
-type Numbers = Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer> | Float16Array<ArrayBuffer>;
+type Numbers = Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer> | Float16Array<ArrayBuffer> | Uint8Array<ArrayBuffer>;
 
 const bytesOf = (numbers: Numbers): Uint8Array<ArrayBuffer> => new Uint8Array(numbers.buffer, numbers.byteOffset, numbers.byteLength);
 

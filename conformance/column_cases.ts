@@ -3,6 +3,7 @@
  * `rank`, `threshold`.
  * @module
  */
+import type { RowCodec } from "../backends/ops.ts";
 import { type Case, caseOf, type Data, type Given, input, output, outputIn } from "./case.ts";
 import {
   columnOf,
@@ -63,10 +64,11 @@ const gramsOf = (random: Random, heads: number, dim: number): Float32Array<Array
 };
 
 /** Rows of which every fourth is zero: it has no direction. */
-const rowsWithZeros = (random: Random, layout: Layout, dim: number, codec: "f32" | "f16"): Data => {
+const rowsWithZeros = (random: Random, layout: Layout, dim: number, codec: RowCodec): Data => {
   const rows = rowsOf(random, layout, dim, codec);
+  const width = rows.length / Math.max(1, layout.slots);
   for (const { start, length } of layout.segments) {
-    for (let t = 3; t < length; t += 4) rows.fill(0, (start + t) * dim, (start + t + 1) * dim);
+    for (let t = 3; t < length; t += 4) rows.fill(0, (start + t) * width, (start + t + 1) * width);
   }
   return input(rows);
 };

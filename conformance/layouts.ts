@@ -3,8 +3,10 @@
  * @module
  */
 import type { RowCodec } from "../backends/ops.ts";
+import { blockRows, codecOf, rowBytes, rowCodecs } from "../cache/codec.ts";
+import { encodeRows } from "../cache/encode.ts";
 import type { Range } from "./case.ts";
-import { sentinel } from "./case.ts";
+import { sentinel, sentinels } from "./case.ts";
 import type { Random } from "./random.ts";
 
 /** One head of a layout, rows. */
@@ -38,12 +40,17 @@ export const lengthsToTry: ReadonlyArray<ReadonlyArray<number>> = [
 /** Channels per row: heads of real models, one that is no power of two, a very small one. */
 export const widthsToTry: ReadonlyArray<number> = [4, 32, 64, 80, 128];
 
+/** Widths that every per-token codec divides, and those codecs. */
+const codedWidths: ReadonlyArray<number> = [64, 128];
+const perToken: ReadonlyArray<RowCodec> = rowCodecs.filter((name) => name !== "f32" && name !== "f16" && blockRows(codecOf(name)) === 1);
+
 /** Every length pattern with one width and codec each, so that all of them occur without trying all pairs. */
 export const rowForms: ReadonlyArray<{ readonly lengths: ReadonlyArray<number>; readonly dim: number; readonly codec: RowCodec }> =
   lengthsToTry
     .flatMap((lengths, i) => [
       { lengths, dim: widthsToTry[i % 5] ?? 4, codec: "f32" },
       { lengths, dim: widthsToTry[(i + 2) % 5] ?? 4, codec: "f16" },
+      { lengths, dim: codedWidths[i % 2] ?? 64, codec: perToken[i % perToken.length] ?? "q8" },
     ]);
 
 /** Segments of these lengths, each with room for `room` more rows, and up to four slots of slack before, between and after them. */
@@ -96,12 +103,22 @@ export function rowsOf(
   layout: Layout,
   dim: number,
   codec: RowCodec,
-): Float32Array<ArrayBuffer> | Float16Array<ArrayBuffer> {
+): Float32Array<ArrayBuffer> | Float16Array<ArrayBuffer> | Uint8Array<ArrayBuffer> {
   const numbers = random.normals(layout.slots * dim);
   const value = (i: number): number => numbers[i] ?? 0;
-  return codec === "f32"
-    ? fill(layout, dim, new Float32Array(layout.slots * dim), value)
-    : fill(layout, dim, new Float16Array(layout.slots * dim), value);
+  if (codec === "f32") return fill(layout, dim, new Float32Array(layout.slots * dim), value);
+  if (codec === "f16") return fill(layout, dim, new Float16Array(layout.slots * dim), value);
+  return codedRows(layout, dim, codec, numbers);
+}
+
+/** Codes in rows, sentinels in slack. */
+export function codedRows(layout: Layout, dim: number, codec: RowCodec, numbers: Float32Array): Uint8Array<ArrayBuffer> {
+  const bytes = rowBytes(codecOf(codec), dim);
+  const stored = sentinels(layout.slots * bytes);
+  for (const { start, length } of layout.segments) {
+    stored.set(encodeRows(codecOf(codec), numbers.subarray(start * dim, (start + length) * dim), dim), start * bytes);
+  }
+  return stored;
 }
 
 /** u32 [slots]: positions that ascend within each head, with gaps of up to `gap` evicted rows. */

@@ -3,6 +3,7 @@
  * @module
  */
 import type { RowCodec } from "../backends/ops.ts";
+import { codecOf, rowBytes } from "../cache/codec.ts";
 import { type Case, caseOf, type Data, input, output, outputIn, updated } from "./case.ts";
 import {
   columnOf,
@@ -19,7 +20,7 @@ import {
 } from "./layouts.ts";
 import { type Random, randomOf } from "./random.ts";
 
-const bytesPer = (codec: RowCodec): number => codec === "f32" ? 4 : 2;
+const bytesOf = (codec: RowCodec, dim: number): number => rowBytes(codecOf(codec), dim);
 
 /** The words of a layout, of which each head's length may change. */
 const lengthsOf = (layout: Layout): Data =>
@@ -28,7 +29,7 @@ const lengthsOf = (layout: Layout): Data =>
 export const appendCases = (seed: number): ReadonlyArray<Case> =>
   rowForms.flatMap(({ lengths, dim, codec }, i) =>
     [0, 1, 3, 33].map((m) => {
-      const valueDim = [dim, 32, 64][(i + m) % 3] ?? dim;
+      const valueDim = codec.startsWith("q") ? dim : [dim, 32, 64][(i + m) % 3] ?? dim;
       const valueCodec: RowCodec = (i + m) % 4 < 2 ? codec : "f16";
       return appendCase(seed, { lengths, m, dim, valueDim, codec, valueCodec }, (random, count) => random.normals(count, 2));
     })
@@ -80,8 +81,8 @@ function appendCase(seed: number, { lengths, m, dim, valueDim, codec, valueCodec
     k: input(numbers(random, m * heads * dim)),
     v: input(numbers(random, m * heads * valueDim)),
     positions: input(Uint32Array.from({ length: m }, (_, i) => 5000 + 2 * i)),
-    keys: updated("append", rowsOf(random, layout, dim, codec), nextRanges(layout, m, dim * bytesPer(codec))),
-    values: updated("append", rowsOf(random, layout, valueDim, valueCodec), nextRanges(layout, m, valueDim * bytesPer(valueCodec))),
+    keys: updated("append", rowsOf(random, layout, dim, codec), nextRanges(layout, m, bytesOf(codec, dim))),
+    values: updated("append", rowsOf(random, layout, valueDim, valueCodec), nextRanges(layout, m, bytesOf(valueCodec, valueDim))),
     position: updated("append", position, nextRanges(layout, m, 4)),
     layout: lengthsOf(layout),
   });
@@ -116,7 +117,7 @@ export const compactCases = (seed: number): ReadonlyArray<Case> =>
   );
 
 function compactPair(seed: number, lengths: ReadonlyArray<number>, dim: number, codec: RowCodec, share: number): ReadonlyArray<Case> {
-  const rowBytes = dim * bytesPer(codec);
+  const rowBytes = bytesOf(codec, dim);
   const random = randomOf(`compact ${lengths} ${rowBytes} ${share}`, seed);
   const layout = layoutOf(random, lengths);
   const kept = keptOf(random, layout, share);
@@ -151,7 +152,7 @@ export const truncateCases = (seed: number): ReadonlyArray<Case> =>
 
 export const copyRowsCases = (seed: number): ReadonlyArray<Case> =>
   rowForms.map(({ lengths, dim, codec }) => {
-    const rowBytes = dim * bytesPer(codec);
+    const rowBytes = bytesOf(codec, dim);
     const random = randomOf(`copyRows ${lengths} ${rowBytes}`, seed);
     const [source, target] = [layoutOf(random, lengths, 1), layoutOf(random, lengths, 4)];
     return caseOf(`rows of ${dim} ${codec}, ${source.label}`, { op: "copyRows", params: { heads: lengths.length, rowBytes } }, {

@@ -21,6 +21,7 @@ import { argmaxCases, embedCases, gluCases, mapCases, matmulCases, normCases, ro
 import { evictionCases, sharedInputCases, temporaryCases, tiedCases } from "./program_cases.ts";
 import { appendCases, compactCases, copyRowsCases, extendCases, sliceCases, slideCases, truncateCases } from "./row_cases.ts";
 import { groupVotesCases, newestLikeCases, redundancyCases, softmaxCases, tailLossCases } from "./score_cases.ts";
+import { blockCases, lengthenCases, splitCases, transferCases } from "./transfer_cases.ts";
 
 const table: Readonly<Record<OpName, (seed: number) => ReadonlyArray<Case>>> = {
   embed: embedCases,
@@ -31,7 +32,7 @@ const table: Readonly<Record<OpName, (seed: number) => ReadonlyArray<Case>>> = {
   map: (seed) => [...mapCases(seed), ...temporaryCases(seed)],
   append: appendCases,
   extend: extendCases,
-  attend: attendCases,
+  attend: (seed) => [...attendCases(seed), ...blockCases(seed)],
   attendReduce: attendReduceCases,
   reduce: reduceCases,
   meanUnit: meanUnitCases,
@@ -56,6 +57,9 @@ const table: Readonly<Record<OpName, (seed: number) => ReadonlyArray<Case>>> = {
   newestLike: newestLikeCases,
   redundancy: redundancyCases,
   tailLoss: tailLossCases,
+  split: splitCases,
+  transfer: transferCases,
+  lengthen: lengthenCases,
 };
 
 /** The seed of the table as it is published. Another seed gives other numbers in the same sizes. */

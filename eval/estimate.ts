@@ -6,10 +6,10 @@
 import * as E from "fp-ts/Either.js";
 import type { Either } from "fp-ts/Either.js";
 import { fullBytes } from "../cache/bytes.ts";
+import { rowBytes } from "../cache/codec.ts";
 import type { KvError } from "../cache/error.ts";
 import type { LayerShape, ModelShape } from "../cache/shape.ts";
 import type { Codec } from "../cache/types.ts";
-import { rowBytes } from "../cache/view.ts";
 import { planBlocks, type PlannedBlock } from "../plan/blocks.ts";
 import { planPolicy } from "../plan/plan.ts";
 import type { LayerPlan, Target } from "../plan/types.ts";

@@ -10,6 +10,7 @@ import { pipe } from "fp-ts/function.js";
 import type * as S from "fp-ts/State.js";
 import type { OpParams } from "../backends/ops.ts";
 import { NONE, type Program, type Slot } from "../backends/program.ts";
+import { codecName } from "../cache/codec.ts";
 import type { LayerShape } from "../cache/shape.ts";
 import type { KvCache } from "../cache/types.ts";
 import { type OwnLayer, ownLayers } from "../cache/view.ts";
@@ -128,7 +129,7 @@ const appendRows = (f: Run, l: number, own: OwnLayer, h: Slot, position: Slot): 
   const [k, d1] = rotated(f, l, "k", h, heads)(draft);
   const [v, d2] = linear(`blk.${l}.attn_v`, h, { m, n: heads * valueDim, k: spec.shape.hidden }, spec.qkvBias)(d1);
   const [rows, d3] = slotsFor(["keys", "values", "position", "layout"].map((part) => `L${l}.${part}`))(d2);
-  const params = { m, heads, keyDim, valueDim, keyCodec: tail.keyCodec.dtype, valueCodec: tail.valueCodec.dtype };
+  const params = { m, heads, keyDim, valueDim, keyCodec: codecName(tail.keyCodec), valueCodec: codecName(tail.valueCodec) };
   const appended = emit({ op: "append", args: [k, v, position, ...rows], params })(d3);
   return (plan.layers[l]?.columns ?? []).reduce((d: Draft, { name, initial: value }) => {
     const [column, next] = bound(`L${l}.column.${name}`)(d);

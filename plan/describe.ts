@@ -5,6 +5,7 @@
 import { pipe } from "fp-ts/function.js";
 import * as S from "fp-ts/State.js";
 import { type Instr, NONE, type Slot } from "../backends/program.ts";
+import { codecName } from "../cache/codec.ts";
 import type { LayerShape } from "../cache/shape.ts";
 import { bound, emptyDraft } from "./draft.ts";
 import type { Draft, LayerPlan, LayerSlots, PolicyPlan, SplicePoint, Target } from "./types.ts";
@@ -30,7 +31,7 @@ function storageLine(layer: LayerPlan, index: number): string {
   const columns = layer.columns.map((c) => `, column ${c.name} from ${c.initial}`).join("");
   const ring = layer.recentQueries === 0 ? "" : `, last ${layer.recentQueries} queries`;
   const rows = layer.rowsBound === null ? "" : `, at most ${layer.rowsBound} rows a head after each append`;
-  return `keys ${layer.keyCodec.dtype}, values ${layer.valueCodec.dtype}${columns}${ring}${rows}`;
+  return `keys ${codecName(layer.keyCodec)}, values ${codecName(layer.valueCodec)}${columns}${ring}${rows}`;
 }
 
 function pointName(point: SplicePoint): string {

@@ -3,6 +3,7 @@
  * @module
  */
 import * as E from "fp-ts/Either.js";
+import { blockRows, codecFault, codecName, codecOf } from "../cache/codec.ts";
 import type { KvError } from "../cache/error.ts";
 import type { Codec } from "../cache/types.ts";
 import type { Policy, Verb } from "../policy/types.ts";
@@ -33,7 +34,27 @@ export function buildStorage(policy: Policy, target: Target): E.Either<KvError, 
       storage = next.right;
     }
   }
-  return checkOwners(storage);
+  const wrong = storage.map((layer, l) => storageError(layer, l, target)).find(E.isLeft);
+  return wrong ?? checkOwners(storage);
+}
+
+/** Rows are appended one by one, so they must stand alone, and their codec must fit the heads. */
+function storageError({ keyCodec, valueCodec }: LayerStorage, l: number, { shape }: Target): E.Either<KvError, void> {
+  const layer = shape.layers[l];
+  for (const [what, codec, dim] of [["keys", keyCodec, layer?.keyDim ?? 0], ["values", valueCodec, layer?.valueDim ?? 0]] as const) {
+    const wrong = codecError(`layers[${l}].${what}`, codec, dim);
+    if (E.isLeft(wrong)) return wrong;
+    if (blockRows(codec) > 1) {
+      return invalid(`layers[${l}].${what}`, codecName(codec), "a codec of rows that stand alone; rows pass into blocks when they get old");
+    }
+  }
+  return E.right(undefined);
+}
+
+/** Left if rows of `dim` channels cannot be stored so. */
+export function codecError(path: string, codec: Codec, dim: number): E.Either<KvError, void> {
+  const fault = codecFault(codec, dim);
+  return fault === null ? E.right(undefined) : invalid(path, `${codecName(codec)} for ${dim} channels`, fault);
 }
 
 function applyVerb(
@@ -48,8 +69,8 @@ function applyVerb(
     case "Encode":
       return E.right(change((layer) => ({
         ...layer,
-        keyCodec: { _tag: "Plain", dtype: verb.keys },
-        valueCodec: { _tag: "Plain", dtype: verb.values },
+        keyCodec: codecOf(verb.keys),
+        valueCodec: codecOf(verb.values),
       })));
     case "Share": {
       const wrong = touched.map((l) => shareError(l, verb.from, target, path)).find(E.isLeft);

@@ -6,7 +6,7 @@
 import * as E from "fp-ts/Either.js";
 import { checkShape } from "../cache/check_shape.ts";
 import type { KvError } from "../cache/error.ts";
-import { rowBytes } from "../cache/view.ts";
+import { rowBytes } from "../cache/codec.ts";
 import type { Policy } from "../policy/types.ts";
 import { validatePolicy } from "../policy/validate.ts";
 import { boundOf, columnsOf, isThinned, planBlocks, type PlannedBlock, ringOf } from "./blocks.ts";

@@ -173,7 +173,7 @@ Deno.test("what can be known beforehand is refused in a sentence with value and 
       policy({ ...at("Step", evict(position, rows(8))), moment: { _tag: "OnExit", window: 4 } }),
       "Evict at the moment OnExit (blocks[0].verbs[0]) is not supported",
     ],
-    [policy(at("PrefillEnd", { _tag: "Encode", keys: "f16", values: "f16" })), "Build"],
+    [policy(at("PrefillEnd", { _tag: "Encode", keys: "f16", values: "f16", recent: 0, below: null })), "Build"],
     [policy({ ...at("PrefillEnd", evict(position, rows(8))), layers: { _tag: "List", layers: [3] } }), "layers from -3 to 2"],
     [policy(at("PrefillEnd", evict({ _tag: "Column", name: "mass", initial: 0 }, rows(8)))), "mass"],
   ];

@@ -2,6 +2,7 @@
  * Where ops are lowered to.
  * @module
  */
+import { codecName } from "../cache/codec.ts";
 import type { RowCodec } from "../backends/ops.ts";
 import type { LayerShape } from "../cache/shape.ts";
 import type { LayerPlan, LayerSlots, LearnedForm } from "./types.ts";
@@ -20,4 +21,4 @@ export interface Site {
 }
 
 /** Codec of a row operand. */
-export const rowCodec = (codec: LayerPlan["keyCodec"]): RowCodec => codec.dtype;
+export const rowCodec = (codec: LayerPlan["keyCodec"]): RowCodec => codecName(codec);

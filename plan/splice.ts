@@ -3,7 +3,7 @@
  * @module
  */
 import { NONE, type Slot } from "../backends/program.ts";
-import { rowBytes } from "../cache/view.ts";
+import { rowBytes } from "../cache/codec.ts";
 import type { Score } from "../policy/types.ts";
 import type { PlannedBlock, PlannedVerb } from "./blocks.ts";
 import { emit, temp } from "./draft.ts";

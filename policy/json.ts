@@ -4,6 +4,7 @@
  * @module
  */
 import * as E from "fp-ts/Either.js";
+import { type RowCodec, rowCodecs } from "../cache/codec.ts";
 import type { KvError } from "../cache/error.ts";
 import { type Decoder, fault, list, nullable, number, numberOr, string, struct, tagged, word } from "./decode.ts";
 import { maxLayers } from "./moment.ts";
@@ -123,7 +124,8 @@ const scores: Decoder<Score> = tagged<Score>({
 });
 
 const protect: Decoder<Protect> = struct<Protect>({ sinks: number, recent: numberOr(ratio) });
-const dtype: Decoder<"f32" | "f16"> = word("f32", "f16");
+const codec: Decoder<RowCodec> = word(...rowCodecs);
+const below = struct<{ readonly score: Score; readonly value: number }>({ score, value: number });
 
 const verb: Decoder<Verb> = tagged<Verb>({
   Score: struct({ _tag: word("Score"), name, score }),
@@ -131,7 +133,7 @@ const verb: Decoder<Verb> = tagged<Verb>({
   Admit: struct({ _tag: word("Admit"), score, threshold: number, sinks: number }),
   Evict: struct({ _tag: word("Evict"), score, budget, across: word("head", "layer"), floor: nullable(ratio), protect }),
   Select: struct({ _tag: word("Select"), score, budget }),
-  Encode: struct({ _tag: word("Encode"), keys: dtype, values: dtype }),
+  Encode: struct({ _tag: word("Encode"), keys: codec, values: codec, recent: number, below: nullable(below) }),
   Share: struct({ _tag: word("Share"), from: number }),
 });
 

@@ -20,7 +20,7 @@ import type { Policy, Port, Score, Verb } from "./types.ts";
 export const needs = (policy: Policy): ReadonlySet<Port> => new Set(policy.blocks.flatMap((b) => b.verbs).flatMap(portsOfVerb));
 
 function portsOfVerb(verb: Verb): ReadonlyArray<Port> {
-  const own = "score" in verb ? portsOf(verb.score) : [];
+  const own = "score" in verb ? portsOf(verb.score) : verb._tag === "Encode" && verb.below !== null ? portsOf(verb.below.score) : [];
   const protects = verb._tag === "Admit" ? verb.sinks > 0 : verb._tag === "Evict" && (verb.protect.sinks > 0 || verb.protect.recent !== 0);
   return protects ? [...own, "position"] : own;
 }

@@ -4,6 +4,8 @@
  * @module
  */
 
+import type { RowCodec } from "../cache/codec.ts";
+
 /** When a block acts. `Append` is after every chunk of text and every decoded token, `Chunk` after the ones, `Step` after the others.
  * `OnExit` is when rows leave the window of the newest positions: each row is decided once. */
 export type Moment =
@@ -127,8 +129,15 @@ export type Verb =
   }
   /** Only the best rows are read by the current query; the cache is unchanged. */
   | { readonly _tag: "Select"; readonly score: Score; readonly budget: Budget }
-  /** How rows are stored. */
-  | { readonly _tag: "Encode"; readonly keys: "f32" | "f16"; readonly values: "f32" | "f16" }
+  /** How rows are stored, by names of row codecs: all rows at the moment Build; at other moments those older than the newest `recent`
+   * positions, which move to a store of their own, and of them, where `below` is given, only those that score less than its value. */
+  | {
+    readonly _tag: "Encode";
+    readonly keys: RowCodec;
+    readonly values: RowCodec;
+    readonly recent: number;
+    readonly below: { readonly score: Score; readonly value: number } | null;
+  }
   /** These layers keep no rows of their own and read those of layer `from`. */
   | { readonly _tag: "Share"; readonly from: number };
 

@@ -92,7 +92,7 @@ const moments: Readonly<Record<Verb["_tag"], ReadonlyArray<Moment["_tag"]>>> = {
   Admit: ["Append", "OnExit"],
   Evict: ["PrefillEnd", "Append", "Chunk", "Step", "Every", "OnExit"],
   Select: ["Append", "Chunk", "Step", "Every"],
-  Encode: ["Build", "PrefillEnd", "OnExit"],
+  Encode: ["Build", "PrefillEnd", "Append", "Chunk", "Step"],
   Share: ["Build"],
 };
 
@@ -122,7 +122,7 @@ function checkVerb(verb: Verb, { moment, layers }: Block, path: string, limits: 
     case "Select":
       return checkScore(verb.score, `${path}.score`) ?? checkBudget(verb.budget, `${path}.budget`, limits);
     case "Encode":
-      return null;
+      return checkEncode(verb, moment, path);
     case "Share": {
       const lowest = layers._tag === "Range" && layers.from >= 0
         ? layers.from
@@ -133,6 +133,15 @@ function checkVerb(verb: Verb, { moment, layers }: Block, path: string, limits: 
         check(`${path}.from`, verb.from, lowest < 0 || verb.from < lowest, "a layer before those that read its rows");
     }
   }
+}
+
+function checkEncode({ recent, below }: Extract<Verb, { readonly _tag: "Encode" }>, moment: Moment, path: string): Check {
+  const wrong = integer(`${path}.recent`, recent, 0, maxRows) ??
+    check(`${path}.recent`, recent, moment._tag !== "Build" || recent === 0, "0 at the moment Build");
+  if (wrong !== null || below === null) return wrong;
+  return check(`${path}.below`, "a score", moment._tag !== "Build", "null at the moment Build") ??
+    check(`${path}.below.value`, below.value, Number.isFinite(below.value), "a finite number") ??
+    checkScore(below.score, `${path}.below.score`);
 }
 
 function checkEvict(verb: Extract<Verb, { readonly _tag: "Evict" }>, path: string, limits: Limits): Check {

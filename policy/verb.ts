@@ -11,6 +11,7 @@
  * ```
  * @module
  */
+import type { RowCodec } from "../cache/codec.ts";
 import type { Budget, Protect, Ratio, Score, Verb } from "./types.ts";
 
 /** No row is out of competition. */
@@ -50,8 +51,14 @@ export const evict = (options: {
 /** Only the best rows are read by the current query; the cache is unchanged. */
 export const select = (budget: Budget): (score: Score) => Verb => (score) => ({ _tag: "Select", score, budget });
 
-/** How rows are stored. */
-export const encode = (keys: "f32" | "f16", values: "f32" | "f16"): Verb => ({ _tag: "Encode", keys, values });
+/** How rows are stored: all of them (at the moment `build`), or those that are older than the newest `recent` positions.
+ *
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * assertEquals(encode("q8", "q4", 64)._tag, "Encode");
+ * ```
+ */
+export const encode = (keys: RowCodec, values: RowCodec, recent = 0): Verb => ({ _tag: "Encode", keys, values, recent, below: null });
 
 /** These layers keep no rows of their own and read those of layer `from`. */
 export const readFrom = (from: number): Verb => ({ _tag: "Share", from });

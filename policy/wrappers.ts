@@ -1,18 +1,32 @@
 /**
- * The rewrites that are no paper of their own, as names of the short text form.
+ * The policies and rewrites that are no paper of their own, as names of the short text form.
  * @module
  */
+import { type RowCodec, rowCodecs } from "../cache/codec.ts";
 import { rows } from "./budget.ts";
-import { allLayers, prefillEnd } from "./moment.ts";
+import { allLayers, build, prefillEnd } from "./moment.ts";
 import * as param from "./param.ts";
+import { block, policy } from "./policy.ts";
 import { at, decoding, everySteps, onLayers, perLayer, protect, streaming, withBudget } from "./rewrite.ts";
-import { type Registry, rewrites } from "./term.ts";
+import { makes, type Registry, rewrites } from "./term.ts";
 import type { Budget, Protect } from "./types.ts";
+import { encode } from "./verb.ts";
 
 const plain = (name: string, about: string) => ({ name, about, params: {}, defaults: {} });
 
-/** `streaming`, `decoding`, `every`, `at`, `layers`, `budget`, `perlayer`, `protect`. */
+const codec = (name: string) => param.choice(name, rowCodecs);
+
+/** `encode`, `streaming`, `decoding`, `every`, `at`, `layers`, `budget`, `perlayer`, `protect`. */
 export const wrappers: Registry = [
+  makes<{ readonly keys: RowCodec; readonly values: RowCodec }>(
+    {
+      name: "encode",
+      about: "stores rows so from the start: f32, f16 or codes of 8, 4 or 2 bits",
+      params: { keys: codec("keys"), values: codec("values") },
+      defaults: { keys: "q8", values: "q4" },
+    },
+    ({ keys, values }) => policy(`encode(${keys}${values === "q4" ? "" : `, values=${values}`})`, [block(build, [encode(keys, values)])]),
+  ),
   rewrites(
     plain("streaming", "decide after every chunk of the prompt and every token, so that memory stays at the budget"),
     () => streaming,

@@ -7,6 +7,7 @@ import { pipe } from "fp-ts/function.js";
 import * as TE from "fp-ts/TaskEither.js";
 import type { Binding } from "../backends/backend.ts";
 import { NONE, type Slot } from "../backends/program.ts";
+import { codecName } from "../cache/codec.ts";
 import type { KvError } from "../cache/error.ts";
 import type { LayerShape } from "../cache/shape.ts";
 import type { Buffer, KvCache } from "../cache/types.ts";
@@ -164,7 +165,7 @@ const appendOps =
     const appended = emit({
       op: "append",
       args: [k, v, positions, slots.keys, slots.values, slots.position, slots.layout],
-      params: { m, heads, keyDim, valueDim, keyCodec: planned.keyCodec.dtype, valueCodec: planned.valueCodec.dtype },
+      params: { m, heads, keyDim, valueDim, keyCodec: codecName(planned.keyCodec), valueCodec: codecName(planned.valueCodec) },
     })(named);
     return Object.entries(slots.columns).reduce((d, [name, column]) => {
       const value = planned.columns.find((c) => c.name === name)?.initial ?? 0;

@@ -8,6 +8,7 @@ import * as TE from "fp-ts/TaskEither.js";
 import type { Binding } from "../backends/backend.ts";
 import { ops } from "../backends/ops.ts";
 import { type Instr, NONE, type Program } from "../backends/program.ts";
+import { codecName } from "../cache/codec.ts";
 import type { KvError } from "../cache/error.ts";
 import type { KvCache, LayerCache } from "../cache/types.ts";
 import { ownLayers } from "../cache/view.ts";
@@ -86,7 +87,7 @@ const asStored = (layer: LayerCache, l: number): ReadonlyArray<Block> => {
     ? [{ _tag: "Share", from: layer.layer }]
     : tail === null
     ? []
-    : [{ _tag: "Encode", keys: tail.keyCodec.dtype, values: tail.valueCodec.dtype }];
+    : [{ _tag: "Encode", keys: codecName(tail.keyCodec), values: codecName(tail.valueCodec), recent: 0, below: null }];
   return [{ moment: { _tag: "Build" }, layers: { _tag: "List", layers: [l] }, verbs }];
 };
 

@@ -7,11 +7,12 @@ import { pipe } from "fp-ts/function.js";
 import type { IOEither } from "fp-ts/IOEither.js";
 import * as TE from "fp-ts/TaskEither.js";
 import { checkShape } from "../cache/check_shape.ts";
+import { blockRows, codecFault, codecName, rowBytes } from "../cache/codec.ts";
 import { encodeRows } from "../cache/encode.ts";
 import type { KvError } from "../cache/error.ts";
 import type { LayerShape, ModelShape } from "../cache/shape.ts";
 import type { Buffer, Codec, KvCache, LayerCache, Tier } from "../cache/types.ts";
-import { type OwnLayer, ownLayers, rowBytes, tierBuffers } from "../cache/view.ts";
+import { type OwnLayer, ownLayers, tierBuffers } from "../cache/view.ts";
 import { isExact } from "./bind.ts";
 import { admitNew, admitSibling, atFrontier, checkLive, type Memory, retire, succeed } from "./memory.ts";
 import { copyCache, grownCapacities, hasRoom, tailOf } from "./resize.ts";
@@ -63,10 +64,14 @@ export const fromDense =
     const rows = (layers[0]?.keys.length ?? 0) / (first.kvHeads * first.keyDim);
     const positions = checkPositions(dense.positions ?? Array.from({ length: rows }, (_, i) => i), rows, 0);
     if (E.isLeft(positions)) return positions;
+    const codec = options.codec ?? { _tag: "Plain", dtype: "f16" };
+    const wrong = shapes.map((s) => codecFault(codec, s.keyDim) ?? codecFault(codec, s.valueDim)).find((fault) => fault !== null) ??
+      (blockRows(codec) > 1 ? "a codec of rows that stand alone" : undefined);
+    if (wrong !== undefined) return shapeError("codec", wrong, codecName(codec));
     const fits = shapes.map((shape, l) => checkRows(shape, layers[l], rows, `layer ${l}`)).find(E.isLeft);
     if (fits !== undefined) return fits;
     const made: Buffer[] = [];
-    const built = buildLayers(memory, options.codec ?? { _tag: "Plain", dtype: "f16" }, dense, positions.right, made);
+    const built = buildLayers(memory, codec, dense, positions.right, made);
     if (E.isRight(built)) return built;
     freeAll(memory, made)();
     return built;
@@ -109,7 +114,7 @@ export function writeRows(
 ): E.Either<KvError, Tier> {
   const m = positions.length;
   const part = (codec: Codec, array: Float32Array, dim: number, head: number): Uint8Array =>
-    encodeRows(codec, array.subarray(head * m * dim, (head + 1) * m * dim));
+    encodeRows(codec, array.subarray(head * m * dim, (head + 1) * m * dim), dim);
   for (const [head, { start, length }] of tier.segments.entries()) {
     const writes: ReadonlyArray<readonly [Buffer, number, Uint8Array]> = [
       [tier.storage.keys, rowBytes(tier.keyCodec, shape.keyDim), part(tier.keyCodec, keys, shape.keyDim, head)],

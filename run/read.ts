@@ -4,11 +4,12 @@
  */
 import * as E from "fp-ts/Either.js";
 import type { TaskEither } from "fp-ts/TaskEither.js";
+import { rowBytes } from "../cache/codec.ts";
 import { decodeRows } from "../cache/encode.ts";
 import type { KvError } from "../cache/error.ts";
 import type { LayerShape } from "../cache/shape.ts";
 import type { Buffer, KvCache, Tier } from "../cache/types.ts";
-import { ownerOf, rowBytes, tierBuffers } from "../cache/view.ts";
+import { ownerOf, tierBuffers } from "../cache/view.ts";
 import { isExact } from "./bind.ts";
 import { checkLive, type Memory } from "./memory.ts";
 
@@ -109,9 +110,9 @@ async function readTier(memory: Memory, shape: LayerShape, tier: Tier): Promise<
     const f32 = { _tag: "Plain", dtype: "f32" } as const;
     return {
       positions: new Uint32Array(Uint8Array.from(part(position, 4)).buffer),
-      keys: decodeRows(tier.keyCodec, part(keys, rowBytes(tier.keyCodec, shape.keyDim))),
-      values: decodeRows(tier.valueCodec, part(values, rowBytes(tier.valueCodec, shape.valueDim))),
-      columns: Object.fromEntries(Object.entries(columns).map(([name, buffer]) => [name, decodeRows(f32, part(buffer, 4))])),
+      keys: decodeRows(tier.keyCodec, part(keys, rowBytes(tier.keyCodec, shape.keyDim)), shape.keyDim),
+      values: decodeRows(tier.valueCodec, part(values, rowBytes(tier.valueCodec, shape.valueDim)), shape.valueDim),
+      columns: Object.fromEntries(Object.entries(columns).map(([name, buffer]) => [name, decodeRows(f32, part(buffer, 4), 1)])),
     };
   }));
 }

@@ -4,6 +4,7 @@
  */
 import type { OpParams } from "../backends/ops.ts";
 import { NONE, type Slot } from "../backends/program.ts";
+import { codecName } from "../cache/codec.ts";
 import type { LayerShape } from "../cache/shape.ts";
 import type { KvCache, Tier } from "../cache/types.ts";
 import { ownerOf, type OwnLayer, slotsOf } from "../cache/view.ts";
@@ -76,8 +77,8 @@ const attendParams = (
   kvHeads: shape.kvHeads,
   keyDim: shape.keyDim,
   valueDim: shape.valueDim,
-  keyCodec: tier.keyCodec.dtype,
-  valueCodec: tier.valueCodec.dtype,
+  keyCodec: codecName(tier.keyCodec),
+  valueCodec: codecName(tier.valueCodec),
   scale: shape.scale,
   window: shape.window,
   softcap: 0,

@@ -5,10 +5,11 @@
  */
 import * as E from "fp-ts/Either.js";
 import type { IOEither } from "fp-ts/IOEither.js";
+import { rowBytes } from "../cache/codec.ts";
 import type { KvError } from "../cache/error.ts";
 import type { LayerShape } from "../cache/shape.ts";
 import type { Buffer, Codec, RecentQueries, Segment, Tier, TierStorage } from "../cache/types.ts";
-import { layoutBytes, rowBytes, slotsOf } from "../cache/view.ts";
+import { layoutBytes, slotsOf } from "../cache/view.ts";
 import type { Memory } from "./memory.ts";
 
 /** How a tier's rows are stored, without its memory. */

@@ -6,6 +6,7 @@
 import * as E from "fp-ts/Either.js";
 import { pipe } from "fp-ts/function.js";
 import * as TE from "fp-ts/TaskEither.js";
+import { codecName } from "../cache/codec.ts";
 import type { KvError } from "../cache/error.ts";
 import type { Buffer, KvCache, LayerCache, Tier } from "../cache/types.ts";
 import { type OwnLayer, slotsOf, tierBuffers } from "../cache/view.ts";
@@ -39,7 +40,7 @@ const recodeLayers = (memory: Memory, plan: PolicyPlan) => (cache: KvCache): TE.
     const tail = layer._tag === "Own" ? tailOf(layer) : null;
     const to = plan.layers[l];
     return tail !== null && to !== undefined &&
-      (tail.keyCodec.dtype !== to.keyCodec.dtype || tail.valueCodec.dtype !== to.valueCodec.dtype);
+      (codecName(tail.keyCodec) !== codecName(to.keyCodec) || codecName(tail.valueCodec) !== codecName(to.valueCodec));
   };
   if (!cache.layers.some(differs)) return E.right(cache);
   const made: Buffer[] = [];

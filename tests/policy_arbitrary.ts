@@ -91,8 +91,10 @@ const remember: fc.Arbitrary<Verb> = record({
 const named: fc.Arbitrary<Verb> = record({ _tag: tag("Score"), name: fc.constantFrom("first", "second"), score });
 const encode: fc.Arbitrary<Verb> = record({
   _tag: tag("Encode"),
-  keys: fc.constantFrom("f32", "f16" as const),
-  values: fc.constantFrom("f32", "f16" as const),
+  keys: fc.constantFrom("f32", "f16", "q8" as const),
+  values: fc.constantFrom("f32", "f16", "q4" as const),
+  recent: fc.constant(0),
+  below: fc.constant(null),
 });
 
 const admit: fc.Arbitrary<Verb> = record({

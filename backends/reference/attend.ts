@@ -42,7 +42,7 @@ function visibleSlots({ start, length }: Head, position: Uint32Array, query: num
 export const attend: Kernel<"attend"> = (params, operands) => {
   const { m, heads, kvHeads, keyDim, keyCodec, valueCodec } = params;
   const [q, position, queries] = [operands.f32("q"), operands.u32("position"), operands.u32("queryPosition")];
-  const [keys, values] = [widened(operands.rows("keys", keyCodec)), widened(operands.rows("values", valueCodec))];
+  const [keys, values] = [widened(operands.rows("keys", keyCodec, keyDim)), widened(operands.rows("values", valueCodec, params.valueDim))];
   const segments = headsOf(operands.u32("layout"), kvHeads);
   const group = heads / kvHeads;
   for (let i = 0; i < m; i++) {
@@ -93,7 +93,7 @@ const leastDivisor = 1e-30;
 export const attendReduce: Kernel<"attendReduce"> = (params, operands) => {
   const { queries, heads, kvHeads, keyDim, keyCodec, overQueries, overGroup, accumulate } = params;
   const [q, position, queryPosition] = [operands.f32("q"), operands.u32("position"), operands.u32("queryPosition")];
-  const [keys, lse, out] = [widened(operands.rows("keys", keyCodec)), operands.f32("lse"), operands.f32("out")];
+  const [keys, lse, out] = [widened(operands.rows("keys", keyCodec, keyDim)), operands.f32("lse"), operands.f32("out")];
   const real = queryPosition.subarray(0, queries).reduce((n, p) => n + (p === noQuery ? 0 : 1), 0);
   const group = heads / kvHeads;
   const [divisor, gain] = [operands.f32("divisor"), operands.f32("gain")];

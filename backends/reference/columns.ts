@@ -24,7 +24,7 @@ const rowAt = (rows: Rows, slot: number, dim: number): Rows => rows.subarray(slo
 
 /** Column of one number per row. */
 export const reduce: Kernel<"reduce"> = ({ heads, dim, codec, by }, operands) => {
-  const [rows, out] = [operands.rows("rows", codec), operands.f32("out")];
+  const [rows, out] = [operands.rows("rows", codec, dim), operands.f32("out")];
   for (const { start, length } of headsOf(operands.u32("layout"), heads)) {
     for (let slot = start; slot < start + length; slot++) out[slot] = folds[by](rowAt(rows, slot, dim));
   }
@@ -35,7 +35,7 @@ const least = 1e-12;
 
 /** Mean of the unit rows of each head. */
 export const meanUnit: Kernel<"meanUnit"> = ({ heads, dim, codec }, operands) => {
-  const [rows, out] = [operands.rows("rows", codec), operands.f32("out")];
+  const [rows, out] = [operands.rows("rows", codec, dim), operands.f32("out")];
   for (const [h, head] of headsOf(operands.u32("layout"), heads).entries()) {
     const mean = new Float64Array(dim);
     for (let slot = head.start; slot < head.start + head.length; slot++) {
@@ -49,7 +49,7 @@ export const meanUnit: Kernel<"meanUnit"> = ({ heads, dim, codec }, operands) =>
 
 /** Cosine of each row with its head's anchor. */
 export const similarity: Kernel<"similarity"> = ({ heads, dim, codec }, operands) => {
-  const [rows, anchors, out] = [operands.rows("rows", codec), operands.f32("anchor"), operands.f32("out")];
+  const [rows, anchors, out] = [operands.rows("rows", codec, dim), operands.f32("anchor"), operands.f32("out")];
   for (const [h, head] of headsOf(operands.u32("layout"), heads).entries()) {
     const anchor = rowAt(anchors, h, dim);
     const anchorNorm = Math.max(length(anchor), least);
@@ -97,7 +97,7 @@ export const headMean: Kernel<"headMean"> = ({ heads }, operands) => {
 
 /** What each row writes through each query head of its group, as a norm. */
 export const projectedNorm: Kernel<"projectedNorm"> = ({ heads, kvHeads, dim, codec }, operands) => {
-  const [rows, gram, out] = [widened(operands.rows("rows", codec)), operands.f32("gram"), operands.f32("out")];
+  const [rows, gram, out] = [widened(operands.rows("rows", codec, dim)), operands.f32("gram"), operands.f32("out")];
   const group = heads / kvHeads;
   for (const [h, { start, length }] of headsOf(operands.u32("layout"), kvHeads).entries()) {
     for (let slot = start; slot < start + length; slot++) {

@@ -2,9 +2,12 @@
  * What a kernel of the reference sees: its operands by name, as typed views of their memory.
  * @module
  */
+import { blockRows, codecOf, rowBytes } from "../../cache/codec.ts";
+import { decodeRows } from "../../cache/encode.ts";
+import type { Codec } from "../../cache/types.ts";
 import type { OpName, OpParams, RowCodec } from "../ops.ts";
 
-/** Row storage under either codec; elements read as numbers and round to nearest even when written. */
+/** Row storage as numbers: memory itself under f32 and f16, whose elements round to nearest even when written; a decoded copy under others. */
 export type Rows = Float32Array | Float16Array;
 
 /** Operands of one instruction, by their names in the op table. An absent optional operand is an empty array. */
@@ -12,7 +15,7 @@ export interface Operands {
   readonly given: (name: string) => boolean;
   readonly f32: (name: string) => Float32Array;
   readonly u32: (name: string) => Uint32Array;
-  readonly rows: (name: string, codec: RowCodec) => Rows;
+  readonly rows: (name: string, codec: RowCodec, dim: number) => Rows;
   readonly bytes: (name: string) => Uint8Array;
 }
 
@@ -34,13 +37,20 @@ export function viewOperands(bytesOf: ReadonlyMap<string, Uint8Array>): Operands
       const { buffer, byteOffset, byteLength } = bytes(name);
       return new Uint32Array(buffer, byteOffset, byteLength >> 2);
     },
-    rows: (name, codec) => {
+    rows: (name, codec, dim) => {
       if (codec === "f32") return f32(name);
-      const { buffer, byteOffset, byteLength } = bytes(name);
-      return new Float16Array(buffer, byteOffset, byteLength >> 1);
+      const stored = bytes(name);
+      if (codec !== "f16") return decodeSlots(codecOf(codec), stored, dim);
+      return new Float16Array(stored.buffer, stored.byteOffset, stored.byteLength >> 1);
     },
     bytes,
   };
+}
+
+/** All whole blocks of slots. */
+function decodeSlots(codec: Codec, stored: Uint8Array, dim: number): Float32Array {
+  const block = Math.max(1, rowBytes(codec, dim) * blockRows(codec));
+  return decodeRows(codec, stored.subarray(0, stored.length - stored.length % block), dim);
 }
 
 /** Element i, or NaN outside the array, so that a wrong index shows in every result it touches. */

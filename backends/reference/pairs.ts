@@ -23,7 +23,7 @@ const cosines = ({ start }: Head, dim: number, from: Rows, norms: Float32Array):
 
 /** Each row's newest other row of similar direction. */
 export const newestLike: Kernel<"newestLike"> = ({ heads, dim, codec, above }, operands) => {
-  const [rows, norms, out] = [operands.rows("rows", codec), operands.f32("norms"), operands.u32("out")];
+  const [rows, norms, out] = [operands.rows("rows", codec, dim), operands.f32("norms"), operands.u32("out")];
   const limit = Math.fround(above);
   for (const head of headsOf(operands.u32("layout"), heads)) {
     const cosine = cosines(head, dim, rows, norms);
@@ -37,7 +37,7 @@ export const newestLike: Kernel<"newestLike"> = ({ heads, dim, codec, above }, o
 
 /** Mean similarity with the other rows; what a row has in common with its newest likeness is not held against that one. */
 export const redundancy: Kernel<"redundancy"> = ({ heads, dim, codec }, operands) => {
-  const [rows, norms, out] = [operands.rows("rows", codec), operands.f32("norms"), operands.f32("out")];
+  const [rows, norms, out] = [operands.rows("rows", codec, dim), operands.f32("norms"), operands.f32("out")];
   for (const [h, head] of headsOf(operands.u32("layout"), heads).entries()) {
     const cosine = cosines(head, dim, rows, norms);
     const charged = withAnchor(head, dim, operands, h, rows, norms).map((sum, i) => sum * head.length - cosine(i, i));

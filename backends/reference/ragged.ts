@@ -3,6 +3,7 @@
  * before a kernel, so that a kernel never reads or writes outside its rows.
  * @module
  */
+import { blockRows, codecOf, type RowCodec } from "../../cache/codec.ts";
 import type { Instr } from "../program.ts";
 import { at, type Head, headsOf, type Operands } from "./kernel.ts";
 import { noRow } from "./pairs.ts";
@@ -39,7 +40,8 @@ export function checkRagged(instr: Instr, operands: Operands, slots: ReadonlyMap
 
 /** Rows that reach head h of a target: its count when compacting, the source's length when copying. */
 function lengthAt(operands: Operands, instr: Instr, h: number): number {
-  return instr.op === "compact" ? at(operands.u32("counts"), h) : at(operands.u32("sourceLayout"), 3 * h + 1);
+  const [count, kept] = [at(operands.u32("counts"), h), at(operands.u32("targetLayout"), 3 * h + 1)];
+  return instr.op === "compact" ? count : instr.op === "transfer" ? kept + count : at(operands.u32("sourceLayout"), 3 * h + 1);
 }
 
 function checkHead(h: number, { start, capacity }: Head, length: number, available: number, operand: string): Complaint {
@@ -58,6 +60,7 @@ function checkContents(instr: Instr, operands: Operands): Complaint {
       const wrong = operands.u32("ids").subarray(0, m).find((id) => id >= rows);
       return wrong === undefined ? null : [`ids below ${rows}`, `${wrong}`];
     }
+    case "transfer":
     case "compact": {
       const [counts, keep] = [operands.u32("counts"), operands.u32("keep")];
       for (const [h, { start, length }] of headsOf(operands.u32("sourceLayout"), instr.params.heads).entries()) {
@@ -66,7 +69,12 @@ function checkContents(instr: Instr, operands: Operands): Complaint {
         const wrong = keep.subarray(start, start + count).find((index) => index >= length);
         if (wrong !== undefined) return [`kept indices of head ${h} below ${length}`, `${wrong}`];
       }
-      return null;
+      return instr.op === "transfer" ? checkBlocks(instr.params.targetCodec, instr.params.heads, operands) : null;
+    }
+    case "lengthen": {
+      const [counts, layout] = [operands.u32("counts"), operands.u32("layout")];
+      const wrong = headsOf(layout, instr.params.heads).findIndex(({ length, capacity }, h) => length + at(counts, h) > capacity);
+      return wrong < 0 ? null : [`room for the rows in head ${wrong}`, `${at(counts, wrong)} more`];
     }
     case "truncate": {
       const [counts, layout] = [operands.u32("counts"), operands.u32("layout")];
@@ -95,4 +103,14 @@ function checkContents(instr: Instr, operands: Operands): Complaint {
     default:
       return null;
   }
+}
+
+/** Rows that are stored in blocks come in whole blocks, behind whole blocks. */
+function checkBlocks(codec: RowCodec, heads: number, operands: Operands): Complaint {
+  const block = blockRows(codecOf(codec));
+  const counts = operands.u32("counts");
+  const wrong = headsOf(operands.u32("targetLayout"), heads).findIndex(({ start, length }, h) =>
+    at(counts, h) > 0 && [start, length, at(counts, h)].some((n) => n % block !== 0)
+  );
+  return wrong < 0 ? null : [`whole blocks of ${block} rows in head ${wrong}`, `${at(counts, wrong)} rows`];
 }

@@ -1,5 +1,5 @@
 /**
- * Which rows stay: `rank` by count, `threshold` by value; `leaving`, where those begin that a threshold moves.
+ * Which rows stay: `rank` by count, `threshold` by value; `leaving`, where those begin that a threshold moves; `split`, which pass on.
  * @module
  */
 import { at, headsOf, type Kernel, type Operands } from "./kernel.ts";
@@ -90,4 +90,21 @@ export const leaving: Kernel<"leaving"> = (params, operands) => {
     const first = found < 0 ? rows.length : found;
     tail.set([at(layout, 3 * h) + first, rows.length - first, at(layout, 3 * h + 2) - first], 3 * h);
   }
+};
+
+/** Old rows below `value` leave in whole groups, the oldest first. */
+export const split: Kernel<"split"> = (params, operands) => {
+  const value = Math.fround(params.value);
+  const all = candidates(params, operands);
+  const gone = all.map((rows) => {
+    const wanted = rows.filter((row) => !row.isProtected && !(row.score >= value));
+    return wanted.slice(0, wanted.length - wanted.length % params.group);
+  });
+  const [leave, leaving] = [operands.u32("leave"), operands.u32("leaving")];
+  for (const [h, { start }] of headsOf(operands.u32("layout"), params.heads).entries()) {
+    leave.set((gone[h] ?? []).map((row) => row.index), start);
+    leaving[h] = gone[h]?.length ?? 0;
+  }
+  const isGone = new Set(gone.flat());
+  writeKept(all.map((rows) => rows.filter((row) => !isGone.has(row))), operands);
 };

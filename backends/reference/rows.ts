@@ -2,37 +2,42 @@
  * Ops that move rows and compute nothing: `append`, `extend`, `compact`, `truncate`, `rejoin`, `copyRows`, `slide`, `slice`.
  * @module
  */
-import { at, headsOf, type Kernel, type Rows } from "./kernel.ts";
+import { codecOf, rowBytes } from "../../cache/codec.ts";
+import { encodeRows } from "../../cache/encode.ts";
+import type { Codec } from "../../cache/types.ts";
+import { at, headsOf, type Kernel } from "./kernel.ts";
 
 /** Encodes m rows per head at the end of each segment and adds m to its length. */
 export const append: Kernel<"append"> = ({ m, heads, keyDim, valueDim, keyCodec, valueCodec }, operands) => {
   const [layout, position, positions] = [operands.u32("layout"), operands.u32("position"), operands.u32("positions")];
-  const [keys, values] = [operands.rows("keys", keyCodec), operands.rows("values", valueCodec)];
   for (const [h, { start, length }] of headsOf(layout, heads).entries()) {
     const end = start + length;
     for (let i = 0; i < m; i++) position[end + i] = at(positions, i);
-    writeRows(operands.f32("k"), keys, { m, heads, dim: keyDim, head: h, slot: end });
-    writeRows(operands.f32("v"), values, { m, heads, dim: valueDim, head: h, slot: end });
+    writeRows(rowsOfHead(operands.f32("k"), { m, heads, dim: keyDim, head: h }), operands.bytes("keys"), codecOf(keyCodec), keyDim, end);
+    writeRows(
+      rowsOfHead(operands.f32("v"), { m, heads, dim: valueDim, head: h }),
+      operands.bytes("values"),
+      codecOf(valueCodec),
+      valueDim,
+      end,
+    );
     layout[3 * h + 1] = length + m;
   }
 };
 
-/** Row i of one head, out of [m, heads, dim], goes to slot + i. */
-function writeRows(
+/** The rows of one head, out of [m, heads, dim]. */
+function rowsOfHead(
   from: Float32Array,
-  to: Rows,
-  { m, heads, dim, head, slot }: {
-    readonly m: number;
-    readonly heads: number;
-    readonly dim: number;
-    readonly head: number;
-    readonly slot: number;
-  },
-): void {
-  for (let i = 0; i < m; i++) {
-    for (let c = 0; c < dim; c++) to[(slot + i) * dim + c] = at(from, (i * heads + head) * dim + c);
-  }
+  { m, heads, dim, head }: { readonly m: number; readonly heads: number; readonly dim: number; readonly head: number },
+): Float32Array {
+  const rows = new Float32Array(m * dim);
+  for (let i = 0; i < m; i++) rows.set(from.subarray((i * heads + head) * dim, (i * heads + head + 1) * dim), i * dim);
+  return rows;
 }
+
+/** Encodes rows from `slot` on. */
+const writeRows = (rows: Float32Array, to: Uint8Array, codec: Codec, dim: number, slot: number): void =>
+  to.set(encodeRows(codec, rows, dim), slot * rowBytes(codec, dim));
 
 /** Gives the last m rows of each segment a first value in a column. */
 export const extend: Kernel<"extend"> = ({ m, heads, value }, operands) => {

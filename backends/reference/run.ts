@@ -15,9 +15,10 @@ import { glu, map, rope } from "./elementwise.ts";
 import { type Kernel, type Operands, viewOperands } from "./kernel.ts";
 import { admit, alignment, checkRange, held, rounded, showBuffer, type Store } from "./memory.ts";
 import { checkRagged, type Complaint } from "./ragged.ts";
-import { leaving, rank, threshold } from "./rank.ts";
+import { leaving, rank, split, threshold } from "./rank.ts";
 import { append, compact, copyRows, extend, rejoin, slice, slide, truncate } from "./rows.ts";
 import { newestLike, redundancy } from "./pairs.ts";
+import { lengthen, transfer } from "./transfer.ts";
 import { groupVotes, softmax, tailLoss } from "./votes.ts";
 
 const kernels: { readonly [O in OpName]: Kernel<O> } = {
@@ -54,6 +55,9 @@ const kernels: { readonly [O in OpName]: Kernel<O> } = {
   newestLike,
   redundancy,
   tailLoss,
+  split,
+  transfer,
+  lengthen,
 };
 
 /** Ops with a kernel. */

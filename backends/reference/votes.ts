@@ -27,7 +27,7 @@ export const softmax: Kernel<"softmax"> = ({ heads, dropLast }, operands) => {
 export const groupVotes: Kernel<"groupVotes"> = (params, operands) => {
   const { queries, heads, kvHeads, keyDim, keyCodec, dropLast } = params;
   const [q, queryPosition, out] = [operands.f32("q"), operands.u32("queryPosition"), operands.f32("out")];
-  const keys = widened(operands.rows("keys", keyCodec));
+  const keys = widened(operands.rows("keys", keyCodec, keyDim));
   const real = Array.from({ length: queries }, (_, i) => i).filter((i) => at(queryPosition, i) !== noQuery);
   const group = heads / kvHeads;
   for (const [h, { start, length }] of headsOf(operands.u32("layout"), kvHeads).entries()) {
@@ -46,7 +46,7 @@ export const groupVotes: Kernel<"groupVotes"> = (params, operands) => {
 export const tailLoss: Kernel<"tailLoss"> = (params, operands) => {
   const { heads, kvHeads, keyDim, keyCodec, window, sinks, scope } = params;
   const [q, position, lse, out] = [operands.f32("q"), operands.u32("position"), operands.f32("lse"), operands.f32("out")];
-  const [keys, query] = [widened(operands.rows("keys", keyCodec)), at(operands.u32("queryPosition"), 0)];
+  const [keys, query] = [widened(operands.rows("keys", keyCodec, keyDim)), at(operands.u32("queryPosition"), 0)];
   const group = heads / kvHeads;
   const squared = (h: number, slot: number): number =>
     visible(at(position, slot), query, window) && at(lse, h) !== emptyLse

@@ -4,6 +4,6 @@ export const toolchain: Readonly<Record<"rustc" | "linker" | "wasmBindgen" | "fa
   rustc: "rustc 1.96.0 (ac68faa20 2026-05-25) (built from a source tarball)",
   linker: "Debian LLD 19.1.7",
   wasmBindgen: "wasm-bindgen 0.2.130",
-  fast: "0d9162e7972806994962e4d73d37f2bf67c363da6d00aaec76b3a76cfd284302",
-  simd128: "ec7ebb89c1b6a281269ebb74218aba9ad26a1d106eb21b27502032743ef86c5e",
+  fast: "420c1bbe71fbaee48504578fbefd0555a0d75346d6fd7ce7b6096f38c56d82d7",
+  simd128: "c724a79309a145338a59ce9f5555a63bb213690a930059d2c1c9695a7009ed62",
 };

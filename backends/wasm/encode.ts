@@ -37,7 +37,10 @@ export interface Encoded {
 }
 
 /** What the encoder asks of the module. */
-export type Sizes = Pick<Kernels, "matmulScratch" | "activationFormat" | "attendScratch" | "attendReduceScratch" | "newestLikeScratch">;
+export type Sizes = Pick<
+  Kernels,
+  "matmulScratch" | "activationFormat" | "attendScratch" | "attendReduceScratch" | "newestLikeScratch" | "transferScratch"
+>;
 
 interface Context {
   readonly program: Program;
@@ -101,6 +104,8 @@ function scratchOf(context: Context, instr: Instr, before: Instr | undefined): S
     }
     case "newestLike":
       return { bytes: sizes.newestLikeScratch(instr.params.dim, threads), continues: false };
+    case "transfer":
+      return { bytes: sizes.transferScratch(instr.params.dim, threads), continues: false };
     default:
       return null;
   }

@@ -31,6 +31,7 @@ export interface Kernels {
   readonly activationFormat: (type: number) => number;
   readonly attendScratch: (m: number, heads: number, kvHeads: number, keyDim: number, valueDim: number, threads: number) => number;
   readonly newestLikeScratch: (dim: number, threads: number) => number;
+  readonly transferScratch: (dim: number, threads: number) => number;
   readonly attendReduceScratch: (queries: number, heads: number, kvHeads: number, keyDim: number, threads: number) => number;
 }
 
@@ -118,4 +119,5 @@ const kernelsOf = (exports: WebAssembly.Exports): Kernels => ({
   attendScratch: call(exports, "kf_attend_scratch"),
   newestLikeScratch: call(exports, "kf_newest_like_scratch"),
   attendReduceScratch: call(exports, "kf_attend_reduce_scratch"),
+  transferScratch: call(exports, "kf_transfer_scratch"),
 });

@@ -3,6 +3,7 @@
 use crate::program::{run_program, Program};
 use crate::ops::pairs;
 use crate::team::{Shared, Team};
+use crate::ops::transfer;
 use crate::{attend, matmul, pack};
 
 /// First byte after the constants and the main stack: everything above belongs to the allocator in JavaScript.
@@ -70,9 +71,15 @@ pub extern "C" fn kf_activation_format(ty: u32) -> u32 {
 #[no_mangle]
 pub extern "C" fn kf_attend_scratch(m: usize, heads: usize, kv_heads: usize, key_dim: usize, value_dim: usize, threads: usize) -> usize {
     4 * match m {
-        1 => attend::decode::floats(heads, key_dim, value_dim),
+        1 => attend::decode::floats(heads, key_dim, value_dim) + threads * attend::coded::floats(key_dim, value_dim),
         _ => threads * attend::prefill::floats(heads / kv_heads, key_dim, value_dim),
     }
+}
+
+/// Scratch bytes of one transfer.
+#[no_mangle]
+pub extern "C" fn kf_transfer_scratch(dim: usize, threads: usize) -> usize {
+    4 * transfer::floats(dim, threads)
 }
 
 /// Scratch bytes of one attendReduce.

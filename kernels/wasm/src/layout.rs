@@ -1,6 +1,7 @@
 //! Layouts, and the checks on data that only a run knows: nothing a host writes into a layout, an id or a count reaches beyond
 //! the operand it belongs to.
 
+use crate::codec::Codec;
 use crate::program::Instr;
 
 /// A helper thread died.
@@ -53,6 +54,9 @@ pub mod code {
     pub const NEWEST_LIKE: u32 = 30;
     pub const REDUNDANCY: u32 = 31;
     pub const TAIL_LOSS: u32 = 32;
+    pub const SPLIT: u32 = 33;
+    pub const TRANSFER: u32 = 34;
+    pub const LENGTHEN: u32 = 35;
 }
 
 /// One head's rows: slots [start, start + capacity), of which the first `length` hold rows.
@@ -80,9 +84,25 @@ pub unsafe fn segment(instr: &Instr, i: usize, h: usize) -> Segment {
     *instr.ptr::<Segment>(i).add(h)
 }
 
-/// Bytes per value of a row codec choice.
-pub fn codec_bytes(choice: usize) -> usize {
-    if choice == 0 { 4 } else { 2 }
+/// Bytes of one row: parameter `dim` channels under the codec of parameter `codec`.
+unsafe fn row_bytes(instr: &Instr, dim: usize, codec: usize) -> usize {
+    Codec::of(instr.u(codec)).bytes(instr.u(dim))
+}
+
+/// Do the rows of operands = (operand, parameters of its dim and its codec) that are stored in blocks fill blocks from their start, and lie
+/// those blocks inside?
+unsafe fn blocks_inside(instr: &Instr, layout: usize, heads: usize, operands: &[(usize, usize, usize)]) -> u32 {
+    for &(i, dim, codec) in operands {
+        let (block, bytes) = (Codec::of(instr.u(codec)).block(), row_bytes(instr, dim, codec));
+        let fits = |s: Segment| {
+            let end = (s.start as u64 + s.length as u64).next_multiple_of(block as u64);
+            s.length == 0 || s.start as usize % block == 0 && end * bytes as u64 <= instr.bytes(i) as u64
+        };
+        if block > 1 && !(0..heads).all(|h| fits(segment(instr, layout, h))) {
+            return OUTSIDE;
+        }
+    }
+    0
 }
 
 /// Do the first `rows(head, segment)` rows of all segments of layout operand `layout` fit their segment and lie inside each of
@@ -112,8 +132,8 @@ unsafe fn ids_fit(instr: &Instr) -> u32 {
 }
 
 unsafe fn check_append(instr: &Instr) -> u32 {
-    let keys = instr.u(2) * codec_bytes(instr.u(4));
-    let values = instr.u(3) * codec_bytes(instr.u(5));
+    let keys = row_bytes(instr, 2, 4);
+    let values = row_bytes(instr, 3, 5);
     reach(instr, 6, instr.u(1), &[(3, keys), (4, values), (5, 4)], |_, s| s.length as u64 + instr.u(0) as u64)
 }
 
@@ -140,6 +160,32 @@ unsafe fn check_copy(instr: &Instr) -> u32 {
     ])
 }
 
+/// Rows that exist go behind the rows of segments with room, in whole blocks.
+unsafe fn check_transfer(instr: &Instr) -> u32 {
+    let (heads, source, target) = (instr.u(0), Codec::of(instr.u(2)), Codec::of(instr.u(3)));
+    let (from, to, block) = (source.bytes(instr.u(1)), target.bytes(instr.u(1)), target.block());
+    let count = |h: usize| *instr.ptr::<u32>(2).add(h);
+    let code = first(&[
+        inside(instr, 3, heads, &[(0, from), (1, 4)]),
+        reach(instr, 4, heads, &[(5, to)], |h, s| s.length as u64 + count(h) as u64),
+    ]);
+    let fits = |h: usize| {
+        let (s, t) = (segment(instr, 3, h), segment(instr, 4, h));
+        let keep = instr.ptr::<u32>(1).add(s.from());
+        let whole = count(h) == 0 || [t.from(), t.rows(), count(h) as usize].iter().all(|n| n % block == 0);
+        whole && count(h) <= s.length && (0..count(h) as usize).all(|i| *keep.add(i) < s.length)
+    };
+    if code != 0 || (0..heads).all(fits) { code } else { BAD_COUNT }
+}
+
+unsafe fn check_lengthen(instr: &Instr) -> u32 {
+    let fits = |h| {
+        let s = segment(instr, 1, h);
+        *instr.ptr::<u32>(0).add(h) as u64 + s.length as u64 <= s.capacity as u64
+    };
+    if (0..instr.u(0)).all(fits) { 0 } else { BAD_COUNT }
+}
+
 unsafe fn check_truncate(instr: &Instr) -> u32 {
     let fits = (0..instr.u(0)).all(|h| *instr.ptr::<u32>(0).add(h) <= segment(instr, 1, h).capacity);
     if fits { 0 } else { BAD_COUNT }
@@ -154,7 +200,7 @@ unsafe fn check_rejoin(instr: &Instr) -> u32 {
 }
 
 unsafe fn check_redundancy(instr: &Instr) -> u32 {
-    let (heads, bytes) = (instr.u(0), instr.u(1) * codec_bytes(instr.u(2)));
+    let (heads, bytes) = (instr.u(0), row_bytes(instr, 1, 2));
     let code = inside(instr, 4, heads, &[(0, bytes), (1, 4), (3, 4), (5, 4)]);
     let known = |h: usize| {
         let s = segment(instr, 4, h);
@@ -179,17 +225,23 @@ pub unsafe fn check(instr: &Instr) -> u32 {
         code::APPEND => check_append(instr),
         code::EXTEND => inside(instr, 1, instr.u(1), &[(0, 4)]),
         code::ATTEND => {
-            let (keys, values) = (instr.u(3) * codec_bytes(instr.u(5)), instr.u(4) * codec_bytes(instr.u(6)));
-            inside(instr, 4, instr.u(2), &[(1, keys), (2, values), (3, 4)])
+            let (keys, values) = (row_bytes(instr, 3, 5), row_bytes(instr, 4, 6));
+            first(&[
+                inside(instr, 4, instr.u(2), &[(1, keys), (2, values), (3, 4)]),
+                blocks_inside(instr, 4, instr.u(2), &[(1, 3, 5), (2, 4, 6)]),
+            ])
         }
         code::ATTEND_REDUCE => {
             // Without a gain, its operand stands for the positions once more.
             let gain = if instr.has(8) { (8, instr.u(1) / instr.u(2) * 4) } else { (2, 4) };
-            inside(instr, 3, instr.u(2), &[(1, instr.u(3) * codec_bytes(instr.u(4))), (2, 4), (6, 4), gain])
+            first(&[
+                inside(instr, 3, instr.u(2), &[(1, row_bytes(instr, 3, 4)), (2, 4), (6, 4), gain]),
+                blocks_inside(instr, 3, instr.u(2), &[(1, 3, 4)]),
+            ])
         }
-        code::REDUCE => inside(instr, 1, instr.u(0), &[(0, instr.u(1) * codec_bytes(instr.u(2))), (2, 4)]),
-        code::MEAN_UNIT => inside(instr, 1, instr.u(0), &[(0, instr.u(1) * codec_bytes(instr.u(2)))]),
-        code::SIMILARITY => inside(instr, 2, instr.u(0), &[(0, instr.u(1) * codec_bytes(instr.u(2))), (3, 4)]),
+        code::REDUCE => inside(instr, 1, instr.u(0), &[(0, row_bytes(instr, 1, 2)), (2, 4)]),
+        code::MEAN_UNIT => inside(instr, 1, instr.u(0), &[(0, row_bytes(instr, 1, 2))]),
+        code::SIMILARITY => inside(instr, 2, instr.u(0), &[(0, row_bytes(instr, 1, 2)), (3, 4)]),
         code::POSITIONS | code::POOL | code::HEAD_MEAN => inside(instr, 1, instr.u(0), &[(0, 4), (2, 4)]),
         code::RANK | code::THRESHOLD => inside(instr, 2, instr.u(0), &[(0, 4), (1, 4), (4, 4)]),
         code::COMPACT => check_compact(instr),
@@ -199,13 +251,16 @@ pub unsafe fn check(instr: &Instr) -> u32 {
         code::LEAVING => inside(instr, 2, instr.u(0), &[(0, 4), (1, 4)]),
         code::REJOIN => check_rejoin(instr),
         code::PROJECTED_NORM => {
-            inside(instr, 2, instr.u(1), &[(0, instr.u(2) * codec_bytes(instr.u(3))), (3, instr.u(0) / instr.u(1) * 4)])
+            inside(instr, 2, instr.u(1), &[(0, row_bytes(instr, 2, 3)), (3, instr.u(0) / instr.u(1) * 4)])
         }
         code::SOFTMAX => inside(instr, 1, instr.u(0), &[(0, 4), (2, 4)]),
-        code::GROUP_VOTES => inside(instr, 2, instr.u(2), &[(1, instr.u(3) * codec_bytes(instr.u(4))), (4, 4)]),
-        code::NEWEST_LIKE => inside(instr, 2, instr.u(0), &[(0, instr.u(1) * codec_bytes(instr.u(2))), (1, 4), (3, 4)]),
+        code::GROUP_VOTES => inside(instr, 2, instr.u(2), &[(1, row_bytes(instr, 3, 4)), (4, 4)]),
+        code::NEWEST_LIKE => inside(instr, 2, instr.u(0), &[(0, row_bytes(instr, 1, 2)), (1, 4), (3, 4)]),
         code::REDUNDANCY => check_redundancy(instr),
-        code::TAIL_LOSS => inside(instr, 3, instr.u(1), &[(1, instr.u(2) * codec_bytes(instr.u(3))), (2, 4), (6, 4)]),
+        code::TAIL_LOSS => inside(instr, 3, instr.u(1), &[(1, row_bytes(instr, 2, 3)), (2, 4), (6, 4)]),
+        code::SPLIT => inside(instr, 2, instr.u(0), &[(0, 4), (1, 4), (4, 4), (6, 4)]),
+        code::TRANSFER => check_transfer(instr),
+        code::LENGTHEN => check_lengthen(instr),
         _ => 0,
     }
 }

@@ -10,14 +10,14 @@ use crate::team::Team;
 /// Chunks per KV head at most.
 pub const CHUNKS: usize = 32;
 /// Rows per chunk at least.
-const LEAST: usize = 128;
+pub(super) const LEAST: usize = 128;
 /// Rows per tile of scores: few, so that values are read nearly in the order in which they lie in memory.
-const TILE: usize = 16;
+pub(super) const TILE: usize = 16;
 /// Query heads in one pass.
-const PASS: usize = 4;
+pub(super) const PASS: usize = 4;
 
 /// State of one (chunk, query head): top, l, two unused, the query in raw order, then o in raw order.
-fn stride(key_dim: usize, value_dim: usize) -> usize {
+pub(super) fn stride(key_dim: usize, value_dim: usize) -> usize {
     4 + key_dim.next_multiple_of(8) + value_dim.next_multiple_of(8)
 }
 
@@ -26,7 +26,7 @@ pub fn floats(heads: usize, key_dim: usize, value_dim: usize) -> usize {
     heads * CHUNKS * stride(key_dim, value_dim)
 }
 
-unsafe fn state(a: &Attend, item: usize, g: usize) -> *mut f32 {
+pub(super) unsafe fn state(a: &Attend, item: usize, g: usize) -> *mut f32 {
     a.scratch.add((item * a.group + g) * stride(a.key_dim, a.value_dim))
 }
 
@@ -61,7 +61,7 @@ pub unsafe fn chunk<K: Rows, V: Rows>(a: &Attend, s: &Segment, item: usize) {
 }
 
 /// Puts the scaled query into the raw order of the keys, clears o.
-unsafe fn prepare<K: Rows>(a: &Attend, head: *mut f32, query_head: usize) {
+pub(super) unsafe fn prepare<K: Rows>(a: &Attend, head: *mut f32, query_head: usize) {
     let (q, raw, dim) = (a.q.add(query_head * a.key_dim), head.add(4), a.key_dim);
     let factor = f32x4_splat(a.scale * K::LIFT);
     for d in (0..dim & !7).step_by(8) {
@@ -102,7 +102,7 @@ unsafe fn tile<K: Rows, V: Rows, const R: usize>(a: &Attend, head: *mut f32, slo
 
 /// s[g][t] = raw dot of query g and row t; four rows at a time, so up to three scores beyond `rows` are repeats of the last.
 #[inline(never)]
-unsafe fn scores<K: Rows, const R: usize>(
+pub(super) unsafe fn scores<K: Rows, const R: usize>(
     q: *const f32,
     stride: usize,
     keys: *const u8,
@@ -138,7 +138,7 @@ unsafe fn scores<K: Rows, const R: usize>(
 
 /// Turns raw scores into exponentials times `lift` in place, moves top and l of the state; what o must be multiplied by.
 #[inline(never)]
-unsafe fn softmax(s: &mut [f32; TILE], rows: usize, softcap: f32, factor: f32, lift: f32, state: *mut f32) -> f32 {
+pub(super) unsafe fn softmax(s: &mut [f32; TILE], rows: usize, softcap: f32, factor: f32, lift: f32, state: *mut f32) -> f32 {
     let p = s.as_mut_ptr();
     let factor = f32x4_splat(factor);
     let mut most = splat(state);
@@ -165,7 +165,7 @@ unsafe fn softmax(s: &mut [f32; TILE], rows: usize, softcap: f32, factor: f32, l
 
 /// o[g] += sum over rows of p[g][t] * row t, in raw order.
 #[inline(never)]
-unsafe fn values<V: Rows, const R: usize>(p: &[[f32; TILE]; R], rows: *const u8, dim: usize, count: usize, o: *mut f32, stride: usize) {
+pub(super) unsafe fn values<V: Rows, const R: usize>(p: &[[f32; TILE]; R], rows: *const u8, dim: usize, count: usize, o: *mut f32, stride: usize) {
     let (bytes, mask) = (dim * V::BYTES, V::mask());
     for d in (0..dim & !7).step_by(8) {
         let mut acc: [[v128; 2]; R] = core::array::from_fn(|g| core::array::from_fn(|i| load(o.add(g * stride + d + 4 * i))));

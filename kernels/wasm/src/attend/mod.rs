@@ -1,11 +1,13 @@
 //! Softmax attention over one tier of ragged rows. One query: [`decode`], split over chunks of rows. Several: [`prefill`], split
 //! over blocks of queries. [`reduce`] sums attention per row. Scores never leave a cache-sized tile.
 
+pub mod coded;
 pub mod decode;
 pub mod gemm;
 pub mod prefill;
 pub mod reduce;
 
+use crate::codec::Codec;
 use crate::half::{F16, F32};
 use crate::layout::{segment, Segment};
 use crate::math::*;
@@ -23,6 +25,8 @@ pub struct Attend {
     pub value_dim: usize,
     pub scale: f32,
     pub window: u32,
+    pub key_codec: Codec,
+    pub value_codec: Codec,
     pub softcap: f32,
     merge: bool,
     pub q: *const f32,
@@ -46,6 +50,8 @@ impl Attend {
             value_dim: instr.u(4),
             scale: instr.f(7),
             window: instr.u(8) as u32,
+            key_codec: Codec::of(instr.u(5)),
+            value_codec: Codec::of(instr.u(6)),
             softcap: instr.f(9),
             merge: instr.u(10) != 0,
             q: instr.ptr(0),
@@ -125,16 +131,17 @@ pub unsafe fn run(instr: &Instr, phase: u32, team: &Team) {
     let a = Attend::of(instr);
     if a.m == 1 {
         if phase == 1 {
-            return decode::merge_chunks(&a, instr.u(6) != 0, team);
+            return decode::merge_chunks(&a, a.key_codec.plain() && instr.u(6) == 1, team);
         }
         let items = a.kv_heads * decode::CHUNKS;
         return team.each(items, |item| {
             let s = segment(instr, 4, item / decode::CHUNKS);
             match (instr.u(5), instr.u(6)) {
                 (0, 0) => decode::chunk::<F32, F32>(&a, &s, item),
-                (0, _) => decode::chunk::<F32, F16>(&a, &s, item),
-                (_, 0) => decode::chunk::<F16, F32>(&a, &s, item),
-                _ => decode::chunk::<F16, F16>(&a, &s, item),
+                (0, 1) => decode::chunk::<F32, F16>(&a, &s, item),
+                (1, 0) => decode::chunk::<F16, F32>(&a, &s, item),
+                (1, 1) => decode::chunk::<F16, F16>(&a, &s, item),
+                _ => coded::chunk(&a, &s, item, team.thread),
             }
         });
     }
@@ -143,11 +150,6 @@ pub unsafe fn run(instr: &Instr, phase: u32, team: &Team) {
         let (h, block) = (item % a.kv_heads, blocks - 1 - item / a.kv_heads);
         let s = segment(instr, 4, h);
         let scratch = a.scratch.add(team.thread * prefill::floats(a.group, a.key_dim, a.value_dim));
-        match (instr.u(5), instr.u(6)) {
-            (0, 0) => prefill::block::<F32, F32>(&a, &s, h, block, scratch),
-            (0, _) => prefill::block::<F32, F16>(&a, &s, h, block, scratch),
-            (_, 0) => prefill::block::<F16, F32>(&a, &s, h, block, scratch),
-            _ => prefill::block::<F16, F16>(&a, &s, h, block, scratch),
-        }
+        prefill::block(&a, &s, h, block, scratch);
     });
 }

@@ -4,7 +4,6 @@
 
 use super::gemm::{multiply, Left, Rows as Matrix};
 use super::{cap, visible, Attend};
-use crate::half::{decode, Rows};
 use crate::layout::Segment;
 use crate::math::*;
 
@@ -87,7 +86,7 @@ struct Range {
 }
 
 /// Item (KV head h, block of tokens).
-pub unsafe fn block<K: Rows, V: Rows>(a: &Attend, s: &Segment, h: usize, block: usize, scratch: *mut f32) {
+pub unsafe fn block(a: &Attend, s: &Segment, h: usize, block: usize, scratch: *mut f32) {
     let w = Work::at(a, scratch);
     let first = block * tokens(a.group);
     let count = tokens(a.group).min(a.m - first);
@@ -95,7 +94,7 @@ pub unsafe fn block<K: Rows, V: Rows>(a: &Attend, s: &Segment, h: usize, block: 
     let mut t = range.from;
     while t < range.to {
         let rows = TILE.min(range.to - t);
-        tile::<K, V>(a, &w, s.from() + t, t, rows, range);
+        tile(a, &w, s.from() + t, t, rows, range);
         t += rows;
     }
     for r in 0..count * a.group {
@@ -136,8 +135,8 @@ unsafe fn start(a: &Attend, w: &Work, s: &Segment, h: usize, first: usize, count
 }
 
 /// Rows [t, t + rows) of the segment, at `slot`.
-unsafe fn tile<K: Rows, V: Rows>(a: &Attend, w: &Work, slot: usize, t: usize, rows: usize, range: Range) {
-    decode::<K>(a.keys.add(slot * a.key_dim * K::BYTES), w.keys, rows * a.key_dim);
+unsafe fn tile(a: &Attend, w: &Work, slot: usize, t: usize, rows: usize, range: Range) {
+    a.key_codec.read(a.keys, slot, rows, a.key_dim, w.keys);
     let keys = Left { at: w.keys, row: a.key_dim, step: 1 };
     let (queries, scores) = (Matrix { at: w.queries, row: w.lanes }, Matrix { at: w.scores, row: w.lanes });
     multiply::<false>(rows, w.lanes, a.key_dim, keys, queries, scores);
@@ -149,7 +148,7 @@ unsafe fn tile<K: Rows, V: Rows>(a: &Attend, w: &Work, slot: usize, t: usize, ro
             store(o, f32x4_mul(load(o), load(w.alpha.add(r))));
         }
     }
-    decode::<V>(a.values.add(slot * a.value_dim * V::BYTES), w.values, rows * a.value_dim);
+    a.value_codec.read(a.values, slot, rows, a.value_dim, w.values);
     let values = Left { at: w.values, row: 1, step: a.value_dim };
     multiply::<true>(a.value_dim, w.lanes, rows, values, scores, Matrix { at: w.o, row: w.lanes });
 }

@@ -3,7 +3,7 @@
 
 use super::gemm::{multiply, Left, Rows as Matrix};
 use super::{cap, visible};
-use crate::half::{decode, Rows, F16, F32};
+use crate::codec::Codec;
 use crate::layout::segment;
 use crate::math::*;
 use crate::program::Instr;
@@ -67,10 +67,7 @@ pub unsafe fn run(instr: &Instr, phase: u32, team: &Team) {
     let longest = (0..shape.kv_heads).map(|h| segment(instr, 3, h).rows()).max().unwrap_or(0);
     team.each(longest.div_ceil(TILE) * shape.kv_heads, |item| {
         let (h, t) = (item % shape.kv_heads, item / shape.kv_heads * TILE);
-        match instr.u(4) {
-            0 => tile::<F32>(instr, shape, h, t, own),
-            _ => tile::<F16>(instr, shape, h, t, own),
-        }
+        tile(instr, shape, h, t, own);
     });
 }
 
@@ -95,7 +92,7 @@ unsafe fn fill(instr: &Instr, shape: Shape, block: usize, h: usize, to: *mut f32
 }
 
 /// Rows [t, t + TILE) of head h.
-unsafe fn tile<K: Rows>(instr: &Instr, shape: Shape, h: usize, t: usize, own: *mut f32) {
+unsafe fn tile(instr: &Instr, shape: Shape, h: usize, t: usize, own: *mut f32) {
     let s = segment(instr, 3, h);
     if t >= s.rows() {
         return;
@@ -103,7 +100,7 @@ unsafe fn tile<K: Rows>(instr: &Instr, shape: Shape, h: usize, t: usize, own: *m
     let rows = TILE.min(s.rows() - t);
     let scores = own.add(TILE * shape.dim);
     let masses = scores.add(TILE * shape.lanes);
-    decode::<K>(instr.ptr::<u8>(1).add((s.from() + t) * shape.dim * K::BYTES), own, rows * shape.dim);
+    Codec::of(instr.u(4)).read(instr.ptr(1), s.from() + t, rows, shape.dim, own);
     core::slice::from_raw_parts_mut(masses, shape.group * TILE).fill(0.0);
     for block in 0..shape.blocks {
         let queries = instr.ptr::<f32>(9).add((block * shape.kv_heads + h) * shape.block());

@@ -1,5 +1,6 @@
 //! Ops that give one number per row: reduce, meanUnit, similarity, positions, pool, headMean, projectedNorm.
 
+use crate::codec::Decoded;
 use crate::half::{Rows, F16, F32};
 use crate::layout::segment;
 use crate::math::*;
@@ -88,7 +89,8 @@ pub unsafe fn reduce(instr: &Instr, team: &Team) {
         for slot in from..to {
             *out.add(slot) = match instr.u(2) {
                 0 => reduce_row::<F32>(by, rows.add(slot * dim * 4), dim),
-                _ => reduce_row::<F16>(by, rows.add(slot * dim * 2), dim),
+                1 => reduce_row::<F16>(by, rows.add(slot * dim * 2), dim),
+                _ => reduce_row::<F32>(by, Decoded::of(instr.u(2), rows, dim).row(slot), dim),
             };
         }
     });
@@ -96,19 +98,24 @@ pub unsafe fn reduce(instr: &Instr, team: &Team) {
 
 /// Operands rows, layout, out; parameters heads, dim, codec.
 pub unsafe fn mean_unit(instr: &Instr, team: &Team) {
+    let (rows, dim) = (instr.ptr::<u8>(0), instr.u(1));
     team.each(instr.u(0), |h| match instr.u(2) {
-        0 => mean_unit_head::<F32>(instr, h),
-        _ => mean_unit_head::<F16>(instr, h),
+        0 => mean_unit_head::<F32>(instr, h, |slot| rows.add(slot * dim * 4)),
+        1 => mean_unit_head::<F16>(instr, h, |slot| rows.add(slot * dim * 2)),
+        choice => {
+            let mut decoded = Decoded::of(choice, rows, dim);
+            mean_unit_head::<F32>(instr, h, |slot| decoded.row(slot))
+        }
     });
 }
 
-unsafe fn mean_unit_head<C: Rows>(instr: &Instr, h: usize) {
+unsafe fn mean_unit_head<C: Rows>(instr: &Instr, h: usize, mut row_at: impl FnMut(usize) -> *const u8) {
     let dim = instr.u(1);
     let s = segment(instr, 1, h);
     let out = instr.ptr::<f32>(2).add(h * dim);
     core::slice::from_raw_parts_mut(out, dim).fill(0.0);
     for slot in s.from()..s.from() + s.rows() {
-        let row = instr.ptr::<u8>(0).add(slot * dim * C::BYTES);
+        let row = row_at(slot);
         let factor = 1.0 / norm::<C>(row, dim).max(LEAST) / s.rows() as f32;
         let lanes = f32x4_splat(factor);
         fold::<C>(row, dim, 0.0, |acc, v, i| {
@@ -124,18 +131,23 @@ unsafe fn mean_unit_head<C: Rows>(instr: &Instr, h: usize) {
 
 /// Operands rows, anchor, layout, out; parameters heads, dim, codec.
 pub unsafe fn similarity(instr: &Instr, team: &Team) {
+    let (rows, dim) = (instr.ptr::<u8>(0), instr.u(1));
     slots(instr, 2, instr.u(0), team, |h, from, to| match instr.u(2) {
-        0 => similar::<F32>(instr, h, from, to),
-        _ => similar::<F16>(instr, h, from, to),
+        0 => similar::<F32>(instr, h, from, to, |slot| rows.add(slot * dim * 4)),
+        1 => similar::<F16>(instr, h, from, to, |slot| rows.add(slot * dim * 2)),
+        choice => {
+            let mut decoded = Decoded::of(choice, rows, dim);
+            similar::<F32>(instr, h, from, to, |slot| decoded.row(slot))
+        }
     });
 }
 
-unsafe fn similar<C: Rows>(instr: &Instr, h: usize, from: usize, to: usize) {
+unsafe fn similar<C: Rows>(instr: &Instr, h: usize, from: usize, to: usize, mut row_at: impl FnMut(usize) -> *const u8) {
     let dim = instr.u(1);
     let anchor = instr.ptr::<f32>(1).add(h * dim);
     let length = norm::<F32>(anchor as *const u8, dim).max(LEAST);
     for slot in from..to {
-        let row = instr.ptr::<u8>(0).add(slot * dim * C::BYTES);
+        let row = row_at(slot);
         let dot = total::<C>(row, dim, |v, i| f32x4_mul(v, load(anchor.add(i))), |x, i| x * *anchor.add(i));
         *instr.ptr::<f32>(3).add(slot) = dot / norm::<C>(row, dim).max(LEAST) / length;
     }
@@ -204,7 +216,8 @@ pub unsafe fn projected_norm(instr: &Instr, team: &Team) {
                 let gram = instr.ptr::<f32>(1).add((h * group + g) * dim * dim);
                 *instr.ptr::<f32>(3).add(slot * group + g) = match instr.u(3) {
                     0 => length_under::<F32>(instr.ptr::<u8>(0).add(slot * dim * 4), dim, gram),
-                    _ => length_under::<F16>(instr.ptr::<u8>(0).add(slot * dim * 2), dim, gram),
+                    1 => length_under::<F16>(instr.ptr::<u8>(0).add(slot * dim * 2), dim, gram),
+                    choice => length_under::<F32>(Decoded::of(choice, instr.ptr(0), dim).row(slot), dim, gram),
                 };
             }
         }

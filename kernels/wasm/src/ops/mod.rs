@@ -7,6 +7,7 @@ pub mod pairs;
 pub mod rank;
 pub mod rows;
 pub mod votes;
+pub mod transfer;
 
 use crate::attend;
 use crate::layout::code;
@@ -61,6 +62,9 @@ pub unsafe fn run(instr: &Instr, phase: u32, team: &Team) {
         code::NEWEST_LIKE => pairs::newest_like(instr, team),
         code::REDUNDANCY => pairs::redundancy(instr, team),
         code::TAIL_LOSS => votes::tail_loss(instr, team),
+        code::SPLIT => rank::split(instr, team),
+        code::TRANSFER => transfer::transfer(instr, team),
+        code::LENGTHEN => transfer::lengthen(instr, team),
         _ => {}
     }
 }

@@ -2,7 +2,8 @@
 
 use super::columns::{total, LEAST};
 use crate::attend::gemm::{multiply, Left, Rows as Matrix};
-use crate::half::{decode, Rows, F16, F32};
+use crate::codec::{Codec, Decoded};
+use crate::half::{Rows, F16, F32};
 use crate::layout::{segment, NO_ROW};
 use crate::math::*;
 use crate::program::Instr;
@@ -23,27 +24,24 @@ pub unsafe fn newest_like(instr: &Instr, team: &Team) {
     let longest = (0..heads).map(|h| segment(instr, 2, h).rows()).max().unwrap_or(0);
     team.each(longest.div_ceil(TILE) * heads, |item| {
         let (h, from) = (item % heads, item / heads * TILE);
-        match instr.u(2) {
-            0 => search::<F32>(instr, h, from, own),
-            _ => search::<F16>(instr, h, from, own),
-        }
+        search(instr, h, from, own);
     });
 }
 
 /// Rows [from, from + TILE) of head h against all rows, newest first, until each has found its own.
-unsafe fn search<C: Rows>(instr: &Instr, h: usize, from: usize, own: *mut f32) {
+unsafe fn search(instr: &Instr, h: usize, from: usize, own: *mut f32) {
     let (s, dim) = (segment(instr, 2, h), instr.u(1));
     if from >= s.rows() {
         return;
     }
-    let rows = instr.ptr::<u8>(0).add(s.from() * dim * C::BYTES);
+    let (codec, rows) = (Codec::of(instr.u(2)), instr.ptr::<u8>(0));
     let norm = |i: usize| (*instr.ptr::<f32>(1).add(s.from() + i)).max(LEAST);
     let out = instr.ptr::<u32>(3).add(s.from());
     let (searching, others, products) = (own, own.add(TILE * dim), own.add(2 * TILE * dim));
     let mut open = TILE.min(s.rows() - from);
     // What a product with a searching row must exceed; nothing exceeds infinity, so lanes that are done drop out.
     let mut limits = [f32::INFINITY; TILE];
-    decode::<C>(rows.add(from * dim * C::BYTES), others, open * dim);
+    codec.read(rows, s.from() + from, open, dim, others);
     core::slice::from_raw_parts_mut(searching, TILE * dim).fill(0.0);
     for r in 0..open {
         limits[r] = instr.f(3);
@@ -55,7 +53,7 @@ unsafe fn search<C: Rows>(instr: &Instr, h: usize, from: usize, own: *mut f32) {
     let mut top = s.rows();
     while top > 0 && open > 0 {
         let low = top.saturating_sub(TILE);
-        decode::<C>(rows.add(low * dim * C::BYTES), others, (top - low) * dim);
+        codec.read(rows, s.from() + low, top - low, dim, others);
         let (left, right) = (Left { at: others, row: dim, step: 1 }, Matrix { at: searching, row: TILE });
         multiply::<false>(top - low, TILE, dim, left, right, Matrix { at: products, row: TILE });
         for j in (low..top).rev() {
@@ -76,27 +74,37 @@ unsafe fn search<C: Rows>(instr: &Instr, h: usize, from: usize, own: *mut f32) {
 
 /// Operands rows, norms, anchor, like, layout, out; parameters heads, dim, codec.
 pub unsafe fn redundancy(instr: &Instr, team: &Team) {
+    let (rows, dim) = (instr.ptr::<u8>(0), instr.u(1));
     team.each(instr.u(0), |h| match instr.u(2) {
-        0 => redundant::<F32>(instr, h),
-        _ => redundant::<F16>(instr, h),
+        0 => redundant::<F32>(instr, h, |slot| rows.add(slot * dim * 4), |slot| rows.add(slot * dim * 4)),
+        1 => redundant::<F16>(instr, h, |slot| rows.add(slot * dim * 2), |slot| rows.add(slot * dim * 2)),
+        choice => {
+            let (mut one, mut other) = (Decoded::of(choice, rows, dim), Decoded::of(choice, rows, dim));
+            redundant::<F32>(instr, h, |slot| one.row(slot), |slot| other.row(slot));
+        }
     });
 }
 
-unsafe fn redundant<C: Rows>(instr: &Instr, h: usize) {
+unsafe fn redundant<C: Rows>(
+    instr: &Instr,
+    h: usize,
+    mut row_at: impl FnMut(usize) -> *const u8,
+    mut other_at: impl FnMut(usize) -> *const u8,
+) {
     let (s, dim) = (segment(instr, 4, h), instr.u(1));
-    let row = |i: usize| instr.ptr::<u8>(0).add((s.from() + i) * dim * C::BYTES);
     let norm = |i: usize| (*instr.ptr::<f32>(1).add(s.from() + i)).max(LEAST);
     let anchor = instr.ptr::<f32>(2).add(h * dim);
     let (like, out) = (instr.ptr::<u32>(3).add(s.from()), instr.ptr::<f32>(5).add(s.from()));
     let count = s.rows() as f32;
     for i in 0..s.rows() {
-        let all = total::<C>(row(i), dim, |v, c| f32x4_mul(v, load(anchor.add(c))), |x, c| x * *anchor.add(c)) / norm(i);
-        *out.add(i) = all * count - dot::<C>(row(i), row(i), dim) / norm(i) / norm(i);
+        let row = row_at(s.from() + i);
+        let all = total::<C>(row, dim, |v, c| f32x4_mul(v, load(anchor.add(c))), |x, c| x * *anchor.add(c)) / norm(i);
+        *out.add(i) = all * count - dot::<C>(row, row, dim) / norm(i) / norm(i);
     }
     for i in 0..s.rows() {
         let j = *like.add(i);
         if j != NO_ROW {
-            *out.add(j as usize) -= dot::<C>(row(i), row(j as usize), dim) / norm(i) / norm(j as usize);
+            *out.add(j as usize) -= dot::<C>(row_at(s.from() + i), other_at(s.from() + j as usize), dim) / norm(i) / norm(j as usize);
         }
     }
     for i in 0..s.rows() {

@@ -198,3 +198,26 @@ unsafe fn failing(score: *const f32, from: usize, to: usize, value: f32) -> usiz
     }
     i
 }
+
+/// Operands score, position, layout, newest, keep, counts, leave, leaving; parameters heads, value, sinks, recent, group.
+pub unsafe fn split(instr: &Instr, team: &Team) {
+    let (value, group) = (instr.f(1), instr.u(4).max(1));
+    team.each(instr.u(0), |h| {
+        let head = Head::of(instr, h, 2);
+        let leave = instr.ptr::<u32>(6).add(segment(instr, 2, h).from());
+        let wanted = head.rows - head.mark(|score| score >= value);
+        let leaving = wanted - wanted % group;
+        let (mut gone, mut kept) = (0, 0);
+        for i in 0..head.rows {
+            if *head.keys.add(i) != MARK && gone < leaving {
+                *leave.add(gone) = i as u32;
+                gone += 1;
+            } else {
+                *head.keys.add(kept) = i as u32;
+                kept += 1;
+            }
+        }
+        *instr.ptr::<u32>(5).add(h) = kept as u32;
+        *instr.ptr::<u32>(7).add(h) = leaving as u32;
+    });
+}

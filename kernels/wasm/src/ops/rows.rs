@@ -1,7 +1,7 @@
 //! Ops that move rows and compute nothing: append, extend, compact, truncate, rejoin, copyRows, slide, slice.
 
-use crate::half::encode_f16;
-use crate::layout::{codec_bytes, segment, Segment};
+use crate::codec::Codec;
+use crate::layout::{segment, Segment};
 use crate::program::Instr;
 use crate::team::Team;
 use core::ptr::{copy, copy_nonoverlapping};
@@ -23,20 +23,12 @@ pub unsafe fn append(instr: &Instr, phase: u32, team: &Team) {
         for i in from..m.min(from + TOKENS) {
             let s = segment(instr, 6, h);
             let slot = s.from() + s.rows() + i;
-            append_row(instr.ptr::<f32>(0), instr.ptr(3), i * heads + h, slot, instr.u(2), instr.u(4));
-            append_row(instr.ptr::<f32>(1), instr.ptr(4), i * heads + h, slot, instr.u(3), instr.u(5));
+            let (keys, values) = (Codec::of(instr.u(4)), Codec::of(instr.u(5)));
+            keys.write(instr.ptr::<f32>(0).add((i * heads + h) * instr.u(2)), 1, instr.u(2), instr.ptr(3), slot);
+            values.write(instr.ptr::<f32>(1).add((i * heads + h) * instr.u(3)), 1, instr.u(3), instr.ptr(4), slot);
             *instr.ptr::<u32>(5).add(slot) = *instr.ptr::<u32>(2).add(i);
         }
     });
-}
-
-unsafe fn append_row(src: *const f32, rows: *mut u8, row: usize, slot: usize, dim: usize, codec: usize) {
-    let (from, to) = (src.add(row * dim), rows.add(slot * dim * codec_bytes(codec)));
-    if codec == 0 {
-        copy_nonoverlapping(from as *const u8, to, dim * 4);
-    } else {
-        encode_f16(from, to as *mut u16, dim);
-    }
 }
 
 /// Sets a column on the last m rows of each segment.

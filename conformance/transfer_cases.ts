@@ -1,0 +1,144 @@
+/**
+ * Cases of ops that pass rows from tier to tier: `split`, `transfer`, `lengthen`; and of attention over rows stored in blocks.
+ * @module
+ */
+import type { RowCodec } from "../backends/ops.ts";
+import { blockRows, codecOf, rowBytes } from "../cache/codec.ts";
+import { type Case, caseOf, input, output, sentinels, updated } from "./case.ts";
+import {
+  codedRows,
+  columnOf,
+  type Layout,
+  layoutOf,
+  layoutWords,
+  newestOf,
+  nextRanges,
+  positionsOf,
+  rowRanges,
+  rowsOf,
+  wordsOf,
+} from "./layouts.ts";
+import { type Random, randomOf } from "./random.ts";
+
+const lengthsToSplit: ReadonlyArray<ReadonlyArray<number>> = [[0], [1], [33], [127], [0, 160, 31], [1025, 3]];
+
+export const splitCases = (seed: number): ReadonlyArray<Case> =>
+  lengthsToSplit.flatMap((lengths) =>
+    ([[0, 0, 1], [4, 0, 1], [0, 40, 32], [2, 16, 32]] as const).map(([sinks, recent, group]) => {
+      const random = randomOf(`split ${lengths} ${sinks} ${recent} ${group}`, seed);
+      const layout = layoutOf(random, lengths);
+      const position = positionsOf(random, layout);
+      const score = columnOf(layout, () => [random.uniform() - 0.5, NaN, -0, 0][Math.min(3, random.integer(12))] ?? random.uniform() - 0.5);
+      const params = { heads: lengths.length, value: 0, sinks, recent, group };
+      const indices = rowRanges(layout, 4);
+      return caseOf(`${sinks} sinks, ${recent} recent, groups of ${group}, ${layout.label}`, { op: "split", params }, {
+        score: input(score),
+        position: input(position),
+        layout: input(layoutWords(layout)),
+        newest: input(Uint32Array.of(newestOf(layout, position))),
+        keep: { bytes: sentinels(layout.slots * 4), expect: { _tag: "Kept", ranges: indices, counts: "counts" } },
+        counts: output("split", lengths.length),
+        leave: { bytes: sentinels(layout.slots * 4), expect: { _tag: "Kept", ranges: indices, counts: "leaving" } },
+        leaving: output("split", lengths.length),
+      });
+    })
+  );
+
+/** Between floats, into codes of every width and grouping, from codes to coarser and to finer ones, and between equal ones. */
+const pairs: ReadonlyArray<readonly [RowCodec, RowCodec]> = [
+  ["f32", "f32"],
+  ["f32", "f16"],
+  ["f16", "f32"],
+  ["f16", "q8"],
+  ["f32", "q4g32"],
+  ["f16", "q2g64"],
+  ["q8", "q8"],
+  ["q8", "q4"],
+  ["q8", "q2"],
+  ["q4g64", "q2g64"],
+  ["q8g32", "q2g64"],
+  ["q2", "f16"],
+  ["f32", "q8c32"],
+  ["f16", "q4c32"],
+  ["f16", "q2c32"],
+  ["q8", "q4c32"],
+];
+
+export const transferCases = (seed: number): ReadonlyArray<Case> =>
+  pairs.flatMap(([from, to]) => [[33], [160, 0, 96]].map((lengths, i) => transferCase(seed, from, to, lengths, [64, 128][i] ?? 64)));
+
+/** A layout whose segments start and end at whole blocks, sentinels between them. */
+function blocked(layout: Layout, block: number): Layout {
+  const up = (n: number): number => Math.ceil(n / block) * block;
+  let end = 0;
+  const segments = layout.segments.map(({ length, capacity }) => {
+    const start = end + block;
+    end = start + up(capacity);
+    return { start, length: up(length), capacity: up(capacity) };
+  });
+  return { label: layout.label, segments, slots: end + block };
+}
+
+function transferCase(seed: number, from: RowCodec, to: RowCodec, lengths: ReadonlyArray<number>, dim: number): Case {
+  const random = randomOf(`transfer ${from} ${to} ${lengths} ${dim}`, seed);
+  const block = blockRows(codecOf(to));
+  const source = layoutOf(random, lengths);
+  const kept = lengths.map((length) => Array.from({ length }, (_, t) => t).filter(() => random.uniform() < 0.7));
+  const moved = kept.map((rows) => rows.slice(0, rows.length - rows.length % block));
+  const plain = layoutOf(random, lengths.map((_, h) => block * (h % 3)), Math.max(...lengths) + block);
+  const target = block === 1 ? plain : blocked(plain, block);
+  const keep = wordsOf({ ...source, segments: [] }, () => 0);
+  for (const [h, { start }] of source.segments.entries()) keep.set(moved[h] ?? [], start);
+  const ends = target.segments.flatMap((s, h) =>
+    nextRanges({ ...target, segments: [s] }, moved[h]?.length ?? 0, rowBytes(codecOf(to), dim))
+  );
+  return caseOf(`${from} to ${to} of ${dim}, ${source.label}`, {
+    op: "transfer",
+    params: { heads: lengths.length, dim, sourceCodec: from, targetCodec: to },
+  }, {
+    source: input(rowsOf(random, source, dim, from)),
+    keep: input(keep),
+    counts: input(Uint32Array.from(moved, (rows) => rows.length)),
+    sourceLayout: input(layoutWords(source)),
+    targetLayout: input(layoutWords(target)),
+    target: updated("transfer", sentinels(target.slots * rowBytes(codecOf(to), dim)), ends),
+  });
+}
+
+export const lengthenCases = (seed: number): ReadonlyArray<Case> =>
+  lengthsToSplit.map((lengths) => {
+    const random = randomOf(`lengthen ${lengths}`, seed);
+    const layout = layoutOf(random, lengths, 5);
+    return caseOf(layout.label, { op: "lengthen", params: { heads: lengths.length } }, {
+      counts: input(Uint32Array.from(lengths, () => random.integer(6))),
+      layout: updated("lengthen", layoutWords(layout), layout.segments.map((_, h) => ({ from: h * 12 + 4, to: h * 12 + 8 }))),
+    });
+  });
+
+/** Attention over keys per channel and values per token, one query and many. */
+export const blockCases = (seed: number): ReadonlyArray<Case> =>
+  ([["q8c32", "q8g32"], ["q4c32", "q4g32"], ["q2c32", "q2g32"], ["q4c32", "f16"], ["f16", "q4"]] as const).flatMap((
+    [keyCodec, valueCodec],
+  ) => [1, 33].map((m) => blockCase(seed, keyCodec, valueCodec, m)));
+
+function blockCase(seed: number, keyCodec: RowCodec, valueCodec: RowCodec, m: number): Case {
+  const random = randomOf(`attend blocks ${keyCodec} ${valueCodec} ${m}`, seed);
+  const [dim, group, lengths] = [64, 3, [32, 0, 1056]];
+  const layout = blocked(layoutOf(random, lengths), 32);
+  const position = positionsOf(random, layout);
+  const [kvHeads, heads] = [lengths.length, lengths.length * group];
+  const params = { m, heads, kvHeads, keyDim: dim, valueDim: dim, keyCodec, valueCodec, scale: 0.125, window: 0, softcap: 0, merge: false };
+  return caseOf(`${m} queries, ${keyCodec} and ${valueCodec} in blocks, ${layout.label}`, { op: "attend", params }, {
+    q: input(random.normals(m * heads * dim)),
+    keys: input(stored(random, layout, dim, keyCodec)),
+    values: input(stored(random, layout, dim, valueCodec)),
+    position: input(position),
+    layout: input(layoutWords(layout)),
+    queryPosition: input(Uint32Array.from({ length: m }, (_, i) => Math.max(0, newestOf(layout, position) - m + 1 + i))),
+    out: output("attend", m * heads * dim),
+    lse: output("attend", m * heads),
+  });
+}
+
+const stored = (random: Random, layout: Layout, dim: number, codec: RowCodec): ReturnType<typeof rowsOf> =>
+  blockRows(codecOf(codec)) === 1 ? rowsOf(random, layout, dim, codec) : codedRows(layout, dim, codec, random.normals(layout.slots * dim));

@@ -1,0 +1,50 @@
+//! Moving rows behind those of another tier, from one codec to another: transfer, lengthen.
+
+use crate::codec::Codec;
+use crate::layout::{segment, Segment};
+use crate::program::Instr;
+use crate::team::Team;
+
+/// Rows per work item: what the largest block takes.
+const ROWS: usize = 32;
+
+/// Scratch floats of a transfer.
+pub fn floats(dim: usize, threads: usize) -> usize {
+    threads * ROWS * dim
+}
+
+/// Operands source, keep, counts, sourceLayout, targetLayout, target, scratch; parameters heads, dim, sourceCodec, targetCodec.
+pub unsafe fn transfer(instr: &Instr, team: &Team) {
+    let (heads, dim) = (instr.u(0), instr.u(1));
+    let (from, to) = (Codec::of(instr.u(2)), Codec::of(instr.u(3)));
+    let (source, target) = (instr.ptr::<u8>(0), instr.ptr::<u8>(5));
+    let count = |h: usize| *instr.ptr::<u32>(2).add(h) as usize;
+    let blocks = (0..heads).map(count).max().unwrap_or(0).div_ceil(ROWS);
+    let scratch = instr.ptr::<f32>(6).add(team.thread * ROWS * dim);
+    let nested = !from.plain() && !to.plain() && !from.channel && !to.channel && from.group == to.group && from.bits > to.bits;
+    team.each(heads * blocks, |item| {
+        let (h, first) = (item / blocks, item % blocks * ROWS);
+        let (s, t) = (segment(instr, 3, h), segment(instr, 4, h));
+        let keep = instr.ptr::<u32>(1).add(s.from());
+        let rows = ROWS.min(count(h).saturating_sub(first));
+        let slot = t.from() + t.rows() + first;
+        for i in 0..rows {
+            let row = s.from() + *keep.add(first + i) as usize;
+            if from == to {
+                from.copy(source, row, target, slot + i, dim);
+            } else if nested {
+                to.coarsen(from, source, row, target, slot + i, dim);
+            } else {
+                from.read(source, row, 1, dim, scratch.add(i * dim));
+            }
+        }
+        if !nested && from != to {
+            to.write(scratch, rows, dim, target, slot);
+        }
+    });
+}
+
+/// Operands counts, layout; parameter heads.
+pub unsafe fn lengthen(instr: &Instr, team: &Team) {
+    team.each(instr.u(0), |h| (*instr.ptr::<Segment>(1).add(h)).length += *instr.ptr::<u32>(0).add(h));
+}
