@@ -16,6 +16,7 @@ import type { KvError } from "../cache/error.ts";
 import { showError } from "../cache/error.ts";
 import { type Command, COMMON, helpOf, overview } from "./command.ts";
 import { compare } from "./commands/compare.ts";
+import { evalCommand } from "./commands/eval.ts";
 import { estimate } from "./commands/estimate.ts";
 import { generate } from "./commands/generate.ts";
 import { inspect } from "./commands/inspect.ts";
@@ -29,7 +30,7 @@ import { invalid, readOptions } from "./options.ts";
 export type { Io } from "./io.ts";
 export type { Progress } from "./files.ts";
 
-const commands: ReadonlyArray<Command> = [start, compare, generate, logits, inspect, policies, estimate];
+const commands: ReadonlyArray<Command> = [start, compare, generate, logits, inspect, policies, estimate, evalCommand];
 
 /** Runs one command line and gives the exit status: 0, or 1 after one sentence on standard error. */
 export async function main(argv: ReadonlyArray<string>, io: Io): Promise<number> {

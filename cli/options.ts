@@ -14,6 +14,8 @@ export interface Option {
   readonly kind: "text" | "list" | "flag";
   /** How help names the value. */
   readonly value?: string;
+  /** A list that goes on over the arguments behind its first value. */
+  readonly rest?: boolean;
   readonly about: string;
 }
 
@@ -33,7 +35,7 @@ export function readOptions(argv: ReadonlyArray<string>, options: ReadonlyArray<
   const named = (...kinds: ReadonlyArray<Option["kind"]>): string[] =>
     options.filter(({ kind }) => kinds.includes(kind)).map(({ name }) => name);
   const strange: string[] = [];
-  const parsed: Readonly<Record<string, unknown>> = parseArgs([...argv], {
+  const parsed: Readonly<Record<string, unknown>> = parseArgs(spread(argv, options), {
     string: named("text", "list"),
     boolean: named("flag"),
     collect: named("list"),
@@ -55,6 +57,17 @@ export function readOptions(argv: ReadonlyArray<string>, options: ReadonlyArray<
   const bare = options.find(({ name, kind }) => (kind === "text" && textOf(name) === "") || (kind === "list" && listOf(name).includes("")));
   if (bare !== undefined) return invalid(`--${bare.name}`, "", `${bare.value ?? "a value"}, written --${bare.name} … or --${bare.name}=…`);
   return E.right({ text: textOf, list: listOf, flag: (name) => parsed[name] === true });
+}
+
+/** `--list a b` as `--list a --list b`, for lists that go on. */
+function spread(argv: ReadonlyArray<string>, options: ReadonlyArray<Option>): string[] {
+  const lists = options.filter(({ rest }) => rest === true).map(({ name }) => `--${name}`);
+  const isOption = (arg: string | undefined): boolean => arg === undefined || arg.startsWith("--");
+  return argv.flatMap((arg, i) => {
+    if (isOption(arg) || isOption(argv[i - 1]) && !argv[i - 1]?.includes("=")) return [arg];
+    const option = argv.slice(0, i).findLast(isOption)?.split("=", 1)[0];
+    return option !== undefined && lists.includes(option) ? [option, arg] : [arg];
+  });
 }
 
 /** The value of an option that must be there. */

