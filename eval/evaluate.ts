@@ -13,7 +13,7 @@ import { disposeSession, type Session } from "../model/session.ts";
 import { keepAll } from "../papers/mod.ts";
 import { type Item, tokensOf } from "./item.ts";
 import { fits, FULL, type Method, NONE, policyFor } from "./methods.ts";
-import { type Base, type EvalRecord, mean, probesOf, tokenNll } from "./record.ts";
+import { type Base, baseOf, type EvalRecord, mean, probesOf } from "./record.ts";
 import { type Answered, answersFrom, answersWithout, planAt, readFirst, readingOf, traceOf } from "./run_item.ts";
 
 /** Where records go. */
@@ -45,8 +45,9 @@ export const evaluate =
       done += methods.length - left.length;
       watch(item.id, done, total);
       if (left.length === 0) continue;
+      const first = items.find(({ task }) => task === item.task) === item;
       const ran = await runItem(model, item, left, (record) => {
-        const added = store.add(record);
+        const added = store.add(first ? record : { ...record, portrait: null });
         if (E.isRight(added)) watch(`${item.id} ${record.method}`, ++done, total);
         return added;
       });
@@ -68,7 +69,7 @@ async function runItem(model: Model, item: Item, methods: ReadonlyArray<Method>,
 /** `plain` is the prompt read under no policy: policies that need nothing while it is read start from it too. */
 async function runFrom(plain: Session, item: Item, methods: ReadonlyArray<Method>, add: Add): Promise<Either<KvError, void>> {
   const { model } = plain;
-  const started = await baseOf(plain, item);
+  const started = await startOf(plain, item);
   if (E.isLeft(started)) return started;
   const { base, trace } = started.right;
   const record = (method: Method, answered: Answered): Either<KvError, void> => add(recordOf(model, item, base, method, answered));
@@ -106,7 +107,7 @@ async function runFrom(plain: Session, item: Item, methods: ReadonlyArray<Method
 }
 
 /** Runs the full cache, and no context. */
-async function baseOf(
+async function startOf(
   reading: Session,
   item: Item,
 ): Promise<Either<KvError, { readonly base: Base; readonly trace: ReadonlyArray<number> }>> {
@@ -114,11 +115,9 @@ async function baseOf(
   if (E.isLeft(trace)) return trace;
   const full = await answersFrom(item, FULL, trace.right)(reading)();
   if (E.isLeft(full)) return full;
-  const nll = full.right.logits.map((logits, p) => tokenNll(logits, full.right.targets[p] ?? []));
   const without = await answersWithout(reading.model, item)();
   if (E.isLeft(without)) return without;
-  const none = without.right.map((logits, p) => tokenNll(logits, full.right.targets[p] ?? []));
-  return E.right({ base: { full: full.right, nll, none }, trace: trace.right });
+  return E.right({ base: baseOf(full.right, without.right), trace: trace.right });
 }
 
 type Planned = Extract<Method, { readonly policy: unknown }>;
@@ -151,12 +150,19 @@ function recordOf(model: Model, item: Item, base: Base, method: Method, answered
     kept: answered.kept,
     ms: answered.compressMs,
     probes: probesOf(item, base, answered),
+    portrait: { shares: answered.shares, pieces: method._tag === "Full" ? piecesOf(model, item) : null },
   };
 }
+
+const piecesOf = (model: Model, item: Item): ReadonlyArray<string> | null => {
+  const tokenizer = model.tokenizer();
+  return E.isLeft(tokenizer) ? null : item.turns.flatMap(({ tokens }) => tokens).map((id) => tokenizer.right.decode([id]));
+};
 
 /** Only likelihoods of the answers are known without context. */
 const withoutContext = (record: EvalRecord, base: Base): EvalRecord => ({
   ...record,
+  portrait: null,
   probes: base.none.map((none, p) => {
     const [nll, full] = [mean(none), mean(base.nll[p] ?? [])];
     const unknown = { age: 0, kl: 0, kl95: 0, top1: 0, hits: 0, odds: null, match: 0, far: null, deciles: null };

@@ -3,7 +3,7 @@
  * @module
  */
 import type { Item, Kind, TaskName } from "./item.ts";
-import { type Logits, logSumExp } from "./metrics.ts";
+import type { Logits } from "./metrics.ts";
 import type { Answered } from "./run_item.ts";
 
 /** Numbers of one question. Likelihoods are in nats per token, negative logarithms, means over the answer. */
@@ -53,18 +53,35 @@ export interface EvalRecord {
   /** Time of the policy's work at the end of the first turn, milliseconds. */
   readonly ms: number;
   readonly probes: ReadonlyArray<ProbeRecord>;
+  /** Of the first item of a task: which share of the heads keeps each token, whole percent; under the full cache also the tokens as text. */
+  readonly portrait: { readonly shares: ReadonlyArray<number>; readonly pieces: ReadonlyArray<string> | null } | null;
+}
+
+/** A row of logits in two numbers: the logarithm of the sum of its exponentials, and the index of its largest. */
+interface RowFacts {
+  readonly lse: number;
+  readonly best: number;
 }
 
 /** What every method is compared with: the full cache's logits and per-token NLL of every question, and the NLL without context. */
 export interface Base {
   readonly full: Answered;
+  readonly facts: ReadonlyArray<ReadonlyArray<RowFacts>>;
   readonly nll: ReadonlyArray<ReadonlyArray<number>>;
   readonly none: ReadonlyArray<ReadonlyArray<number>>;
 }
 
+/** The base of an item: the full cache's answers, and the logits of the same questions without context. */
+export function baseOf(full: Answered, without: ReadonlyArray<Logits>): Base {
+  const facts = full.logits.map((logits) => logits.map(factsOf));
+  const nll = full.targets.map((targets, p) => nllOf(facts[p] ?? [], full.logits[p] ?? [], targets));
+  const none = without.map((logits, p) => nllOf(logits.map(factsOf), logits, full.targets[p] ?? []));
+  return { full, facts, nll, none };
+}
+
 /** NLL of each target, nats. */
-export const tokenNll = (logits: Logits, targets: ReadonlyArray<number>): ReadonlyArray<number> =>
-  logits.map((row, i) => logSumExp(row) - (row[targets[i] ?? 0] ?? 0));
+const nllOf = (facts: ReadonlyArray<RowFacts>, logits: Logits, targets: ReadonlyArray<number>): ReadonlyArray<number> =>
+  facts.map(({ lse }, i) => lse - (logits[i]?.[targets[i] ?? 0] ?? 0));
 
 /** Gain of the far context at which a token counts as one that needs it, nats. */
 const FAR = 0.5;
@@ -76,11 +93,13 @@ export const probesOf = (item: Item, base: Base, answered: Answered): ReadonlyAr
   const probes = item.turns.flatMap(({ probes }) => probes);
   return answered.logits.map((logits, p): ProbeRecord => {
     const targets = answered.targets[p] ?? [];
-    const nll = tokenNll(logits, targets);
+    const own = answered === base.full ? base.facts[p] ?? [] : logits.map(factsOf);
+    const nll = nllOf(own, logits, targets);
     const [full, none] = [base.nll[p] ?? nll, base.none[p] ?? nll];
     const deltas = nll.map((x, i) => x - (full[i] ?? 0));
-    const compared = logits.map((row, i) => compareRows(base.full.logits[p]?.[i] ?? row, row));
-    const agreed = compared.map(({ same }) => same);
+    const facts = base.facts[p] ?? own;
+    const divergences = own.map(({ lse }, i) => divergence(base.full.logits[p]?.[i], facts[i]?.lse ?? 0, logits[i], lse));
+    const agreed = own.map(({ best }, i) => best === facts[i]?.best);
     const far = deltas.filter((_, i) => (none[i] ?? 0) - (full[i] ?? 0) >= FAR);
     const mismatch = agreed.indexOf(false);
     return {
@@ -89,10 +108,10 @@ export const probesOf = (item: Item, base: Base, answered: Answered): ReadonlyAr
       nll: mean(nll),
       nllFull: mean(full),
       nllNone: mean(none),
-      kl: mean(compared.map(({ kl }) => kl)),
-      kl95: quantile(compared.map(({ kl }) => kl), 0.95),
+      kl: mean(divergences),
+      kl95: quantile(divergences, 0.95),
       top1: mean(agreed.map(Number)),
-      hits: mean(logits.map((row, i) => Number(likeliest(row) === targets[i]))),
+      hits: mean(own.map(({ best }, i) => Number(best === targets[i]))),
       odds: oddsOf(mean(nll) * nll.length, probes[p]?.distractors ?? [], answered.distractors[p] ?? []),
       match: mismatch < 0 ? agreed.length : mismatch,
       far: item.task === "T1" && far.length > 0 ? { n: far.length, delta: mean(far) } : null,
@@ -102,29 +121,33 @@ export const probesOf = (item: Item, base: Base, answered: Answered): ReadonlyAr
 };
 
 function oddsOf(right: number, ids: ReadonlyArray<ReadonlyArray<number>>, logits: ReadonlyArray<Logits>): number | null {
-  const wrong = logits.map((rows, d) => tokenNll(rows, ids[d] ?? []).reduce((sum, x) => sum + x, 0));
+  const wrong = logits.map((rows, d) => nllOf(rows.map(factsOf), rows, ids[d] ?? []).reduce((sum, x) => sum + x, 0));
   return wrong.length === 0 ? null : Math.min(...wrong) - right;
 }
 
 const decilesOf = (deltas: ReadonlyArray<number>): ReadonlyArray<number> =>
   Array.from({ length: 10 }, (_, d) => mean(deltas.slice(Math.floor(d * deltas.length / 10), Math.floor((d + 1) * deltas.length / 10))));
 
-/** KL(base ‖ row), nats, and whether both find the same token likeliest. */
-function compareRows(base: Float32Array, row: Float32Array): { readonly kl: number; readonly same: boolean } {
-  const [zp, zq] = [logSumExp(base), logSumExp(row)];
+/** KL(base ‖ row), nats, from the rows and their log-sum-exps. */
+function divergence(base: Float32Array | undefined, zp: number, row: Float32Array | undefined, zq: number): number {
+  if (base === undefined || row === undefined || base === row) return 0;
   let kl = 0;
   for (let i = 0; i < base.length; i++) {
     const logP = (base[i] ?? 0) - zp;
-    // Below e^-30 the products add less than 49,152 * 30 * 1e-13: nothing that a mean shows.
+    // Below e^-30 the products of a vocabulary add less than 1e-7: nothing that a mean shows.
     if (logP > -30) kl += Math.exp(logP) * (logP - ((row[i] ?? 0) - zq));
   }
-  return { kl: Math.max(0, kl), same: likeliest(base) === likeliest(row) };
+  // Rounding can take the divergence of equal rows a little below its true minimum.
+  return Math.max(0, kl);
 }
 
-function likeliest(row: Float32Array): number {
+function factsOf(row: Float32Array): RowFacts {
   let best = 0;
   for (let i = 1; i < row.length; i++) if ((row[i] ?? 0) > (row[best] ?? 0)) best = i;
-  return best;
+  const top = row[best] ?? 0;
+  let sum = 0;
+  for (let i = 0; i < row.length; i++) sum += Math.exp((row[i] ?? 0) - top);
+  return { lse: top + Math.log(sum), best };
 }
 
 /** The mean; 0 of nothing. */

@@ -13,6 +13,7 @@ import type { KvError } from "../cache/error.ts";
 import { ownLayers } from "../cache/view.ts";
 import { disposeSession, endPrompt, extend, forced, forkSession, observePrompt, planFor, type Session, step } from "../model/mod.ts";
 import type { Model } from "../model/model.ts";
+import { readPositions } from "../run/mod.ts";
 import type { PolicyPlan } from "../plan/types.ts";
 import { keepAll } from "../papers/mod.ts";
 import type { Policy } from "../policy/types.ts";
@@ -35,6 +36,8 @@ export interface Answered {
   readonly bytes: CacheBytes;
   /** Rows per layer and head in it. */
   readonly kept: ReadonlyArray<ReadonlyArray<number>>;
+  /** Share of all heads of all layers that keep each position, whole percent. */
+  readonly shares: ReadonlyArray<number>;
   /** Time of the policy's work at the end of the first turn, milliseconds. */
   readonly compressMs: number;
 }
@@ -98,17 +101,27 @@ export const answersFrom =
       asked.push({ logits: followed.right.logits, targets: trace, distractors: [] });
       session = followed.right.session;
     }
+    const positions = await readPositions(model.memory)(session.cache)();
+    if (E.isLeft(positions)) return dropped(session, positions);
     const result = {
       logits: asked.map(({ logits }) => logits),
       targets: asked.map(({ targets }) => targets),
       distractors: asked.map(({ distractors }) => distractors),
       bytes: bytesOf(session.cache),
       kept: rowsPerHead(session.cache),
+      shares: sharesOf(positions.right, session.cache.nextPosition),
       compressMs,
     };
     const freed = disposeSession(session)();
     return E.isLeft(freed) ? freed : E.right(result);
   };
+
+function sharesOf(layers: ReadonlyArray<ReadonlyArray<Uint32Array>>, tokens: number): ReadonlyArray<number> {
+  const heads = layers.flat();
+  const votes = new Uint32Array(tokens);
+  for (const head of heads) for (const position of head) votes[position] = (votes[position] ?? 0) + 1;
+  return Array.from(votes, (count) => Math.round(100 * count / heads.length));
+}
 
 /** The same questions without the context. */
 export const answersWithout = (model: Model, item: Item): TaskEither<KvError, ReadonlyArray<Logits>> => async () => {

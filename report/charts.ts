@@ -32,6 +32,8 @@ export interface Point {
 /** A line and its name in the legend. */
 export interface Series {
   readonly name: string;
+  /** Which of the colours it has, where several plots share their series; its place in the list where nothing is said. */
+  readonly colour?: number;
   readonly points: ReadonlyArray<Point>;
 }
 
@@ -67,7 +69,7 @@ export const lineChart = (chart: LineChart): TaskEither<KvError, string> => {
   const color = {
     field: "name",
     type: "nominal" as const,
-    scale: { domain: names, range: names.map(colourOf) },
+    scale: { domain: names, range: chart.series.map(({ colour }, i) => COLOURS[(colour ?? i) % COLOURS.length] ?? "") },
     legend: names.length > 1 ? { title: null, symbolOpacity: 1 } : null,
   };
   const y = { field: "y", type: "quantitative" as const, ...axisOf(chart.y) };
@@ -184,8 +186,6 @@ export const heatMap = (chart: HeatMap): TaskEither<KvError, string> => {
     },
   });
 };
-
-const colourOf = (_: unknown, i: number): string => COLOURS[i % COLOURS.length] ?? "";
 
 const isFinitePoint = ({ x, y }: Point): boolean => Number.isFinite(x) && Number.isFinite(y);
 

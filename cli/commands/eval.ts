@@ -22,7 +22,6 @@ import { INDUCTION } from "../catalogue.ts";
 import type { Command } from "../command.ts";
 import { corpusTexts } from "../corpora.ts";
 import { documentsIn } from "../eval_documents.ts";
-import { writeReport } from "../eval_report.ts";
 import { type Arguments, openStore } from "../eval_store.ts";
 import type { Io } from "../io.ts";
 import { RUNNING, withModel } from "../models.ts";
@@ -81,6 +80,8 @@ export const evalCommand: Command = {
       const ran = await evaluate(model, job.methods, store, watch)(items.right)();
       if (E.isLeft(ran)) return ran;
       io.progress("writing the report", 0, null);
+      // Drawing needs a large library, which no other command should wait for.
+      const { writeReport } = await import("../eval_report.ts");
       const written = await writeReport(job.out, { model: called, backend: model.backend.name, seed: job.seed }, store.records())();
       if (E.isLeft(written)) return written;
       io.clear();

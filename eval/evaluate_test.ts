@@ -1,0 +1,103 @@
+import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
+import * as E from "fp-ts/Either.js";
+import { openWasm } from "../backends/wasm/mod.ts";
+import { forced, inductionModel, openModel, prefill } from "../model/mod.ts";
+import { keepAll, knorm, snapKv, streamingLlm } from "../papers/mod.ts";
+import { orThrow } from "../run/mod.ts";
+import { evaluate, type Store } from "./evaluate.ts";
+import { frameOf } from "./frame.ts";
+import type { Item, TaskName } from "./item.ts";
+import { itemsOf } from "./items.ts";
+import { controlsAt, type Method, methodOf } from "./methods.ts";
+import { nll } from "./metrics.ts";
+import type { EvalRecord } from "./record.ts";
+import { syntheticDocuments } from "./synthetic.ts";
+
+const backend = await orThrow(openWasm({ threads: 1 }));
+const model = await orThrow(openModel(backend, inductionModel()));
+const tokenizer = await orThrow(() => Promise.resolve(model.tokenizer()));
+const frame = frameOf(tokenizer);
+/** Eight facts of bytes need more room than one. */
+const items = (task: TaskName, count = 2): ReadonlyArray<Item> => {
+  const recipe = { frame, seed: 2, tokens: task === "T7" || task === "T9" ? 480 : 200, scored: 8 };
+  const made = itemsOf(task, syntheticDocuments(3, 40, 1), recipe, count);
+  assert(E.isRight(made));
+  return made.right;
+};
+
+/** Keeps records in memory; refuses the one after `limit`, as a full disk would. */
+function memory(limit = Infinity, before: ReadonlyArray<EvalRecord> = []): Store & { readonly records: EvalRecord[] } {
+  const records = [...before];
+  return {
+    records,
+    has: (item, method) => records.some((record) => record.item === item && record.method === method),
+    add: (record) =>
+      records.length < limit ? E.right(void records.push(record)) : E.left({ _tag: "Unavailable", what: "disk", because: "full" }),
+  };
+}
+
+const run = async (methods: ReadonlyArray<Method>, of: ReadonlyArray<Item>, store = memory()): Promise<ReadonlyArray<EvalRecord>> => {
+  await orThrow(evaluate(model, methods, store, () => {})(of));
+  return store.records;
+};
+const half = { numerator: 1, denominator: 2 };
+const timeless = (records: ReadonlyArray<EvalRecord>) => records.map(({ ms: _, ...record }) => record);
+
+Deno.test("keeping everything gives exactly what the full cache gives, on every task (gate G2)", async () => {
+  for (const task of ["T1", "T2", "T5", "T7", "T9", "T10"] as const) {
+    const same = (await run([methodOf(keepAll)], items(task))).filter(({ method }) => method === "keepall");
+    assertEquals(same.length, 2);
+    for (const probe of same.flatMap(({ probes }) => probes)) {
+      // Chunks are the same, so sums are taken in the same order.
+      assertEquals([probe.nll - probe.nllFull, probe.kl, probe.top1], [0, 0, 1], task);
+    }
+  }
+});
+
+Deno.test("an oracle that was told the rows recovers the answer where random rows do not (gate G3)", async () => {
+  const records = await run(controlsAt({ numerator: 1, denominator: 4 }), items("T2"));
+  const nllOf = (name: string): number => {
+    const found = records.filter(({ method }) => method.startsWith(name)).flatMap(({ probes }) => probes);
+    return found.reduce((sum, { nll }) => sum + nll, 0) / found.length;
+  };
+  assertAlmostEquals(nllOf("oracle"), nllOf("full cache"), 0.01);
+  assert(nllOf("random") > nllOf("full cache") + 1);
+});
+
+Deno.test("a policy on a fork of a shared reading gives what its own prefill gives", async () => {
+  const [item] = items("T1");
+  assert(item !== undefined);
+  const { tokens, probes } = item.turns[0] ?? { tokens: [], probes: [] };
+  const answer = probes[0]?.answer ?? [];
+  for (const policy of [snapKv({ share: half, window: 8 }), knorm({ share: half }), streamingLlm({ share: half })]) {
+    const found = (await run([methodOf(knorm({ rows: 9 })), methodOf(policy)], [item])).find(({ method }) => method === policy.text);
+    const alone = await orThrow(forced(answer)(await orThrow(prefill(model, policy)(tokens))));
+    assertEquals(found?.probes[0]?.nll, E.getOrElse(() => NaN)(nll(alone, answer)), policy.text);
+  }
+});
+
+Deno.test("an interrupted evaluation goes on to the same records", async () => {
+  const methods = [methodOf(knorm({ share: half })), ...controlsAt(half)];
+  const whole = await run(methods, items("T2"));
+  for (const limit of [0, 1, 4, 9]) {
+    const broken = memory(limit);
+    const failed = await evaluate(model, methods, broken, () => {})(items("T2"))();
+    assert(E.isLeft(failed) && failed.left._tag === "Unavailable");
+    assertEquals(timeless(await run(methods, items("T2"), memory(Infinity, broken.records))), timeless(whole));
+  }
+});
+
+Deno.test("a policy that does not fit is refused before anything is read, and nothing stays allocated", async () => {
+  const before = backend.liveBytes().buffers;
+  const store = memory();
+  const tooWide = evaluate(
+    model,
+    [methodOf(knorm({ share: half })), methodOf(snapKv({ rows: 9, window: 5 })), methodOf(snapKv({ rows: 4, window: 8 }))],
+    store,
+    () => {},
+  );
+  assert(E.isLeft(await tooWide(items("T2"))()));
+  assertEquals([store.records.length, backend.liveBytes().buffers], [0, before]);
+  await run([methodOf(knorm({ share: half })), ...controlsAt(half)], items("T7"));
+  assertEquals(backend.liveBytes().buffers, before);
+});
