@@ -69,7 +69,7 @@ export const answersFrom =
   async () => {
     const { model } = reading;
     const policy = method._tag === "Full" ? keepAll : policyFor(method, item);
-    const given = method._tag === "Given" ? await writeGiven(reading, method, item) : E.right(undefined);
+    const given = method._tag === "Given" ? writeGiven(reading, method, item) : E.right(undefined);
     if (E.isLeft(given)) return given;
     const start = await forkSession(reading)();
     if (E.isLeft(start)) return start;
@@ -196,11 +196,11 @@ async function follow(
 }
 
 /** Writes a control's ranking into the reading's column. Evicting copies first, so an earlier control's fork is not touched. */
-const writeGiven = async (
+function writeGiven(
   { model, cache }: Session,
   method: Extract<Method, { readonly _tag: "Given" }>,
   item: Item,
-): Promise<Either<KvError, void>> => {
+): Either<KvError, void> {
   const score = givenScore(method, item);
   for (const { index, own } of ownLayers(cache)) {
     const tail = own.tiers.at(-1);
@@ -214,4 +214,4 @@ const writeGiven = async (
     }
   }
   return E.right(undefined);
-};
+}

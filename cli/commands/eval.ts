@@ -186,7 +186,7 @@ function makeItems(model: Model, job: Job, documents: ReadonlyArray<Document>): 
 /** What makes the numbers: a run with other values is another run. More items, tasks and policies continue one: item `i` is the same
  * however many there are. */
 const argumentsOf = (
-  { tokens, items, scored, seed }: Job,
+  { tokens, scored, seed }: Job,
   model: string,
   backend: string,
   documents: ReadonlyArray<Document>,
