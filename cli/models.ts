@@ -12,6 +12,9 @@ import { type KvError, showError } from "../cache/error.ts";
 import { inductionModel } from "../model/induction.ts";
 import { type Model, openModel } from "../model/model.ts";
 import { readModelFile } from "../model/model_file.ts";
+import { readSafetensors, type Safetensors } from "../model/safetensors.ts";
+import { shippedSurrogates } from "../model/shipped.ts";
+import { surrogateName } from "../model/surrogate.ts";
 import type { ModelFile } from "../model/types.ts";
 import { resolveModel } from "./catalogue.ts";
 import { reasonOf, unavailable } from "./files.ts";
@@ -48,6 +51,7 @@ type BackendName = (typeof BACKENDS)[number];
 export const RUNNING: ReadonlyArray<Option> = [
   { name: "backend", kind: "text", value: "NAME", about: "reference, wasm, or auto: the fastest that opens here (auto)" },
   { name: "threads", kind: "text", value: "N", about: "threads of the wasm backend (the machine's, at most 8)" },
+  { name: "surrogate", kind: "list", value: "FILE", about: "safetensors with KVzap weights for this model (those that come with kvfold)" },
   { name: "memory", kind: "text", value: "MB", about: "most memory the backend may take, 5 to 4000 MB (its own limit)" },
 ];
 
@@ -79,17 +83,33 @@ function openNamed(name: BackendName, threads: number | null, bytes: number | nu
   }
 }
 
+/** Weights that come with kvfold for this model, and over them those of `--surrogate`. */
+const surrogatesFor = (given: Given, model: ModelFile): TaskEither<KvError, Readonly<Record<string, Safetensors>>> => async () => {
+  const own = await shippedSurrogates(model)();
+  if (E.isLeft(own)) return own;
+  const found = { ...own.right };
+  for (const path of given.list("surrogate")) {
+    const bytes = await readBytes(path)();
+    const file = E.isLeft(bytes) ? bytes : readSafetensors(path, bytes.right);
+    if (E.isLeft(file)) return file;
+    found[surrogateName(file.right)] = file.right;
+  }
+  return E.right(found);
+};
+
 /** Opens the model and the backend that the options ask for, uses them, and closes both. */
 export const withModel =
   <A>(given: Given, io: Io, nameOrPath: string, use: (model: Model, name: string) => TaskEither<KvError, A>): TaskEither<KvError, A> =>
   async () => {
     const read = await readModel(nameOrPath, io)();
     if (E.isLeft(read)) return read;
+    const surrogates = await surrogatesFor(given, read.right.file)();
+    if (E.isLeft(surrogates)) return surrogates;
     const opened = await openBackend(given, io)();
     if (E.isLeft(opened)) return opened;
     await using backend = opened.right;
     const progress = (share: number): void => io.progress("loading the weights", share, 1);
-    const loaded = await openModel(backend, read.right.file, { progress })();
+    const loaded = await openModel(backend, read.right.file, { progress, surrogates: surrogates.right })();
     if (E.isLeft(loaded)) return loaded;
     await using model = loaded.right;
     return await use(model, read.right.name)();

@@ -62,4 +62,5 @@ export {
   type TensorToWrite,
   writeSafetensors,
 } from "./safetensors.ts";
-export { readSurrogate, type Surrogate } from "./surrogate.ts";
+export { readSurrogate, type Surrogate, surrogateName } from "./surrogate.ts";
+export { shippedSurrogates } from "./shipped.ts";

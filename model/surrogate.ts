@@ -58,6 +58,10 @@ export const readSurrogate = (score: string, shape: ModelShape) => (file: Safete
     : E.left(wrong(file, `tensor ${left}`, "a tensor too many", `those of ${shape.layers.length} layers for this model`));
 };
 
+/** The learned score that a file of KVzap weights is for, by its form. */
+export const surrogateName = (file: Safetensors): "kvzap-mlp" | "kvzap-linear" =>
+  formOf(file, 0)._tag === "Mlp" ? "kvzap-mlp" : "kvzap-linear";
+
 /** The surrogates of a model by the names that scores have for them, or the first fault. */
 export function readSurrogates(
   shape: ModelShape,
