@@ -177,7 +177,7 @@ function scoreError(score: Score, moment: Moment, target: Target, path: string):
       return target.learned?.[score.name] !== undefined ? E.right(undefined) : E.left({
         _tag: "Unavailable",
         what: `the network "${score.name}" that ${path} scores with`,
-        because: "the model was opened without its weights; give them as surrogates",
+        because: "the model was opened without its weights; give them as surrogates, on the command line by --surrogate",
       });
     case "Pool":
     case "HeadMean":

@@ -198,7 +198,7 @@ onEveryBackend("without weights, with those of another model, or without a model
     assertEquals(
       E.isLeft(refused) && showError(refused.left),
       'the network "kvzap-mlp" that blocks[0].verbs[0] scores with is not available: ' +
-        "the model was opened without its weights; give them as surrogates",
+        "the model was opened without its weights; give them as surrogates, on the command line by --surrogate",
     );
   }
   const wrong = await openModel(backend, file, { surrogates: { "kvzap-mlp": await written(mlp.slice(0, 4)) } })();

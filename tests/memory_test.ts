@@ -5,10 +5,12 @@ import type { Backend, LiveBytes } from "../backends/backend.ts";
 import { openWasm } from "../backends/wasm/mod.ts";
 import { bytesOf, rowsPerHead } from "../cache/mod.ts";
 import { disposeSession, extend, inductionModel, type ModelFile, type ModelTensor, openModel, prefill } from "../model/mod.ts";
-import { h2o, keepAll, knorm, streamingLlm } from "../papers/mod.ts";
+import { readSafetensors, type TensorToWrite, writeSafetensors } from "../model/mod.ts";
+import { h2o, keepAll, knorm, kvzap, streamingLlm } from "../papers/mod.ts";
 import { pipe, streaming } from "../policy/mod.ts";
-import { orThrow } from "../run/mod.ts";
+import { orThrow, read } from "../run/mod.ts";
 import { randomBytes } from "./model_support.ts";
+import { numbers } from "./support.ts";
 
 /** The same backend, with the largest `buffers` it ever had. */
 function watched(backend: Backend): { readonly backend: Backend; readonly peak: () => number; readonly reset: () => void } {
@@ -75,6 +77,40 @@ for (
     assertEquals(backend.liveBytes().buffers, 0);
   });
 }
+
+Deno.test("peak memory of streaming prefill under KVzap is that of what stays and one chunk, under half of the whole cache's at a third of the rows", async () => {
+  const [tokens, window] = [2560, 64];
+  const file = sixLayers();
+  const { hidden, layers } = file.spec.shape;
+  const weights = layers.flatMap(({ kvHeads }, l): ReadonlyArray<TensorToWrite> => [
+    { name: `layers.${l}.weight`, type: "F32", shape: [kvHeads, hidden], numbers: numbers(l + 1, kvHeads * hidden) },
+    { name: `layers.${l}.bias`, type: "F32", shape: [kvHeads], numbers: new Float32Array(kvHeads) },
+  ]);
+  const surrogate = await orThrow(readSafetensors("random", await orThrow(writeSafetensors(weights))));
+  await using opened = await orThrow(openWasm());
+  const { backend, peak, reset } = watched(opened);
+  await using model = await orThrow(openModel(backend, file, { surrogates: { "kvzap-linear": surrogate } }));
+  const under = async (threshold: number) => {
+    reset();
+    const how = kvzap({ threshold, window, scorer: "linear" });
+    return await orThrow(prefill(model, how, { chunk: CHUNK, room: 0 })(randomBytes(4, tokens)));
+  };
+  const whole = await under(-Infinity);
+  const dense = peak();
+  const scores = (await orThrow(read(model.memory)(whole.cache))).layers.flat().flatMap((head) => [...head.columns["kvzap"] ?? []]);
+  await orThrow(disposeSession(whole));
+  const session = await under(scores.toSorted((a, b) => a - b)[Math.floor(scores.length * 0.7)] ?? NaN);
+  const kept = bytesOf(session.cache).total - bytesOf(session.cache).slack;
+  const rows = rowsPerHead(session.cache).flat().reduce((a, b) => a + b, 0);
+  // Streaming changes the hidden states that later scores come from, so the share is near 0.3, not exactly that.
+  assert(rows > 0.15 * scores.length && rows < 0.4 * scores.length, `${rows} of ${scores.length} rows`);
+  const chunk = kept / rows * CHUNK * layers.reduce((sum, { kvHeads }) => sum + kvHeads, 0);
+  const limit = 1.5 * (kept + chunk) + perRun(layers[0]?.rope.dims ?? 0, file.spec.shape.vocab);
+  assert(peak() < limit, `peak ${peak()} of at most ${limit}, ${kept} kept`);
+  assert(peak() < dense / 2, `peak ${peak()}, whole ${dense}`);
+  await orThrow(disposeSession(session));
+  assertEquals(backend.liveBytes().buffers, 0);
+});
 
 Deno.test("running out of memory in the middle of a text is an error that leaves nothing behind", async () => {
   await using backend = await orThrow(openWasm({ build: "simd128", maxMemoryBytes: 12 * 2 ** 20 }));
