@@ -31,7 +31,7 @@ export const writeReport = (out: string, about: About, records: ReadonlyArray<Ev
   const summaries = summarise(records);
   const sections = await sectionsOf(summaries, records);
   if (E.isLeft(sections)) return sections;
-  const json = JSON.stringify({ ...about, tasks: summaries.map(({ ratios: _, ...summary }) => summary) });
+  const json = JSON.stringify({ ...about, tasks: summaries.map(({ ratios: _, chosen: __, ...summary }) => summary) });
   const head: Head = {
     title: `What eviction costs ${about.model}`,
     facts: [

@@ -33,6 +33,8 @@ export interface TaskSummary {
   readonly rows: ReadonlyArray<Row>;
   /** Numerators and denominators by method and measure, for comparisons. */
   readonly ratios: ReadonlyMap<string, Readonly<Record<string, Ratios>>>;
+  /** Documents of each resample: one list for all intervals of the task. */
+  readonly chosen: ReadonlyArray<Uint32Array>;
 }
 
 /** `random(50%, seed=2)` and its like are one method, asked several times. */
@@ -40,6 +42,17 @@ export const methodName = (label: string): string => label.replace(/, seed=\d+\)
 
 /** The name of a method's curve: arguments that are budgets or thresholds are what moves along it. */
 export const familyOf = (method: string): string => method.replace(/\(-?[\d.]+%?(, )?/, "(").replace("()", "").replace(/\(-?[\d.]+\)/, "");
+
+/** Records of the items that every method of their task has finished: what a run that is not complete can compare. */
+export function completeItems(records: ReadonlyArray<EvalRecord>): ReadonlyArray<EvalRecord> {
+  const methodsOf = (of: (record: EvalRecord) => string): ReadonlyMap<string, ReadonlySet<string>> => {
+    const found = new Map<string, Set<string>>();
+    for (const record of records) found.set(of(record), (found.get(of(record)) ?? new Set()).add(record.method));
+    return found;
+  };
+  const [byTask, byItem] = [methodsOf(({ task }) => task), methodsOf(({ item }) => item)];
+  return records.filter(({ task, item }) => byItem.get(item)?.size === byTask.get(task)?.size);
+}
 
 /** Every task that has records. */
 export const summarise = (records: ReadonlyArray<EvalRecord>): ReadonlyArray<TaskSummary> =>
@@ -80,6 +93,7 @@ function summaryOf(task: TaskName, records: ReadonlyArray<EvalRecord>): TaskSumm
     solvable: mean(probes.map((probe) => Number(isSolvable(probe)))),
     rows,
     ratios,
+    chosen,
   };
 }
 
@@ -118,9 +132,7 @@ function curveAt(summary: TaskSummary, family: string, measure: string, share: n
 /** A family's measure at a share of the bytes; null outside the range it was run in. */
 export function valueAt(summary: TaskSummary, family: string, measure: string, share: number): Interval | null {
   const at = curveAt(summary, family, measure, share);
-  return at === null
-    ? null
-    : intervalOf([at.left, at.right], ([a = NaN, b = NaN]) => a + at.weight * (b - a), resamples(summary.documents));
+  return at === null ? null : intervalOf([at.left, at.right], ([a = NaN, b = NaN]) => a + at.weight * (b - a), summary.chosen);
 }
 
 /** One family's measure minus another's at equal bytes, paired by document. "No difference" where the interval spans 0. */
@@ -131,6 +143,6 @@ export function differenceAt(summary: TaskSummary, one: string, other: string, m
   return intervalOf(
     [a.left, a.right, b.left, b.right],
     ([al = NaN, ar = NaN, bl = NaN, br = NaN]) => line(al, ar, a.weight) - line(bl, br, b.weight),
-    resamples(summary.documents),
+    summary.chosen,
   );
 }

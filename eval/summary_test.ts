@@ -1,7 +1,7 @@
 import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
 import { intervalOf, resamples } from "./bootstrap.ts";
 import type { EvalRecord, ProbeRecord } from "./record.ts";
-import { differenceAt, familyOf, methodName, summarise, valueAt } from "./summary.ts";
+import { completeItems, differenceAt, familyOf, methodName, summarise, valueAt } from "./summary.ts";
 
 const probe: ProbeRecord = {
   n: 10,
@@ -92,4 +92,12 @@ Deno.test("recovery counts the questions that the full cache can answer, and onl
     needle(document, "x(50%)", [{ nll: 2, nllFull: 1, nllNone: 3 }, { nll: 9, nllFull: 2.5, nllNone: 3 }]),
   ]));
   assertEquals(summary?.rows.find(({ method }) => method === "x(50%)")?.values.recovery?.value, 0.5);
+});
+
+Deno.test("only items that every method has finished are compared", () => {
+  const all = [...runs("full cache", 100, () => 1), ...runs("x(50%)", 50, () => 2).slice(0, 3)];
+  assertEquals(completeItems(all).map(({ item, method }) => `${item} ${method}`), [
+    ...["a", "b", "c"].map((d) => `T1-${d} full cache`),
+    ...["a", "b", "c"].map((d) => `T1-${d} x(50%)`),
+  ]);
 });
