@@ -15,6 +15,7 @@ import { orThrow } from "../run/mod.ts";
 import { timeAppends } from "./appends.ts";
 import { benchCases } from "./cases.ts";
 import { type EndToEnd, endToEnd, installPeer } from "./end_to_end.ts";
+import { type KvzapCost, kvzapCosts } from "./kvzap.ts";
 import { measurePeaks, type Peaks } from "./peaks.ts";
 import { type OpTiming, timeCase } from "./run_case.ts";
 
@@ -39,24 +40,24 @@ async function ops(build: Build, peaks: Peaks, seconds: number): Promise<Readonl
   return results;
 }
 
-async function model(lengths: ReadonlyArray<number>, repeats: number, note: (line: string) => void): Promise<ReadonlyArray<EndToEnd>> {
+/** So many tokens of a real text, and the model that they are for. */
+async function promptOf(count: number): Promise<{ readonly path: string; readonly ids: ReadonlyArray<number> } | null> {
   const source = await orThrow(resolveModel("SmolLM2-135M-Instruct", quiet));
-  if (source._tag !== "File") return [];
-  const peer = await installPeer();
-  if ("missing" in peer) note(`native llama.cpp is left out: ${peer.missing}`);
+  if (source._tag !== "File") return null;
   const file = await orThrow(readModelFile(source.name, await Deno.readFile(source.path)));
   const tokenizer = await orThrow(file.tokenizer());
   const { text } = await orThrow(fetchAddress(quiet));
   const ids = tokenizer.encode(text);
-  const enough = Array.from({ length: Math.max(...lengths) }, (_, i) => ids[i % ids.length] ?? 0);
-  return await endToEnd(
-    source.path,
-    enough,
-    lengths,
-    ["keepall", "snapkv(25%)", "streamingllm(1024)|streaming"],
-    "folder" in peer ? peer.folder : null,
-    repeats,
-  );
+  return { path: source.path, ids: Array.from({ length: count }, (_, i) => ids[i % ids.length] ?? 0) };
+}
+
+async function model(lengths: ReadonlyArray<number>, repeats: number, note: (line: string) => void): Promise<ReadonlyArray<EndToEnd>> {
+  const prompt = await promptOf(Math.max(...lengths));
+  if (prompt === null) return [];
+  const peer = await installPeer();
+  if ("missing" in peer) note(`native llama.cpp is left out: ${peer.missing}`);
+  const policies = ["keepall", "snapkv(25%)", "streamingllm(1024)|streaming"];
+  return await endToEnd(prompt.path, prompt.ids, lengths, policies, "folder" in peer ? peer.folder : null, repeats);
 }
 
 const fixed = (n: number, digits: number, width: number): string => n.toFixed(digits).padStart(width);
@@ -86,10 +87,19 @@ function showModel(results: ReadonlyArray<EndToEnd>): void {
   }
 }
 
+function showKvzap(costs: ReadonlyArray<KvzapCost>): void {
+  console.log("\nKVzap's ops for a chunk of 256 tokens on 30 layers, one thread, as a share of the chunk");
+  for (const { scorer, policyMilliseconds, chunkMilliseconds, share } of costs) {
+    console.log(
+      `  ${scorer.padEnd(8)} ${fixed(policyMilliseconds, 2, 7)} ms of ${fixed(chunkMilliseconds, 1, 7)} ms, ${fixed(100 * share, 2, 5)} %`,
+    );
+  }
+}
+
 async function main(): Promise<void> {
-  const flags = parseArgs(Deno.args, { boolean: ["json", "quick", "ops", "appends", "model"], string: ["lengths"] });
-  const parts = ["ops", "appends", "model"] as const;
-  const wants = (part: "ops" | "appends" | "model"): boolean => flags[part] === true || !parts.some((one) => flags[one] === true);
+  const flags = parseArgs(Deno.args, { boolean: ["json", "quick", "ops", "appends", "model", "kvzap"], string: ["lengths"] });
+  const parts = ["ops", "appends", "model", "kvzap"] as const;
+  const wants = (part: (typeof parts)[number]): boolean => flags[part] === true || !parts.some((one) => flags[one] === true);
   const show = flags["json"] === true ? () => {} : (print: () => void) => print();
   const note = (line: string): void => console.error(line);
   const lengths = String(flags["lengths"] ?? (flags["quick"] === true ? "512" : "512,2048,8160")).split(",").map(Number);
@@ -98,11 +108,13 @@ async function main(): Promise<void> {
     ops: OpResult[];
     appends: Record<string, ReadonlyArray<number>>;
     endToEnd: ReadonlyArray<EndToEnd>;
+    kvzap: ReadonlyArray<KvzapCost>;
   } = {
     peaks: {},
     ops: [],
     appends: {},
     endToEnd: [],
+    kvzap: [],
   };
   for (const build of builds) {
     if (!wants("ops")) break;
@@ -123,6 +135,11 @@ async function main(): Promise<void> {
   if (wants("model")) {
     report.endToEnd = await model(lengths, flags["quick"] === true ? 1 : 3, note);
     show(() => showModel(report.endToEnd));
+  }
+  if (wants("kvzap")) {
+    const prompt = await promptOf(2048);
+    report.kvzap = prompt === null ? [] : await kvzapCosts(prompt.path, prompt.ids, flags["quick"] === true ? 0.2 : 2);
+    show(() => showKvzap(report.kvzap));
   }
   if (flags["json"] === true) {
     console.log(JSON.stringify({ machine: { cores: navigator.hardwareConcurrency, deno: Deno.version.deno }, ...report }));

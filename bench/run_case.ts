@@ -56,15 +56,17 @@ async function openCase(backend: Backend, { one }: BenchCase): Promise<OpenCase>
   for (const source of one.weights) weights[source.name] = await orThrow(backend.loadWeight(source));
   const prepared = await orThrow(backend.prepare(one.program, weights));
   const bindings: Readonly<Record<string, Binding>> = Object.fromEntries([...buffers].map(([name, buffer]) => [name, { buffer }]));
-  const layout = buffers.get("layout");
-  const data = one.buffers["layout"];
+  const changing = ["layout", "position", "column"].flatMap((name) => {
+    const [buffer, data] = [buffers.get(name), one.buffers[name]];
+    return buffer === undefined || data === undefined ? [] : [{ buffer, bytes: data.bytes }];
+  });
   return {
     run: () => {
       const done = backend.run(prepared, bindings)();
       if (done._tag === "Left") throw new Error(`${one.label}: ${done.left._tag}`);
     },
     reset: () => {
-      if (layout !== undefined && data !== undefined) backend.write(layout, 0, data.bytes)();
+      for (const { buffer, bytes } of changing) backend.write(buffer, 0, bytes)();
     },
     close: async () => {
       await orThrow(backend.release(prepared));
