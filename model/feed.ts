@@ -6,7 +6,7 @@
 import * as E from "fp-ts/Either.js";
 import { pipe } from "fp-ts/function.js";
 import * as TE from "fp-ts/TaskEither.js";
-import type { Prepared } from "../backends/backend.ts";
+import type { Binding, Prepared } from "../backends/backend.ts";
 import type { KvError } from "../cache/error.ts";
 import type { KvCache } from "../cache/types.ts";
 import { ownLayers, slotsOf } from "../cache/view.ts";
@@ -23,6 +23,8 @@ export interface Feed {
   readonly tokens: ReadonlyArray<number>;
   readonly point: Forward["point"];
   readonly logits: LogitRows;
+  /** Memory that the plan's ops name beyond the cache's. */
+  readonly extra?: Readonly<Record<string, Binding>>;
 }
 
 /** What a run gives: f32 [rows, vocab], and the cache after it. */
@@ -33,15 +35,16 @@ export interface Fed {
 
 /** Runs tokens through the model: their rows enter the cache at the next positions, then the policy acts. The cache is consumed,
  * also on Left. Tokens must be checked ids. */
-export const feed = (model: Model, plan: PolicyPlan, { tokens, point, logits }: Feed) => (cache: KvCache): TE.TaskEither<KvError, Fed> =>
-  around(model, plan, point, tokens.length, cache, (held) => {
-    const m = tokens.length;
-    const build = () => forward({ spec: model.spec, plan, cache: held, point, m, logits });
-    return pipe(
-      prepared(model.programs, programKey(plan, held, `${pointKey(point)} ${m} ${logits}`), build),
-      TE.chain((program) => execute(model, program, held, inputs(model, held.nextPosition, tokens, logits))),
-    );
-  });
+export const feed =
+  (model: Model, plan: PolicyPlan, { tokens, point, logits, extra = {} }: Feed) => (cache: KvCache): TE.TaskEither<KvError, Fed> =>
+    around(model, plan, point, tokens.length, cache, (held) => {
+      const m = tokens.length;
+      const build = () => forward({ spec: model.spec, plan, cache: held, point, m, logits });
+      return pipe(
+        prepared(model.programs, programKey(plan, held, `${pointKey(point)} ${m} ${logits}`), build),
+        TE.chain((program) => execute(model, program, held, inputs(model, held.nextPosition, tokens, logits), extra)),
+      );
+    });
 
 /** Runs the policy's ops at the end of prefill, if it has any. The cache is consumed, also on Left. */
 export const endPrefill = (model: Model, plan: PolicyPlan) => (cache: KvCache): TE.TaskEither<KvError, KvCache> => {
@@ -52,7 +55,7 @@ export const endPrefill = (model: Model, plan: PolicyPlan) => (cache: KvCache): 
     around(model, plan, point, 0, cache, (held) =>
       pipe(
         prepared(model.programs, programKey(plan, held, point._tag), () => prefillEnd({ spec: model.spec, plan, cache: held })),
-        TE.chain((program) => execute(model, program, held, [newest])),
+        TE.chain((program) => execute(model, program, held, [newest], {})),
       )),
     TE.map((fed) => fed.cache),
   );
@@ -98,13 +101,14 @@ const execute = (
   program: Prepared,
   cache: KvCache,
   scratch: ReadonlyArray<Scratch>,
+  extra: Readonly<Record<string, Binding>>,
 ): TE.TaskEither<KvError, Float32Array> =>
   withScratch(memory, scratch, (buffers) => {
     const own = Object.fromEntries(Object.entries(buffers).map(([name, buffer]) => [name, { buffer }]));
     const size = scratch.find((s) => s.label === "logits")?.content;
     return pipe(
       TE.fromIOEither(stage(memory)(cache)),
-      TE.chainIOEitherK(() => backend.run(program, { ...bindings(cache), ...own })),
+      TE.chainIOEitherK(() => backend.run(program, { ...bindings(cache), ...extra, ...own })),
       TE.chain(() =>
         buffers.logits === undefined || typeof size !== "number" ? TE.right(new Uint8Array()) : backend.read(buffers.logits, 0, size)
       ),

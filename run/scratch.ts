@@ -3,8 +3,9 @@
  * @module
  */
 import * as E from "fp-ts/Either.js";
+import * as TE from "fp-ts/TaskEither.js";
 import type { TaskEither } from "fp-ts/TaskEither.js";
-import type { Binding } from "../backends/backend.ts";
+import type { Binding, Weight } from "../backends/backend.ts";
 import type { Program } from "../backends/program.ts";
 import type { KvError } from "../cache/error.ts";
 import type { Buffer } from "../cache/types.ts";
@@ -44,14 +45,27 @@ function fill(memory: Memory, wanted: ReadonlyArray<Scratch>, buffers: ReadonlyA
 }
 
 /** Prepares a program, runs it once, releases it. */
-export const runOnce =
-  (memory: Memory, program: Program, bindings: Readonly<Record<string, Binding>>): TaskEither<KvError, void> => async () => {
-    const prepared = await memory.backend.prepare(program, {})();
-    if (E.isLeft(prepared)) return prepared;
-    const ran = memory.backend.run(prepared.right, bindings)();
-    const released = memory.backend.release(prepared.right)();
-    return E.isLeft(ran) ? ran : released;
-  };
+export const runOnce = (
+  memory: Memory,
+  program: Program,
+  bindings: Readonly<Record<string, Binding>>,
+  weights: Readonly<Record<string, Weight>> = {},
+): TaskEither<KvError, void> =>
+async () => {
+  const prepared = await memory.backend.prepare(program, weights)();
+  if (E.isLeft(prepared)) return prepared;
+  const ran = memory.backend.run(prepared.right, bindings)();
+  const released = memory.backend.release(prepared.right)();
+  return E.isLeft(ran) ? ran : released;
+};
+
+/** Buffers as whole bindings. */
+export const wholly = (buffers: Readonly<Record<string, Buffer>>): Readonly<Record<string, Binding>> =>
+  Object.fromEntries(Object.entries(buffers).map(([name, buffer]) => [name, { buffer }]));
+
+/** f32 [count] at the start of a buffer. */
+export const readNumbers = (memory: Memory, buffer: Buffer, count: number): TaskEither<KvError, Float32Array> =>
+  TE.map((bytes: Uint8Array) => new Float32Array(bytes.slice().buffer))(memory.backend.read(buffer, 0, count * 4));
 
 /** The bytes of a typed array, without copying. */
 export const bytesIn = (array: Float32Array | Uint32Array): Uint8Array => new Uint8Array(array.buffer, array.byteOffset, array.byteLength);

@@ -66,7 +66,8 @@ export const attendLayer = (cache: KvCache, index: number, q: QuerySlots): (draf
   }, draft);
 };
 
-const attendParams = (
+/** Parameters of attention over one tier by the `m` queries of a run. */
+export const attendParams = (
   shape: LayerShape,
   tier: Pick<Tier, "keyCodec" | "valueCodec">,
   m: number,

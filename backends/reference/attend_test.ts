@@ -150,3 +150,42 @@ Deno.test("attendReduce accumulates onto rows and leaves slack", () => {
   attendReduce({ ...reduceParams, overGroup: "max", overQueries: "max", accumulate: true }, massOperands(out));
   assertEquals([out[0], out[2]], [11, 30]);
 });
+
+Deno.test("attendReduce gives KVzip (0.6, 0.5, 0.05), and KVzip+ (0.06, 0.20, 0.02) with norms (1, 2, 4) written and (10, 5) read", () => {
+  // arXiv 2601.07891, equations 1 and 3: attention (0.6, 0.1, 0.05 | 0.2, 0.5, 0.02) as logarithms under an lse of 0.
+  const a = [[0.6, 0.1, 0.05], [0.2, 0.5, 0.02]];
+  const operands = {
+    q: f32(1, 0, 0, 1),
+    keys: Float32Array.from([0, 1, 2].flatMap((i) => a.map((row) => Math.log(row[i] ?? 0)))),
+    position: u32(0, 1, 2),
+    layout: u32(0, 3, 3),
+    queryPosition: u32(3, 4),
+    lse: f32(0, 0),
+  };
+  const params = { ...reduceParams, heads: 1, keyDim: 2, overQueries: "max", overGroup: "max" } as const;
+  const scores = (weights: Readonly<Record<string, Float32Array>>): ReadonlyArray<number> => {
+    const out = blank(3);
+    attendReduce(params, operandsOf({ ...operands, ...weights, out }));
+    return [...out].map((x) => Math.round(x * 1e6) / 1e6);
+  };
+  assertEquals(scores({}), [0.6, 0.5, 0.05]);
+  assertEquals(scores({ divisor: f32(10, 5), gain: f32(1, 2, 4) }), [0.06, 0.2, 0.02]);
+});
+
+Deno.test("where every logit is 0, KVzip's score is 1 / (sinks + chunk + 1): the first repeated token sees fewest", () => {
+  // One sink, a chunk of two, a repetition of two: rows see 4 and 5 keys, the maximum is 1/4 (arXiv 2505.23416, section 3.2).
+  const [out, lse] = [blank(10), blank(2)];
+  const rows = {
+    keys: f32(0, 0, 0, 0, 0),
+    values: f32(0, 0, 0, 0, 0),
+    position: u32(0, 1, 2, 3, 4),
+    queryPosition: u32(3, 4),
+    q: f32(0, 0),
+  };
+  const heads = { heads: 1, kvHeads: 1, keyDim: 1, keyCodec: "f32", scale: 1, window: 0, softcap: 0 } as const;
+  attend({ ...heads, m: 2, valueDim: 1, valueCodec: "f32", merge: false }, operandsOf({ ...rows, layout: u32(0, 5, 5), out, lse }));
+  const scores = blank(5);
+  const folds = { overQueries: "max", overGroup: "max", accumulate: false } as const;
+  attendReduce({ ...heads, ...folds, queries: 2 }, operandsOf({ ...rows, layout: u32(1, 2, 2), lse, out: scores }));
+  assertEquals([...scores].map((x) => Math.round(x * 1e6) / 1e6), [NaN, 0.25, 0.25, NaN, NaN]);
+});

@@ -1,6 +1,6 @@
 import { assertAlmostEquals, assertEquals } from "@std/assert";
 import { blank, f32, operandsOf, u32 } from "../../tests/kernel_operands.ts";
-import { headMean, meanUnit, perToken, pool, positions, reduce, similarity } from "./columns.ts";
+import { headMean, meanUnit, perToken, pool, positions, projectedNorm, reduce, similarity } from "./columns.ts";
 
 Deno.test("reduce: every fold of the row (3, -4)", () => {
   const folded = (by: "l1" | "l2" | "sum" | "mean" | "max"): number | undefined => {
@@ -85,4 +85,17 @@ Deno.test("perToken: rows of the last m positions take their token's number, als
     operandsOf({ x: f32(70, 71, 80, 81, 90, 91), position: u32(6, 7, 9, 0, 8), layout: u32(0, 3, 4, 4, 1, 1), newest: u32(9), column }),
   );
   assertEquals([...column], [1, 70, 90, 4, 81]);
+});
+
+Deno.test("projectedNorm: two query heads write (3, 4) with norms 10 and 4, and rounding below 0 is 0", () => {
+  const out = blank(4);
+  // W_0 = 2, W_1 = the second channel alone: squares 4 (9 + 16) = 100 and 16. The second row is (0, 0).
+  const gram = f32(4, 0, 0, 4, 0, 0, 0, 1);
+  projectedNorm(
+    { heads: 2, kvHeads: 1, dim: 2, codec: "f32" },
+    operandsOf({ rows: f32(3, 4, 0, 0), gram, layout: u32(0, 2, 2), out }),
+  );
+  assertEquals([...out], [10, 4, 0, 0]);
+  projectedNorm({ heads: 1, kvHeads: 1, dim: 1, codec: "f32" }, operandsOf({ rows: f32(1), gram: f32(-1e-9), layout: u32(0, 1, 1), out }));
+  assertEquals(out[0], 0);
 });
