@@ -9,6 +9,7 @@
 import * as E from "fp-ts/Either.js";
 import { pipe } from "fp-ts/function.js";
 import * as TE from "fp-ts/TaskEither.js";
+import { codecName } from "../cache/codec.ts";
 import type { KvError } from "../cache/error.ts";
 import type { Binding } from "../backends/backend.ts";
 import type { Buffer, KvCache, Segment } from "../cache/types.ts";
@@ -113,7 +114,7 @@ const fillGains = ({ model: { memory }, cache }: Whole, extra: Readonly<Record<s
         heads: shape.queryHeads,
         kvHeads: shape.kvHeads,
         dim: shape.valueDim,
-        codec: tiers[0]?.valueCodec.dtype ?? "f32",
+        codec: tiers[0] === undefined ? "f32" : codecName(tiers[0].valueCodec),
       };
       return emit({ op: "projectedNorm", args, params })(next);
     }, emptyDraft),

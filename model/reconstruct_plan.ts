@@ -8,6 +8,7 @@
  * @module
  */
 import { NONE, type Slot } from "../backends/program.ts";
+import { codecName } from "../cache/codec.ts";
 import type { LayerShape } from "../cache/shape.ts";
 import type { KvCache, Tier } from "../cache/types.ts";
 import { slotsOf } from "../cache/view.ts";
@@ -79,7 +80,7 @@ const scoreRows = (site: Site) => (draft: Draft): Draft => {
       heads,
       kvHeads,
       keyDim,
-      keyCodec: context.keyCodec.dtype,
+      keyCodec: codecName(context.keyCodec),
       scale,
       window,
       softcap: 0,
