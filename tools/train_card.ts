@@ -32,7 +32,7 @@ Made by \`deno run -A tools/train_kvzap.ts\`, first \`pairs\`, then \`fit\`; its
 - Target: natural logarithm of the KVzip+ score under the \`training\` denominators, clamped below at ln ${FLOOR}.
 - Input: hidden state after the input norm. ${made.prompts} training and ${made.heldOut} held-out prompts of 750 to 1250 tokens, ${made.samples} positions each, seed ${made.seed}.
 - Linear: ridge, alpha ${ALPHA}, closed form, at unit scale; stored as F32.
-- MLP: inner width 72, exact GELU, AdamW, rate ${RECIPE.rate}, decay ${RECIPE.decay}, ${RECIPE.epochs} epochs, cosine, batches of 512, clip ${RECIPE.clip} per layer; stored as F16.
+- MLP: inner width 72, exact GELU, AdamW, rate ${RECIPE.rate}, decay ${RECIPE.decay}, ${RECIPE.epochs} epochs, cosine, batches of 512, clip ${RECIPE.clip} per layer; stored as F16 (figures are those before rounding).
   Departures from the paper: decay and epochs were chosen on the held-out documents, data are at unit scale, batches keep their members.
 
 ## Texts

@@ -24,7 +24,7 @@ import { orThrow } from "../run/mod.ts";
 import { card } from "./train_card.ts";
 
 /** Prompts per split, positions per prompt, seed of everything. */
-const [TRAIN, TUNE, SAMPLES, SEED] = [144, 24, 500, 1];
+const [TRAIN, TUNE, SAMPLES, SEED] = [160, 24, 500, 1];
 /** Layers whose pairs are in memory at once. */
 const AT_ONCE = 5;
 
