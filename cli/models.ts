@@ -8,6 +8,7 @@ import type { TaskEither } from "fp-ts/TaskEither.js";
 import type { Backend } from "../backends/backend.ts";
 import { openReference } from "../backends/reference/mod.ts";
 import { openWasm } from "../backends/wasm/mod.ts";
+import { openWebGpu } from "../backends/webgpu/mod.ts";
 import { type KvError, showError } from "../cache/error.ts";
 import { inductionModel } from "../model/induction.ts";
 import { type Model, openModel } from "../model/model.ts";
@@ -49,7 +50,7 @@ type BackendName = (typeof BACKENDS)[number];
 
 /** Options of commands that run a model. */
 export const RUNNING: ReadonlyArray<Option> = [
-  { name: "backend", kind: "text", value: "NAME", about: "reference, wasm, or auto: the fastest that opens here (auto)" },
+  { name: "backend", kind: "text", value: "NAME", about: "reference, wasm, webgpu, or auto: wasm where it opens (auto)" },
   { name: "threads", kind: "text", value: "N", about: "threads of the wasm backend (the machine's, at most 8)" },
   { name: "surrogate", kind: "list", value: "FILE", about: "safetensors with KVzap weights for this model (those that come with kvfold)" },
   { name: "memory", kind: "text", value: "MB", about: "most memory the backend may take, 5 to 4000 MB (its own limit)" },
@@ -74,7 +75,7 @@ const openBackend = (given: Given, io: Io): TaskEither<KvError, Backend> => asyn
 function openNamed(name: BackendName, threads: number | null, bytes: number | null): TaskEither<KvError, Backend> {
   switch (name) {
     case "webgpu":
-      return TE.left({ _tag: "NoDevice", backend: name, because: "this version has none; take wasm or reference" });
+      return openWebGpu(bytes === null ? {} : { maxBytes: bytes });
     case "reference":
       return openReference(bytes === null ? {} : { maxBytes: bytes });
     case "wasm":

@@ -31,10 +31,6 @@ const refusals: Record<string, { readonly argv: ReadonlyArray<string>; readonly 
     argv: ["logits", "--model", "induction", "--tokens", "1", "--backend", "cuda"],
     says: ["cuda", "auto, reference, wasm"],
   },
-  "a backend of a later version": {
-    argv: ["logits", "--model", "induction", "--tokens", "1", "--backend", "webgpu"],
-    says: ["webgpu", "wasm or reference"],
-  },
   "too little memory": {
     argv: ["generate", ...induction, "--prompt-file", written("3000.txt", "x".repeat(3000)), "--memory", "5"],
     says: ["out of memory", "limit 5000000 bytes"],

@@ -100,6 +100,15 @@ function checksFor(
       return [check("vocabulary", { 6: slotOf(instr, "ids") }, () => [instr.params.m, 0, rowsOf(slotOf(instr, "table")), 0, 0])];
     case "truncate":
       return [check("lengths", { 2: layout, 4: slotOf(instr, "counts") }, () => [headsOf(), 0, 0, 0, 0])];
+    case "rejoin":
+      return [check("ends", { 2: layout, 3: slotOf(instr, "tail"), 4: slotOf(instr, "counts") }, () => [headsOf(), 0, 0, 0, 0])];
+    case "redundancy": {
+      const others: Dispatch = {
+        ...check("others", { 2: layout, 5: slotOf(instr, "like") }, (size) => [headsOf(), 0, slotsOf(addressed, layout)(size), 0, 0]),
+        grid: (size) => invocations(slotsOf(addressed, layout)(size)),
+      };
+      return [rows(layout, 0), others];
+    }
     case "compact":
     case "copyRows": {
       const isCompaction = instr.op === "compact";

@@ -5,10 +5,13 @@
 import type { OpName } from "../ops.ts";
 import type { Instr } from "../program.ts";
 import {
+  apart,
   type Dispatch,
   type Grid,
+  groups,
   type InstrOf,
   invocations,
+  isSame,
   type Kernel,
   only,
   operands,
@@ -37,6 +40,36 @@ export const pool: Kernel<"pool"> = (instr) => perSlot(instr);
 export const headMean: Kernel<"headMean"> = (instr) => perSlot(instr);
 /** One number per row and query head. */
 export const projectedNorm: Kernel<"projectedNorm"> = (instr) => perSlot(instr, instr.params.heads / instr.params.kvHeads);
+
+/** A workgroup per slot. */
+export const newestLike: Kernel<"newestLike"> = (instr) => {
+  const slots = slotsIn(instr, "out");
+  return only(plain(instr, (size) => groups(slots(size)), { words: (size) => paramWords(instr, [slots(size)]) }));
+};
+/** What a row has in common with others. */
+export const redundancy: Kernel<"redundancy"> = (instr) => perSlot(instr);
+
+/** Numbers of tokens into a column. */
+export const perToken: Kernel<"perToken"> = (instr) => {
+  const slots = slotsIn(instr, "column");
+  return only(plain(instr, (size) => invocations(slots(size)), { words: (size) => paramWords(instr, [slots(size)]) }));
+};
+
+/** A workgroup per head. */
+export const leaving: Kernel<"leaving"> = (instr) => only(plain(instr, () => [instr.params.heads, 1, 1]));
+
+/** A workgroup per head. */
+export const softmax: Kernel<"softmax"> = (instr) =>
+  only(plain(instr, () => [instr.params.heads, 1, 1], {
+    constants: { isOnA: Number(isSame(instr, "a", "out")) },
+    bound: apart(instr, "out"),
+  }));
+
+/** A workgroup per KV head. */
+export const groupVotes: Kernel<"groupVotes"> = (instr) => only(plain(instr, () => [instr.params.kvHeads, 1, 1]));
+
+/** One workgroup: what remains is summed over heads. */
+export const tailLoss: Kernel<"tailLoss"> = (instr) => only(plain(instr, () => [1, 1, 1]));
 
 /** A workgroup per head and 64 channels. */
 export const meanUnit: Kernel<"meanUnit"> = (instr) => only(plain(instr, () => [instr.params.heads, Math.ceil(instr.params.dim / 64), 1]));

@@ -5,10 +5,27 @@
 import { mapFns, type OpName } from "../ops.ts";
 import type { Instr, Slot } from "../program.ts";
 import { attend, attendReduce } from "./attend.ts";
-import { headMean, meanUnit, pool, positions, projectedNorm, rank, reduce, similarity, threshold } from "./columns.ts";
+import {
+  groupVotes,
+  headMean,
+  leaving,
+  meanUnit,
+  newestLike,
+  perToken,
+  pool,
+  positions,
+  projectedNorm,
+  rank,
+  reduce,
+  redundancy,
+  similarity,
+  softmax,
+  tailLoss,
+  threshold,
+} from "./columns.ts";
 import { argmax, embed, glu, map, matmul, norm, rope } from "./dense.ts";
 import type { InstrOf, Kernel, WeightForm, Work } from "./kernel.ts";
-import { append, compact, copyRows, extend, slice, slide, truncate } from "./rows.ts";
+import { append, compact, copyRows, extend, rejoin, slice, slide, truncate } from "./rows.ts";
 
 const kernels: { readonly [O in OpName]?: Kernel<O> } = {
   embed,
@@ -36,6 +53,14 @@ const kernels: { readonly [O in OpName]?: Kernel<O> } = {
   slice,
   argmax,
   projectedNorm,
+  perToken,
+  leaving,
+  rejoin,
+  softmax,
+  groupVotes,
+  newestLike,
+  redundancy,
+  tailLoss,
 };
 
 /** Ops with a shader. */

@@ -43,6 +43,9 @@ export const compact: Kernel<"compact"> = (instr) => {
 /** An invocation per head. */
 export const truncate: Kernel<"truncate"> = (instr) => only(plain(instr, () => invocations(instr.params.heads)));
 
+/** An invocation per head. */
+export const rejoin: Kernel<"rejoin"> = (instr) => only(plain(instr, () => invocations(instr.params.heads)));
+
 /** An invocation per word of the source. */
 export const copyRows: Kernel<"copyRows"> = (instr) => only(plain(instr, words(instr, slotOf(instr, "source"))));
 

@@ -40,12 +40,18 @@ fn prepare(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups:
   queryTable[2u * row + 1u] = bitcast<u32>(less);
 }
 
+fn term(slot: u32, row: u32, c: u32) -> f32 {
+  let i = slot * p.keyDim + c;
+  return q[row * p.keyDim + c] * fromWord(keys[i >> p.keyCodec], i, p.keyCodec);
+}
+
 fn score(slot: u32, row: u32) -> f32 {
   var sum = 0.0;
-  for (var c = 0u; c < p.keyDim; c++) {
-    let i = slot * p.keyDim + c;
-    sum += q[row * p.keyDim + c] * fromWord(keys[i >> p.keyCodec], i, p.keyCodec);
+  var c = 0u;
+  for (; c + 3u < p.keyDim; c += 4u) {
+    sum += term(slot, row, c) + term(slot, row, c + 1u) + term(slot, row, c + 2u) + term(slot, row, c + 3u);
   }
+  for (; c < p.keyDim; c++) { sum += term(slot, row, c); }
   return capped(p.scale * sum, p.softcap);
 }
 

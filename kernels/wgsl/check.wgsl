@@ -78,3 +78,26 @@ fn vocabulary() {
     if (ids[i] >= p.slots) { complain(2u); return; }
   }
 }
+
+// Each segment, cut off before the start of the segment in `targetLayout` and continued by `counts`, stays within its capacity.
+@compute @workgroup_size(1)
+fn ends() {
+  for (var h = 0u; h < p.heads; h++) {
+    let start = segments[3u * h];
+    let cut = targetLayout[3u * h];
+    let room = segments[3u * h + 2u];
+    if (cut < start || cut - start > room || counts[h] > room - (cut - start)) { complain(3u); return; }
+  }
+}
+
+// Indices of other rows, or none.
+@compute @workgroup_size(64)
+fn others(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let slot = (group.y * groups.x + group.x) * 64u + lane;
+  if (slot >= p.slots || (status[0] != 0u && status[0] != 4u)) { return; }
+  for (var h = 0u; h < p.heads; h++) {
+    let start = segments[3u * h];
+    let length = segments[3u * h + 1u];
+    if (slot >= start && slot - start < length && keep[slot] != 0xFFFFFFFFu && keep[slot] >= length) { complain(4u); }
+  }
+}

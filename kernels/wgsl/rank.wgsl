@@ -1,4 +1,4 @@
-// with order
+// with order, protect
 // Which rows stay, by count (`rank`) or by value (`threshold`). First every row gets a flag in `keep`, 1 if it stays: `secure` or `passing` per
 // head, then for a shared budget `share` over all heads. `collect` turns flags into ascending indices. Rows of a head ascend by position.
 struct Params { heads: u32, mode: u32, count: u32, least: u32, sinks: u32, recent: u32, value: f32 }
@@ -15,11 +15,6 @@ var<workgroup> total: atomic<u32>;
 var<workgroup> uniformWord: u32;
 var<workgroup> uniformOther: u32;
 var<workgroup> scan: array<u32, 256>;
-
-fn isProtected(slot: u32) -> bool {
-  let at = position[slot];
-  return at < p.sinks || at > newest[0] || newest[0] - at < p.recent;
-}
 
 // In the first stage all rows that are not protected compete, in the second those without a flag.
 fn competes(slot: u32, stage: u32) -> bool {

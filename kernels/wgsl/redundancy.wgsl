@@ -1,0 +1,41 @@
+// with rows
+// Mean cosine with the other rows of the head, without those whose newest likeness the row is. One invocation per slot.
+struct Params { heads: u32, dim: u32, codec: u32, slots: u32 }
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> status: array<u32>;
+@group(0) @binding(2) var<storage, read> rows: array<u32>;
+@group(0) @binding(3) var<storage, read> norms: array<f32>;
+@group(0) @binding(4) var<storage, read> anchor: array<f32>;
+@group(0) @binding(5) var<storage, read> like: array<u32>;
+@group(0) @binding(6) var<storage, read> segments: array<u32>;
+@group(0) @binding(7) var<storage, read_write> result: array<f32>;
+
+fn element(i: u32) -> f32 { return fromWord(rows[i >> p.codec], i, p.codec); }
+
+fn cosine(a: u32, b: u32) -> f32 {
+  var product = 0.0;
+  for (var c = 0u; c < p.dim; c++) { product += element(a * p.dim + c) * element(b * p.dim + c); }
+  return product / max(norms[a], 1e-12) / max(norms[b], 1e-12);
+}
+
+fn charged(slot: u32, h: u32) -> f32 {
+  let start = segments[3u * h];
+  let length = segments[3u * h + 1u];
+  var product = 0.0;
+  for (var c = 0u; c < p.dim; c++) { product += element(slot * p.dim + c) * anchor[h * p.dim + c]; }
+  var sum = product / max(norms[slot], 1e-12) * f32(length) - cosine(slot, slot);
+  for (var i = 0u; i < length; i++) {
+    if (like[start + i] == slot - start) { sum -= cosine(start + i, slot); }
+  }
+  return sum / f32(length);
+}
+
+@compute @workgroup_size(64)
+fn redundancy(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let slot = (group.y * groups.x + group.x) * 64u + lane;
+  if (status[0] != 0u || slot >= p.slots) { return; }
+  for (var h = 0u; h < p.heads; h++) {
+    let start = segments[3u * h];
+    if (slot >= start && slot - start < segments[3u * h + 1u]) { result[slot] = charged(slot, h); }
+  }
+}
