@@ -137,3 +137,21 @@ onEveryBackend("a higher threshold drops what a lower one drops, and more", asyn
     }
   }
 });
+
+/** The f32 after a positive one: a rule that wants more than a threshold is one that wants at least this. */
+function nextUp(x: number): number {
+  const bits = new Uint32Array(Float32Array.of(x).buffer);
+  return new Float32Array(bits.map((b) => b + 1).buffer)[0] ?? NaN;
+}
+
+onEveryBackend("a strict threshold is the next f32: the worked trace of Write-Gated KV, window 2, gates above 0.1", async (memory) => {
+  const gates = [0.9, 0.05, 0.5, 0.1, 0.3, 0.02, 0.8, 0.5];
+  // The norm of the key (gate, 0) is the gate.
+  const how = policy("gated", [block(onExit(2), [pipe(norm("keys", "l1"), admit(nextUp(0.1)))])]);
+  const after = async (count: number, sizes: Sizes) =>
+    (await keptBy(memory, how, [gates.slice(0, count), gates.slice(0, count)], sizes))[0];
+  assertEquals(await after(6, [6]), [0, 2, 4, 5]);
+  assertEquals(await after(7, [6, 0]), [0, 2, 4, 5, 6]);
+  assertEquals(await after(8, [6, 0, 0]), [0, 2, 4, 6, 7]);
+  assertEquals(await after(8, [0, 0, 0, 0, 0, 0, 0, 0]), await after(8, [8]));
+});
