@@ -22,6 +22,7 @@ import { generate } from "./commands/generate.ts";
 import { inspect } from "./commands/inspect.ts";
 import { logits } from "./commands/logits.ts";
 import { policies } from "./commands/policies.ts";
+import { score } from "./commands/score.ts";
 import { start } from "./commands/start.ts";
 import { reasonOf, unavailable } from "./files.ts";
 import { type Io, processIo } from "./io.ts";
@@ -30,7 +31,7 @@ import { invalid, readOptions } from "./options.ts";
 export type { Io } from "./io.ts";
 export type { Progress } from "./files.ts";
 
-const commands: ReadonlyArray<Command> = [start, compare, generate, logits, inspect, policies, estimate, evalCommand];
+const commands: ReadonlyArray<Command> = [start, compare, generate, logits, score, inspect, policies, estimate, evalCommand];
 
 /** Runs one command line and gives the exit status: 0, or 1 after one sentence on standard error. */
 export async function main(argv: ReadonlyArray<string>, io: Io): Promise<number> {

@@ -55,7 +55,25 @@ export interface Whole {
 const RUN = 256;
 
 /** Scores every row of a cache that holds all of `tokens`. The cache is untouched. Left: `Unsupported` where rows are missing or stored
- * in more than one tier, `OverLimit` where the context of the model has no room for a repetition. */
+ * in more than one tier, `OverLimit` where the context of the model has no room for a repetition.
+ *
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { openReference } from "../backends/reference/mod.ts";
+ * import { keepAll } from "../papers/mod.ts";
+ * import { orThrow } from "../run/mod.ts";
+ * import { inductionModel } from "./induction.ts";
+ * import { openModel } from "./model.ts";
+ * import { observePrompt } from "./session.ts";
+ * await using backend = await orThrow(openReference());
+ * await using model = await orThrow(openModel(backend, inductionModel()));
+ * const tokens = [256, 7, 8, 9];
+ * const session = await orThrow(observePrompt(model, keepAll)(tokens));
+ * const options = { plus: false, denominators: "training", parts: { prefix: [], suffix: [10] }, prefix: 1 } as const;
+ * const scores = await orThrow(reconstruct(session, options)(tokens));
+ * assertEquals(scores.map((layer) => layer?.length), [8, 8]); // two KV heads, four rows each
+ * ```
+ */
 export const reconstruct =
   (whole: Whole, options: ReconstructOptions): (tokens: ReadonlyArray<number>) => TE.TaskEither<KvError, RowScores> => (tokens) => {
     const { model, cache } = whole;
