@@ -38,7 +38,7 @@ Deno.test("a run goes from waiting to done, and a model that fails to open ends 
   const page = events.reduce(next, empty);
   assertEquals(page.runs.map(({ phase, answer }) => [phase, answer]), [["done", "y"], ["waiting", ""]]);
   assertEquals([shownRun(page)?.kept, isBusy(page)], [kept, true]);
-  const failed = next(page, { _tag: "Failed", run: null, sentence: "no" });
+  const failed = next(page, { _tag: "Failed", run: null, sentence: "no", gone: true });
   assertEquals([failed.runs.map(({ id }) => id), failed.problem, isBusy(failed)], [[1], "no", false]);
 });
 
