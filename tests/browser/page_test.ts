@@ -29,6 +29,8 @@ async function visiting(
     await buildPage(folder);
     await using server = servePage(folder, 0, headers);
     const page = await browser.newPage({ viewport: { width: 360, height: 800 } });
+    // Shaders in software are slow to build on a busy machine.
+    page.setDefaultTimeout(120_000);
     const errors: string[] = [];
     page.on("console", (message) => message.type() === "error" && errors.push(message.text()));
     page.on("pageerror", (error) => errors.push(error.message));
