@@ -7,3 +7,4 @@ export * as papers from "../papers/mod.ts";
 export * as policy from "../policy/mod.ts";
 export * as model from "../model/mod.ts";
 export { openWasm } from "../backends/wasm/mod.ts";
+export { openWebGpu } from "../backends/webgpu/mod.ts";

@@ -40,7 +40,8 @@ export interface BackendChoice {
 export interface Opened {
   /** Full name of the backend. */
   readonly backend: string;
-  readonly threads: number;
+  /** What computes: threads, or the adapter by name, a software one said to be so. */
+  readonly hardware: string;
   readonly model: string;
   readonly layers: number;
   /** Key-value heads over all layers. */
@@ -82,5 +83,5 @@ export type Report =
   | { readonly _tag: "Answering"; readonly run: number; readonly text: string; readonly tokensPerSecond: number | null }
   | { readonly _tag: "Finished"; readonly run: number }
   | { readonly _tag: "Stopped"; readonly run: number }
-  /** One sentence. `run` is null where opening failed. */
-  | { readonly _tag: "Failed"; readonly run: number | null; readonly sentence: string };
+  /** One sentence. `run` is null where opening failed. `gone`: what was open is of no use any more. */
+  | { readonly _tag: "Failed"; readonly run: number | null; readonly sentence: string; readonly gone: boolean };

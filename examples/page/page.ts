@@ -96,12 +96,12 @@ function start(): void {
   const happen = (event: Event): void => {
     const before = page;
     page = next(page, event);
-    if (event._tag === "Failed" && event.run === null) open = "";
+    if (event._tag === "Failed" && event.gone) open = "";
     render(page, before, (run) => happen({ _tag: "Shown", run }));
   };
   const ask = (): void => {
     const source = modelAsked();
-    if (E.isLeft(source)) return happen({ _tag: "Failed", run: null, sentence: source.left });
+    if (E.isLeft(source)) return happen({ _tag: "Failed", run: null, sentence: source.left, gone: true });
     if (!checkPolicy()) return field("policy").focus();
     const backend = backendNames.find((name) => name === element("backend", HTMLSelectElement).value) ?? "wasm";
     const wanted = `${backend} ${nameOf(source.right)}`;
@@ -121,7 +121,10 @@ function start(): void {
     asked.forEach(({ id, policy }) => post({ _tag: "Run", run: id, ask: { ...texts, policy } }));
   };
   worker.addEventListener("message", ({ data }: MessageEvent<Report>) => happen(data));
-  worker.addEventListener("error", ({ message }) => happen({ _tag: "Failed", run: null, sentence: `The worker failed: ${message}` }));
+  worker.addEventListener(
+    "error",
+    ({ message }) => happen({ _tag: "Failed", run: null, sentence: `The worker failed: ${message}`, gone: true }),
+  );
   element("form", HTMLFormElement).addEventListener("submit", (event) => {
     event.preventDefault();
     if (!isBusy(page)) ask();

@@ -10,6 +10,9 @@ const kept = keptOf([Uint32Array.of(0, 3), Uint32Array.of(3), Uint32Array.of(1, 
 Deno.test("kept rows by position and by head count the same rows", () => {
   assertEquals([...shareByPosition(kept)], [1 / 3, 1 / 3, 0, 1].map(Math.fround));
   assertEquals(rowsByHead(kept), [2, 1, 2]);
+  // A share above 1, by rounding, would be no opacity: canvases ignore it.
+  const whole = keptOf(Array.from({ length: 90 }, () => Uint32Array.of(0)), 1);
+  assertEquals([...shareByPosition(whole)], [1]);
 });
 
 Deno.test("columns average what falls into them, and a line with fewer numbers than columns shows each number", () => {
@@ -35,7 +38,7 @@ Deno.test("a run goes from waiting to done, and a model that fails to open ends 
   const page = events.reduce(next, empty);
   assertEquals(page.runs.map(({ phase, answer }) => [phase, answer]), [["done", "y"], ["waiting", ""]]);
   assertEquals([shownRun(page)?.kept, isBusy(page)], [kept, true]);
-  const failed = next(page, { _tag: "Failed", run: null, sentence: "no" });
+  const failed = next(page, { _tag: "Failed", run: null, sentence: "no", gone: true });
   assertEquals([failed.runs.map(({ id }) => id), failed.problem, isBusy(failed)], [[1], "no", false]);
 });
 

@@ -15,6 +15,7 @@ export function paintMap(canvas: HTMLCanvasElement, kept: Kept | null, layers: R
   const scale = devicePixelRatio;
   const line = Math.max(1, Math.min(20, Math.floor(320 / heads))) * scale;
   const gap = line >= 3 * scale ? scale : 0;
+  const thick = line >= 6 * scale ? line - scale : line;
   const tops = lineTops(layers.length === 0 ? [heads] : layers, line, gap);
   const pen = resized(canvas, ((tops.at(-1) ?? 0) + line) / scale);
   if (pen === null || kept === null) return;
@@ -22,11 +23,11 @@ export function paintMap(canvas: HTMLCanvasElement, kept: Kept | null, layers: R
   const [left, room] = [width + 8 * scale, pen.canvas.width - width - 8 * scale];
   const rows = rowsByHead(kept);
   tops.forEach((top, h) => {
-    paintLine(pen, columnMeans(kept.map.subarray(h * kept.tokens, (h + 1) * kept.tokens), width), top, line - gap);
+    paintLine(pen, columnMeans(kept.map.subarray(h * kept.tokens, (h + 1) * kept.tokens), width), top, thick);
     pen.globalAlpha = 0.12;
-    pen.fillRect(left, top, room, line - gap);
+    pen.fillRect(left, top, room, thick);
     pen.globalAlpha = 1;
-    pen.fillRect(left, top, room * (rows[h] ?? 0) / kept.tokens, line - gap);
+    pen.fillRect(left, top, room * (rows[h] ?? 0) / kept.tokens, thick);
   });
 }
 

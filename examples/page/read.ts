@@ -23,7 +23,8 @@ type Emit = (report: Report) => void;
 export async function readAndAnswer(model: Model, run: number, ask: Ask, signal: AbortSignal, emit: Emit): Promise<void> {
   const ended = await perform(model, run, ask, signal, emit);
   if (signal.aborted) return emit({ _tag: "Stopped", run });
-  emit(E.isLeft(ended) ? { _tag: "Failed", run, sentence: showError(ended.left) } : { _tag: "Finished", run });
+  if (E.isRight(ended)) return emit({ _tag: "Finished", run });
+  emit({ _tag: "Failed", run, sentence: showError(ended.left), gone: ended.left._tag === "DeviceLost" });
 }
 
 async function perform(model: Model, run: number, ask: Ask, signal: AbortSignal, emit: Emit): Promise<E.Either<KvError, void>> {

@@ -8,9 +8,9 @@ import type { Kept } from "./messages.ts";
 export function shareByPosition({ heads, tokens, map }: Kept): Float32Array {
   const shares = new Float32Array(tokens);
   for (let h = 0; h < heads; h++) {
-    for (let t = 0; t < tokens; t++) shares[t] = (shares[t] ?? 0) + (map[h * tokens + t] ?? 0) / heads;
+    for (let t = 0; t < tokens; t++) shares[t] = (shares[t] ?? 0) + (map[h * tokens + t] ?? 0);
   }
-  return shares;
+  return shares.map((count) => count / heads);
 }
 
 /** Rows kept per head, all layers in order. */

@@ -57,9 +57,7 @@ function statusOf(page: Page): string {
   const { opened } = page;
   return opened === null
     ? ""
-    : `${opened.model}: ${opened.layers} layers, ${opened.heads} key-value heads, on ${opened.backend} with ${opened.threads} thread${
-      opened.threads === 1 ? "" : "s"
-    }.`;
+    : `${opened.model}: ${opened.layers} layers, ${opened.heads} key-value heads, on ${opened.backend}, ${opened.hardware}.`;
 }
 
 /** What a screen reader hears when a run has ended. */

@@ -4,11 +4,13 @@
  * @module
  */
 import * as E from "fp-ts/Either.js";
+import { pipe } from "fp-ts/function.js";
 import * as TE from "fp-ts/TaskEither.js";
 import type { TaskEither } from "fp-ts/TaskEither.js";
 import type { Backend } from "../../backends/backend.ts";
 import { openReference } from "../../backends/reference/mod.ts";
 import { openWasm } from "../../backends/wasm/mod.ts";
+import { openWebGpu, type WebGpuBackend } from "../../backends/webgpu/mod.ts";
 import { type KvError, showError } from "../../cache/error.ts";
 import { inductionModel, type Model, type ModelFile, openModel, readModelFile } from "../../model/mod.ts";
 import {
@@ -28,18 +30,41 @@ interface Scope {
   readonly addEventListener: (type: "message", listener: (event: MessageEvent<Request>) => void) => void;
 }
 
-const openers: Readonly<Record<BackendName, TaskEither<KvError, Backend>>> = {
-  webgpu: TE.left({ _tag: "NoDevice", backend: "webgpu", because: "this version of kvfold has none" }),
-  wasm: openWasm(),
-  reference: openReference(),
+/** An open backend, and what computes in it. */
+interface Machine {
+  readonly backend: Backend;
+  readonly hardware: string;
+}
+
+const threadsOf = (backend: Backend): Machine => {
+  const { threads } = backend.caps;
+  return { backend, hardware: threads === 1 ? "1 thread" : `${threads} threads` };
 };
+
+const adapterOf = (backend: WebGpuBackend): Machine => {
+  const { name, isSoftware } = backend.adapter;
+  return { backend, hardware: isSoftware ? `${name}, in software` : name };
+};
+
+/** How each backend is opened. `bufferBytes` is the largest tensor: a device promises 128 MiB, more must be asked for. */
+const openers: Readonly<Record<BackendName, (bufferBytes: number) => TaskEither<KvError, Machine>>> = {
+  webgpu: (bufferBytes) => pipe(openWebGpu(bufferBytes > 2 ** 27 ? { bufferBytes } : {}), TE.map(adapterOf)),
+  wasm: () => pipe(openWasm(), TE.map(threadsOf)),
+  reference: () => pipe(openReference(), TE.map(threadsOf)),
+};
+
+/** What runs are made on. */
+interface Open {
+  readonly model: Model;
+  readonly hardware: string;
+}
 
 /** Opens every backend once, to say which there are. */
 const probe = (): Promise<ReadonlyArray<BackendChoice>> =>
   Promise.all(backendNames.map(async (name): Promise<BackendChoice> => {
-    const opened = await openers[name]();
+    const opened = await openers[name](0)();
     if (E.isLeft(opened)) return { name, obstacle: showError(opened.left) };
-    await opened.right.close();
+    await opened.right.backend.close();
     return { name, obstacle: null };
   }));
 
@@ -59,24 +84,26 @@ async function readSource(source: ModelSource): Promise<E.Either<KvError, ModelF
 }
 
 /** Opens both, or neither. */
-async function open(name: BackendName, source: ModelSource, progress: (share: number) => void): Promise<E.Either<KvError, Model>> {
+async function open(name: BackendName, source: ModelSource, progress: (share: number) => void): Promise<E.Either<KvError, Open>> {
   const file = await readSource(source);
   if (E.isLeft(file)) return file;
-  const backend = await openers[name]();
-  if (E.isLeft(backend)) return backend;
-  const model = await openModel(backend.right, file.right, { progress })();
-  if (E.isLeft(model)) await backend.right.close();
+  const machine = await openers[name](Math.max(...[...file.right.tensors.values()].map(({ bytes }) => bytes.byteLength)))();
+  if (E.isLeft(machine)) return machine;
+  const { backend, hardware } = machine.right;
+  const model = await openModel(backend, file.right, { progress })();
+  if (E.isRight(model)) return E.right({ model: model.right, hardware });
+  await backend.close();
   return model;
 }
 
-async function close(model: Model | null): Promise<void> {
-  await model?.close();
-  await model?.backend.close();
+async function close(open: Open | null): Promise<void> {
+  await open?.model.close();
+  await open?.model.backend.close();
 }
 
-const factsOf = ({ backend, spec, weights: _ }: Model): Opened => ({
+const factsOf = ({ model: { backend, spec }, hardware }: Open): Opened => ({
   backend: backend.name,
-  threads: backend.caps.threads,
+  hardware,
   model: spec.name,
   layers: spec.shape.layers.length,
   heads: spec.shape.layers.reduce((sum, { kvHeads }) => sum + kvHeads, 0),
@@ -86,22 +113,22 @@ const factsOf = ({ backend, spec, weights: _ }: Model): Opened => ({
 
 /** Takes one request after the other; only `Stop` is heard at once, and ends what was asked for before it. */
 function serve(scope: Scope): void {
-  let model: Model | null = null;
+  let held: Open | null = null;
   let stop = new AbortController();
   let turn: Promise<void> = probe().then((backends) => scope.postMessage({ _tag: "Ready", backends }));
   const perform = async (request: Exclude<Request, { readonly _tag: "Stop" }>, signal: AbortSignal): Promise<void> => {
     if (request._tag === "Open") {
-      await close(model);
-      model = null;
+      await close(held);
+      held = null;
       const opened = await open(request.backend, request.model, (share) => scope.postMessage({ _tag: "Loading", share }));
-      if (E.isLeft(opened)) return scope.postMessage({ _tag: "Failed", run: null, sentence: showError(opened.left) });
-      model = opened.right;
-      return scope.postMessage({ _tag: "Opened", opened: factsOf(model) });
+      if (E.isLeft(opened)) return scope.postMessage({ _tag: "Failed", run: null, sentence: showError(opened.left), gone: true });
+      held = opened.right;
+      return scope.postMessage({ _tag: "Opened", opened: factsOf(held) });
     }
-    if (model !== null) await readAndAnswer(model, request.run, request.ask, signal, (report) => scope.postMessage(report));
+    if (held !== null) await readAndAnswer(held.model, request.run, request.ask, signal, (report) => scope.postMessage(report));
   };
   const failed = (thrown: unknown): void =>
-    scope.postMessage({ _tag: "Failed", run: null, sentence: `the worker failed: ${String(thrown)}` });
+    scope.postMessage({ _tag: "Failed", run: null, sentence: `the worker failed: ${String(thrown)}`, gone: true });
   scope.addEventListener("message", ({ data }) => {
     if (data._tag === "Stop") {
       stop.abort();
