@@ -48,7 +48,7 @@ export function supportPage(opened: ReadonlyArray<Pick<Backend, "name" | "suppor
     "# What each backend supports",
     "Every op marked yes passes its cases in `tests/conformance_test.ts` or `tests/webgpu_conformance_test.ts`: sizes from 0 to 1025 rows, unequal and empty heads, slack " +
     "around every segment, fences around every buffer. NMSE is the squared error over the energy of the reference's result. " +
-    "WebGPU refuses rows of q8 by name.",
+    "WebGPU refuses rows of q8, q4 and q2 by name.",
     opTable,
     "Weights of these block types are accepted by every backend:",
     weightTable,
