@@ -54,7 +54,7 @@ const lies: Readonly<Record<string, (words: Uint32Array) => void>> = {
 /** A small case of one instruction whose first head holds rows, and the name of the layout that addresses them. */
 function victim(op: OpName): readonly [Case, string] | null {
   const layout = ops[op].operands.find(({ kind }) => kind === "layout")?.name;
-  if (layout === undefined || op === "truncate") return null;
+  if (layout === undefined || op === "truncate" || op === "rejoin") return null;
   const found = casesOf(op).find((one) => {
     const words = new Uint32Array(one.buffers[layout]?.bytes.slice().buffer ?? new ArrayBuffer(0));
     return one.program.body.length === 1 && (words[1] ?? 0) >= 31 && !one.label.startsWith("extend: last 0");
