@@ -11,7 +11,7 @@
  * @module
  */
 import * as O from "fp-ts/Option.js";
-import { readRatio, rows, share, showBudget, showRatio } from "./budget.ts";
+import { readRatio, rows, share as shareBudget, showBudget, showRatio } from "./budget.ts";
 import {
   allLayers,
   append,
@@ -62,7 +62,8 @@ const atom = <A>(read: (text: string) => O.Option<A>) => (written: Written): O.O
 const wholeNumber = (from: number, to: number) => (text: string): O.Option<number> =>
   O.fromPredicate((n: number) => n >= from && n <= to)(/^-?\d{1,9}$/.test(text) ? Number(text) + 0 : NaN);
 
-const budgetOf = (text: string): O.Option<Budget> => O.alt(() => O.map(share)(readRatio(text)))(O.map(rows)(wholeNumber(1, maxRows)(text)));
+const budgetOf = (text: string): O.Option<Budget> =>
+  O.alt(() => O.map(shareBudget)(readRatio(text)))(O.map(rows)(wholeNumber(1, maxRows)(text)));
 
 /** Rows per head or a share of the prompt; `rows=` and `share=` both name it. */
 export const size: Param<Budget> = {
@@ -124,6 +125,14 @@ export const flag = (name: string): Param<boolean> => ({
   allowed: "yes or no",
   read: atom((text) => text === "yes" ? O.some(true) : text === "no" ? O.some(false) : O.none),
   show: (value) => value ? "yes" : "no",
+});
+
+/** A share above 0, at most 1. */
+export const share = (name: string): Param<Ratio> => ({
+  name,
+  allowed: "a share above 0, at most 1, such as 0.2, 20% or 1/5",
+  read: atom(readRatio),
+  show: showRatio,
 });
 
 /** A share, or 0 for none. */
