@@ -183,6 +183,14 @@ export const layers: Param<Layers> = {
   show: showLayers,
 };
 
+/** A layer for each layer, such as the one whose rows it reads. */
+export const layerMap = (name: string): Param<ReadonlyArray<number>> => ({
+  name,
+  allowed: `a list with a layer for each layer, such as [0, 1, 1], below ${maxLayers}`,
+  read: ({ items }) => items === null ? O.none : O.traverseArray(wholeNumber(0, maxLayers - 1))(items),
+  show: (layers) => `[${layers.join(", ")}]`,
+});
+
 /** One budget per layer. */
 export const budgets: Param<ReadonlyArray<Budget>> = {
   name: "budgets",
