@@ -94,6 +94,12 @@ function checkRelations(instr: Instr): Complaint {
       const { dim, dims } = instr.params;
       return dims % 2 === 0 && dims <= dim ? null : [`dims even and at most dim ${dim}`, String(dims)];
     }
+    case "profile":
+    case "obey":
+      return instr.params.denominator > 0 ? null : ["a denominator from 1", "0"];
+    case "lagSpread":
+    case "blockRank":
+      return instr.params.lag > 0 ? null : ["a lag from 1", "0"];
     case "pool":
       return instr.params.size % 2 === 1 ? null : ["an odd size", String(instr.params.size)];
     case "map":

@@ -192,6 +192,43 @@ export interface OpParams {
   readonly transfer: { readonly heads: number; readonly dim: number; readonly sourceCodec: RowCodec; readonly targetCodec: RowCodec };
   /** Adds counts to lengths. */
   readonly lengthen: { readonly heads: number };
+  /** Which nested rule recovers enough attention. */
+  readonly profile: {
+    readonly heads: number;
+    readonly numerator: number;
+    readonly denominator: number;
+    readonly window: number;
+    readonly sinks: number;
+    readonly recovery: number;
+  };
+  /** Rows that the head's nested rule keeps. */
+  readonly obey: {
+    readonly heads: number;
+    readonly numerator: number;
+    readonly denominator: number;
+    readonly window: number;
+    readonly sinks: number;
+  };
+  /** Spread over channels, on the scale of the block after. */
+  readonly lagSpread: {
+    readonly heads: number;
+    readonly dim: number;
+    readonly codec: RowCodec;
+    readonly sinks: number;
+    readonly lag: number;
+  };
+  /** Ranks inside blocks. */
+  readonly blockRank: { readonly heads: number; readonly sinks: number; readonly lag: number };
+  /** Puts a head's best rows above all others. */
+  readonly promote: { readonly heads: number; readonly count: number };
+  /** Folds the values of rows that leave into their nearest survivors. */
+  readonly foldValues: {
+    readonly heads: number;
+    readonly keyDim: number;
+    readonly valueDim: number;
+    readonly keyCodec: RowCodec;
+    readonly valueCodec: RowCodec;
+  };
 }
 
 /** Names of the closed table. */

@@ -13,6 +13,7 @@
 import { admissionOps } from "./admission_ops.ts";
 import { bool, choice, codec, exact, f32, layout, optional, poly, read, sums, u32, update, write } from "./op_spec.ts";
 import { mapFns, type OpName, type OpSpec } from "./op_types.ts";
+import { ruleOps } from "./rule_ops.ts";
 import { scoreOps } from "./score_ops.ts";
 import { tierOps } from "./tier_ops.ts";
 
@@ -266,6 +267,7 @@ export const ops: Readonly<Record<OpName, OpSpec>> = {
   ...admissionOps,
   ...scoreOps,
   ...tierOps,
+  ...ruleOps,
 };
 
 /** Op names in code order. */

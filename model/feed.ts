@@ -11,12 +11,14 @@ import type { KvError } from "../cache/error.ts";
 import type { KvCache } from "../cache/types.ts";
 import { ownLayers, slotsOf } from "../cache/view.ts";
 import type { PolicyPlan, SplicePoint } from "../plan/types.ts";
+import { classScratch } from "../run/slots.ts";
 import { advance, bindings, dispose, reserve, settle, stage } from "../run/mod.ts";
 import { bytesIn, type Scratch, withScratch } from "../run/scratch.ts";
 import { type Forward, forward, type LogitRows, prefillEnd } from "./forward.ts";
 import type { Model } from "./model.ts";
 import { prepared } from "./programs.ts";
 import { ropeTable } from "./rope.ts";
+import { tokenClasses } from "./token_class.ts";
 
 /** Tokens of one run, and what is wanted of it. */
 export interface Feed {
@@ -42,9 +44,23 @@ export const feed =
       const build = () => forward({ spec: model.spec, plan, cache: held, point, m, logits });
       return pipe(
         prepared(model.programs, programKey(plan, held, `${pointKey(point)} ${m} ${logits}`), build),
-        TE.chain((program) => execute(model, program, held, inputs(model, held.nextPosition, tokens, logits), extra)),
+        TE.chain((program) =>
+          pipe(
+            TE.fromEither(classesOf(model, plan, tokens)),
+            TE.chain((classes) =>
+              execute(model, program, held, [...inputs(model, held.nextPosition, tokens, logits), ...classes], extra)
+            ),
+          )
+        ),
       );
     });
+
+/** Classes of the tokens for every number of heads, where the policy observes them. */
+const classesOf = (model: Model, plan: PolicyPlan, tokens: ReadonlyArray<number>): E.Either<KvError, ReadonlyArray<Scratch>> =>
+  !plan.ports.has("tokenClass") ? E.right([]) : pipe(
+    model.tokenizer(),
+    E.map((tokenizer) => classScratch(model.spec.shape.layers, tokenClasses(tokenizer, tokens))),
+  );
 
 /** Runs the policy's ops at the end of prefill, if it has any. The cache is consumed, also on Left. */
 export const endPrefill = (model: Model, plan: PolicyPlan) => (cache: KvCache): TE.TaskEither<KvError, KvCache> => {

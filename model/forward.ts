@@ -17,7 +17,7 @@ import { type OwnLayer, ownLayers } from "../cache/view.ts";
 import { bound, emit, emptyDraft, finish, temp, weight } from "../plan/draft.ts";
 import type { Draft, PolicyPlan, SplicePoint } from "../plan/types.ts";
 import { tailOf } from "../run/resize.ts";
-import { attendLayer, layerSlots, type QuerySlots, slotsFor } from "../run/slots.ts";
+import { attendLayer, className, layerSlots, type QuerySlots, slotsFor } from "../run/slots.ts";
 import { ropesOf } from "./rope.ts";
 import type { ModelSpec } from "./types.ts";
 
@@ -149,7 +149,8 @@ const policyOps = (f: Run, l: number, own: OwnLayer, run: QuerySlots, hidden: Sl
     slide(run.lse, slots.recent.lse, queryHeads),
     slide(run.position, slots.recent.position, 1),
   );
-  return f.plan.splice(f.point, l, { ...slots, queries: run.queries, lse: run.lse, queryPosition: run.position, hidden })(slid);
+  const [tokenClass, d1] = f.plan.ports.has("tokenClass") ? bound(className(own.shape.kvHeads))(slid) : [NONE, slid];
+  return f.plan.splice(f.point, l, { ...slots, queries: run.queries, lse: run.lse, queryPosition: run.position, hidden, tokenClass })(d1);
 };
 
 /** x += down(silu(gate(h)) * up(h)). */

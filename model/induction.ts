@@ -209,6 +209,7 @@ const tokenizer: Tokenizer = {
     options.special === true ? text.split(/(<\|begin\|>|<\|end\|>)/).flatMap((part) => SPECIALS.get(part) ?? bytesIn(part)) : bytesIn(text),
   decode: (ids) => new TextDecoder().decode(Uint8Array.from(ids.filter((id) => id < BOS))),
   bytesOf: (id) => id >= 0 && id < BOS ? Uint8Array.of(id) : new Uint8Array(),
+  special: new Set([BOS, EOS]),
   stop: new Set([EOS]),
   bos: BOS,
   chat: (messages) => E.right([BOS, ...bytesIn(messages.map((m) => m.content).join("\n"))]),

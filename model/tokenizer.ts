@@ -187,6 +187,7 @@ function tokenizerOf(file: string, v: Vocabulary, merger: Merger): Tokenizer {
     encode: (piece, options) => options?.special === true ? encodeWith(v.control, encode)(piece) : encode(piece),
     decode: (ids) => new TextDecoder("utf-8", { ignoreBOM: true }).decode(Uint8Array.from(ids.flatMap((id) => [...bytesOf(id)]))),
     bytesOf,
+    special: new Set(v.control.map(({ id }) => id)),
     stop: v.stop,
     bos: v.bos,
     chat: (messages: ReadonlyArray<Message>) =>

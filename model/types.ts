@@ -61,6 +61,8 @@ export interface Tokenizer {
   readonly decode: (ids: ReadonlyArray<number>) => string;
   /** Raw bytes of one token: concatenating them and decoding UTF-8 gives the text (one token may be half a character). */
   readonly bytesOf: (id: number) => Uint8Array;
+  /** Control tokens: those that no plain text gives. */
+  readonly special: ReadonlySet<number>;
   /** Tokens that end a generation. */
   readonly stop: ReadonlySet<number>;
   /** Id put in front of a text, or null where the file says none. */

@@ -7,7 +7,7 @@
  * import { adaKv, cards, pyramidKv, snapKv } from "./mod.ts";
  * const policy = pipe(snapKv({ rows: 512, window: 8 }), pyramidKv(), adaKv());
  * assertEquals(policy.text, "snapkv(512, window=8)|pyramid(20)|ada(20%)");
- * assertEquals(cards.length, 12);
+ * assertEquals(cards.length, 16);
  * ```
  * @module
  */
@@ -22,6 +22,10 @@ import * as pyramid from "./pyramid_kv.ts";
 import * as snapkv from "./snap_kv.ts";
 import * as streamingllm from "./streaming_llm.ts";
 import * as tovaFile from "./tova.ts";
+import * as criticalkv from "./critical_kv.ts";
+import * as fastgen from "./fast_gen.ts";
+import * as kvsharer from "./kv_sharer.ts";
+import * as lagkv from "./lag_kv.ts";
 import * as rkv from "./r_kv.ts";
 import * as dbudgetkv from "./d_budget_kv.ts";
 
@@ -35,6 +39,10 @@ export { pyramidKv, type PyramidKvOptions } from "./pyramid_kv.ts";
 export { snapKv, type SnapKvOptions } from "./snap_kv.ts";
 export { streamingLlm, type StreamingLlmOptions } from "./streaming_llm.ts";
 export { tova, type TovaOptions } from "./tova.ts";
+export { criticalKv, type CriticalKvOptions } from "./critical_kv.ts";
+export { fastGen, type FastGenOptions } from "./fast_gen.ts";
+export { kvSharer, type KvSharerOptions } from "./kv_sharer.ts";
+export { lagKv, type LagKvOptions } from "./lag_kv.ts";
 export { rKv, type RKvOptions } from "./r_kv.ts";
 export { dBudgetKv, type DBudgetKvOptions } from "./d_budget_kv.ts";
 export { showPolicy } from "../policy/mod.ts";
@@ -51,6 +59,10 @@ const papers: ReadonlyArray<{ readonly card: Card; readonly entry: Entry }> = [
   pyramid,
   rkv,
   dbudgetkv,
+  fastgen,
+  lagkv,
+  criticalkv,
+  kvsharer,
   kvzapFile,
 ];
 

@@ -4,8 +4,9 @@
  */
 import * as E from "fp-ts/Either.js";
 import type { KvError } from "../cache/error.ts";
-import type { Moment, Policy, Protect, QuerySet, Score, Verb } from "../policy/types.ts";
-import { invalid, type Limit, resolveBudget, resolveLayers, shareOf } from "./resolve.ts";
+import type { Moment, Policy, Protect, Score, Verb } from "../policy/types.ts";
+import { queriesOf, scoreError, scoresIn } from "./scores.ts";
+import { invalid, type Limit, resolveBudget, resolveLayers, shareOf, unsupported } from "./resolve.ts";
 import type { Target } from "./types.ts";
 
 /** A verb of one layer with its numbers resolved. */
@@ -19,6 +20,7 @@ export type PlannedVerb =
     /** Rows every head keeps when the heads of a layer compete. */
     readonly floor: number;
     readonly protect: { readonly sinks: number; readonly recent: number };
+    readonly merge: boolean;
   };
 
 /** One block as one layer sees it. */
@@ -74,6 +76,9 @@ function planVerb(
     case "Score":
     case "Remember": {
       const wrong = scoreError(verb.score, moment, target, path);
+      if (scoresIn(verb.score).some(({ _tag }) => _tag === "Promote")) {
+        return unsupported(`Promote in ${verb._tag}`, path, "it takes a share of a budget, which Evict has");
+      }
       return E.isLeft(wrong) ? wrong : E.right([verb]);
     }
     case "Evict": {
@@ -109,6 +114,7 @@ function planAdmit(
     across: "head",
     floor: 0,
     protect: { sinks, recent: moment._tag === "OnExit" ? moment.window : 0 },
+    merge: false,
   });
   if (score._tag === "Learned") {
     const name = `admit.${score.name}`;
@@ -142,88 +148,12 @@ function planEvict(
     return invalid(`${path}.protect`, value, `at most the budget of ${limit.right.rows} rows (layer ${layer})`);
   }
   const floor = limit.right._tag === "Above" ? limit.right.floor : verb.floor === null ? 0 : shareOf(verb.floor, limit.right.rows);
-  return E.right([{ _tag: "Evict", score, limit: limit.right, across, floor, protect }]);
+  return E.right([{ _tag: "Evict", score, limit: limit.right, across, floor, protect, merge: verb.merge }]);
 }
 
 /** A share of recent rows is one of the layer's budget; under a threshold, of its floor. */
 const recentRows = ({ recent }: Protect, limit: Limit): number =>
   typeof recent === "number" ? recent : shareOf(recent, limit._tag === "Rows" ? limit.rows : limit.floor);
-
-/** Attention needs queries: those of the run, or a window of the last ones that the prompt can fill. */
-function scoreError(score: Score, moment: Moment, target: Target, path: string): E.Either<KvError, void> {
-  switch (score._tag) {
-    case "Attention":
-    case "GroupVotes":
-    case "TailLoss": {
-      const queries = queriesOf(score);
-      if (queries === null) return E.right(undefined);
-      if (queries._tag === "Current") {
-        return moment._tag === "PrefillEnd"
-          ? invalid(
-            `${path}.score.queries`,
-            "Current",
-            "Last(count) at the moment PrefillEnd, which comes after the runs that have queries",
-          )
-          : E.right(undefined);
-      }
-      const duringPrefill = moment._tag === "PrefillEnd" || moment._tag === "Append";
-      return queries.count >= 1 && !(duringPrefill && queries.count > target.promptTokens) ? E.right(undefined) : invalid(
-        `${path}.score.queries.count`,
-        queries.count,
-        `an observation window from 1 to the prompt's ${target.promptTokens} tokens`,
-      );
-    }
-    case "Learned":
-      return target.learned?.[score.name] !== undefined ? E.right(undefined) : E.left({
-        _tag: "Unavailable",
-        what: `the network "${score.name}" that ${path} scores with`,
-        because: "the model was opened without its weights; give them as surrogates, on the command line by --surrogate",
-      });
-    case "Pool":
-    case "HeadMean":
-    case "Unary":
-    case "Softmax":
-      return scoreError(score.of, moment, target, `${path}.of`);
-    case "Binary": {
-      const left = scoreError(score.left, moment, target, `${path}.left`);
-      return E.isLeft(left) ? left : scoreError(score.right, moment, target, `${path}.right`);
-    }
-    default:
-      return E.right(undefined);
-  }
-}
-
-const unsupported = (what: string, path: string, because: string): E.Either<KvError, never> =>
-  E.left({ _tag: "Unsupported", what: `${what} (${path})`, where: "the planner", because });
-
-/** The queries that a score itself looks at, or null. */
-export function queriesOf(score: Score): QuerySet | null {
-  switch (score._tag) {
-    case "Attention":
-      return score.queries;
-    case "GroupVotes":
-      return { _tag: "Last", count: score.queries };
-    case "TailLoss":
-      return { _tag: "Last", count: 1 };
-    default:
-      return null;
-  }
-}
-
-/** Every score inside a score, itself first. */
-export function scoresIn(score: Score): ReadonlyArray<Score> {
-  switch (score._tag) {
-    case "Pool":
-    case "HeadMean":
-    case "Unary":
-    case "Softmax":
-      return [score, ...scoresIn(score.of)];
-    case "Binary":
-      return [score, ...scoresIn(score.left), ...scoresIn(score.right)];
-    default:
-      return [score];
-  }
-}
 
 /** Columns a layer's rows carry: what its blocks remember, sorted by name; every column that is read must be remembered by
  * some block or named by a Score before it in the same block. */

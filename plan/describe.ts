@@ -89,6 +89,7 @@ function exampleSlots(plan: LayerPlan, shape: LayerShape, point: SplicePoint): S
         lse: inRun(1),
         queryPosition: inRun(2),
         hidden: inRun(8),
+        tokenClass: NONE,
         newest: at(3),
         keys: at(4),
         values: at(5),

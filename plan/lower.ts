@@ -4,11 +4,12 @@
  */
 import type { MapFn } from "../backends/ops.ts";
 import { NONE, type Slot } from "../backends/program.ts";
-import type { Score } from "../policy/types.ts";
-import { scoresIn } from "./blocks.ts";
+import type { Nested, Score } from "../policy/types.ts";
+import { shareOf } from "./resolve.ts";
+import { scoresIn } from "./scores.ts";
 import { emit, temp } from "./draft.ts";
-import { attention, groupVotes, tailLoss } from "./lower_queries.ts";
-import { redundancy, similarity } from "./lower_rows.ts";
+import { attention, groupVotes, nearby, tailLoss } from "./lower_queries.ts";
+import { lagSpread, redundancy, similarity } from "./lower_rows.ts";
 import { rowCodec, type Site } from "./site.ts";
 import type { Draft } from "./types.ts";
 
@@ -33,8 +34,8 @@ export const newColumn = (site: Site, label: string): (draft: Draft) => readonly
 
 /** The score as a column slot. Remembered and named columns are used where they are. */
 export const lowerScore = (site: Site, score: Score) => (state: Lowering): readonly [Slot, Lowering] => {
-  // Learned scores never come here: they are remembered first, and read as columns.
-  if (score._tag === "Learned") return [NONE, state];
+  // Learned scores and classes never come here: they are remembered first, and read as columns.
+  if (score._tag === "Learned" || score._tag === "TokenClass") return [NONE, state];
   if (score._tag === "Column") return [state.named.get(score.name) ?? site.slots.columns[score.name] ?? NONE, state];
   const key = JSON.stringify(score);
   const known = state.memo.get(key);
@@ -45,7 +46,8 @@ export const lowerScore = (site: Site, score: Score) => (state: Lowering): reado
 };
 
 const compute =
-  (site: Site, score: Exclude<Score, { readonly _tag: "Column" | "Learned" }>) => (state: Lowering): readonly [Slot, Lowering] => {
+  (site: Site, score: Exclude<Score, { readonly _tag: "Column" | "Learned" | "TokenClass" }>) =>
+  (state: Lowering): readonly [Slot, Lowering] => {
     const { shape, slots } = site;
     const heads = shape.kvHeads;
     switch (score._tag) {
@@ -83,6 +85,27 @@ const compute =
         return column(site, "redundancy", (out) => redundancy(site, score, out))(state);
       case "TailLoss":
         return column(site, "tail loss", (out) => tailLoss(site, score, out))(state);
+      case "Nearby":
+        return column(site, "nearby", (out) => nearby(site, score, out))(state);
+      case "LagSpread":
+        return column(site, "spread", (out) => lagSpread(site, score, out))(state);
+      case "Profile": {
+        const [[mass, near, kind], next] = lowerAll(site, [score.mass, score.near, score.kind])(state);
+        const args = [mass ?? NONE, near ?? NONE, kind ?? NONE, slots.position, slots.layout, slots.newest];
+        const params = { ...nestedParams(site, score.rules), recovery: score.recovery };
+        return column(site, "rule", (out) => emit({ op: "profile", args: [...args, out], params }))(next);
+      }
+      case "Obey": {
+        const [[mass, kind, rule], next] = lowerAll(site, [score.mass, score.kind, score.rule])(state);
+        const args = [mass ?? NONE, kind ?? NONE, rule ?? NONE, slots.position, slots.layout, slots.newest];
+        return column(site, "kept", (out) => emit({ op: "obey", args: [...args, out], params: nestedParams(site, score.rules) }))(next);
+      }
+      case "Promote": {
+        const [[first, then], next] = lowerAll(site, [score.first, score.then])(state);
+        const args = [first ?? NONE, then ?? NONE, slots.position, slots.layout];
+        const params = { heads, count: shareOf(score.share, site.budget) };
+        return column(site, "promoted", (out) => emit({ op: "promote", args: [...args, out], params }))(next);
+      }
       case "Unary": {
         const [of, next] = lowerScore(site, score.of)(state);
         return column(site, score.fn, (out) => mapOp(site, score.fn, of, NONE, out))(next);
@@ -94,6 +117,20 @@ const compute =
       }
     }
   };
+
+/** Several scores, one after the other. */
+const lowerAll = (site: Site, scores: ReadonlyArray<Score>) => (state: Lowering): readonly [ReadonlyArray<Slot>, Lowering] =>
+  scores.reduce<readonly [ReadonlyArray<Slot>, Lowering]>(([slots, s], score) => {
+    const [slot, next] = lowerScore(site, score)(s);
+    return [[...slots, slot], next];
+  }, [[], state]);
+
+const nestedParams = ({ shape, promptTokens }: Site, { frequent, local, sinks }: Nested) => ({
+  heads: shape.kvHeads,
+  ...frequent,
+  window: Math.max(1, shareOf(local, promptTokens)),
+  sinks,
+});
 
 const column =
   (site: Site, label: string, fill: (out: Slot) => (draft: Draft) => Draft) => (state: Lowering): readonly [Slot, Lowering] => {

@@ -5,6 +5,7 @@
 import { NONE, type Slot } from "../backends/program.ts";
 import type { QuerySet, Score } from "../policy/types.ts";
 import { emit, temp } from "./draft.ts";
+import { shareOf } from "./resolve.ts";
 import { rowCodec, type Site } from "./site.ts";
 import type { Draft } from "./types.ts";
 
@@ -48,6 +49,18 @@ export const attention =
     const args = [q, slots.keys, slots.position, slots.layout, position, lse, out, NONE, NONE];
     return emit({ op: "attendReduce", args, params })(ready);
   };
+
+/** Attention mass of the run's queries within a share of the prompt. */
+export const nearby = (
+  site: Site,
+  { within, overGroup }: Extract<Score, { readonly _tag: "Nearby" }>,
+  out: Slot,
+): (draft: Draft) => Draft => {
+  const reach = Math.max(1, shareOf(within, site.promptTokens));
+  const window = site.shape.window === 0 ? reach : Math.min(reach, site.shape.window);
+  const score = { _tag: "Attention", queries: { _tag: "Current" }, overQueries: "sum", overGroup } as const;
+  return attention({ ...site, shape: { ...site.shape, window } }, score, out, false);
+};
 
 /** Votes of the last queries. */
 export const groupVotes = (site: Site, score: Extract<Score, { readonly _tag: "GroupVotes" }>, out: Slot) => (draft: Draft): Draft => {

@@ -2,7 +2,7 @@
  * Scores that compare the rows of a head with each other, as ops.
  * @module
  */
-import type { Slot } from "../backends/program.ts";
+import { NONE, type Slot } from "../backends/program.ts";
 import type { Score } from "../policy/types.ts";
 import { emit, temp } from "./draft.ts";
 import { rowCodec, type Site } from "./site.ts";
@@ -33,3 +33,20 @@ export const redundancy = (site: Site, { above }: Extract<Score, { readonly _tag
   const d5 = emit({ op: "newestLike", args: [keys, norms, layout, like], params: { ...params, above } })(d4);
   return emit({ op: "redundancy", args: [keys, norms, anchor, like, layout, out], params })(d5);
 };
+
+/** Spread on the scale of the next block, mean over keys and values, or its rank in the block. */
+export const lagSpread =
+  (site: Site, { sinks, lag, ranked }: Extract<Score, { readonly _tag: "LagSpread" }>, out: Slot) => (draft: Draft): Draft => {
+    const { shape, plan, slots: { keys, values, layout, capacity } } = site;
+    const heads = shape.kvHeads;
+    const [other, d1] = temp("spread of values", capacity * 4)(draft);
+    const sizes = { heads, sinks, lag };
+    const d2 = emit({ op: "lagSpread", args: [keys, layout, out], params: { ...keyRows(site), sinks, lag } })(d1);
+    const ofValues = { ...sizes, dim: shape.valueDim, codec: rowCodec(plan.valueCodec) };
+    const d3 = emit({ op: "lagSpread", args: [values, layout, other], params: ofValues })(d2);
+    const over = { count: capacity, heads };
+    const d4 = emit({ op: "map", args: [out, other, layout, out], params: { fn: "add", value: 0, ...over } })(d3);
+    if (!ranked) return emit({ op: "map", args: [out, NONE, layout, out], params: { fn: "scale", value: 0.5, ...over } })(d4);
+    const d5 = emit({ op: "map", args: [out, NONE, layout, other], params: { fn: "scale", value: 0.5, ...over } })(d4);
+    return emit({ op: "blockRank", args: [other, layout, out], params: sizes })(d5);
+  };

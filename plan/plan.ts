@@ -4,9 +4,11 @@
  * @module
  */
 import * as E from "fp-ts/Either.js";
+import { ops } from "../backends/ops.ts";
 import { checkShape } from "../cache/check_shape.ts";
 import type { KvError } from "../cache/error.ts";
 import { rowBytes } from "../cache/codec.ts";
+import { needs } from "../policy/needs.ts";
 import type { Policy } from "../policy/types.ts";
 import { validatePolicy } from "../policy/validate.ts";
 import { boundOf, columnsOf, isThinned, planBlocks, type PlannedBlock, ringOf } from "./blocks.ts";
@@ -96,11 +98,22 @@ function assemble(
     periods: [...periods].sort((a, b) => a - b),
     evictsAt: (point) => acting(point).some((v) => v._tag === "Evict"),
     rewritesAt: (point) => acting(point).some((v) => v._tag !== "Score"),
+    ports: needs(policy),
     splice: (point, layer, slots) => (draft) => {
       const [shape, own, planned] = [target.shape.layers[layer], blocks[layer], layers[layer]];
       if (shape === undefined || own === undefined || planned === undefined) return draft;
       return spliceBlocks(
-        { shape, plan: planned, slots, m: queriesAt(point), layer, hidden, learned: learnedOf(target, layer) },
+        {
+          shape,
+          plan: planned,
+          slots,
+          m: queriesAt(point),
+          promptTokens: target.promptTokens,
+          budget: 0,
+          layer,
+          hidden,
+          learned: learnedOf(target, layer),
+        },
         point,
         own,
       )(
@@ -117,10 +130,17 @@ const learnedOf = ({ learned = {} }: Target, layer: number): Readonly<Record<str
 function checkOps(plan: PolicyPlan, { backend, shape, chunk }: Target): E.Either<KvError, void> {
   const body = pointsOf(plan, chunk).flatMap((point) => shape.layers.flatMap((layer, l) => splicedOps(plan, layer, l, point).body));
   const lacking = body.find(({ op }) => !backend.supports(op));
-  return lacking === undefined ? E.right(undefined) : E.left({
-    _tag: "Unsupported",
-    what: `the op ${lacking.op}`,
-    where: `the backend ${backend.name}`,
-    because: "its op table does not have it",
-  });
+  if (lacking !== undefined) return unsupportedOp(`the op ${lacking.op}`, `the backend ${backend.name}`, "its op table does not have it");
+  const coded = body.flatMap((instr) => {
+    const params: Readonly<Record<string, number | string | boolean>> = instr.params;
+    return ops[instr.op].params.flatMap((spec) =>
+      spec.type !== "choice" || spec.choices.includes(String(params[spec.name])) ? [] : [{ op: instr.op, found: params[spec.name] }]
+    );
+  })[0];
+  return coded === undefined
+    ? E.right(undefined)
+    : unsupportedOp(`the op ${coded.op} over rows stored as ${coded.found}`, "this version", "it reads rows that are stored as f32 or f16");
 }
+
+const unsupportedOp = (what: string, where: string, because: string): E.Either<KvError, never> =>
+  E.left({ _tag: "Unsupported", what, where, because });

@@ -31,6 +31,7 @@ const evict = (score: Score, budget: Budget, over: Partial<Extract<Verb, { reado
   across: "head",
   floor: null,
   protect: { sinks: 0, recent: 0 },
+  merge: false,
   ...over,
 });
 const at = (moment: Moment["_tag"] & ("Build" | "PrefillEnd" | "Append" | "Step"), ...verbs: ReadonlyArray<Verb>): Block => ({

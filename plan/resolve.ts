@@ -16,6 +16,10 @@ export type Limit =
 export const invalid = (path: string, value: string | number, allowed: string): E.Either<KvError, never> =>
   E.left({ _tag: "InvalidPolicy", path, value: String(value), allowed });
 
+/** An Unsupported of the planner. */
+export const unsupported = (what: string, path: string, because: string): E.Either<KvError, never> =>
+  E.left({ _tag: "Unsupported", what: `${what} (${path})`, where: "the planner", because });
+
 /** floor(share * n) in integers; a share never goes through floating point. `n` is below 2^53. */
 export const shareOf = (share: Ratio, n: number): number => Number(BigInt(n) * BigInt(share.numerator) / BigInt(share.denominator));
 

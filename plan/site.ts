@@ -13,6 +13,10 @@ export interface Site {
   readonly plan: LayerPlan;
   readonly slots: LayerSlots;
   readonly m: number;
+  /** Tokens of the prompt, which resolve shares of it. */
+  readonly promptTokens: number;
+  /** Rows per head that the eviction at hand keeps at least, 0 outside evictions. */
+  readonly budget: number;
   /** Which layer it is, and the width of its hidden states. */
   readonly layer: number;
   readonly hidden: number;

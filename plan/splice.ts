@@ -9,7 +9,7 @@ import type { PlannedBlock, PlannedVerb } from "./blocks.ts";
 import { emit, temp } from "./draft.ts";
 import { type Lowering, lowerScore, mapOp, newColumn, startLowering } from "./lower.ts";
 import { attention } from "./lower_queries.ts";
-import type { Site } from "./site.ts";
+import { rowCodec, type Site } from "./site.ts";
 import { rememberLearned } from "./learned.ts";
 import type { Draft, SplicePoint } from "./types.ts";
 
@@ -70,6 +70,10 @@ const remember = (site: Site, { name, score, by }: Remember) => (state: Lowering
   if (score._tag === "Attention" && by === "sum") {
     return forget(name)({ ...state, draft: attention(site, score, target, true)(state.draft) });
   }
+  if (score._tag === "TokenClass") {
+    const args = [site.slots.tokenClass, site.slots.position, site.slots.layout, site.slots.newest, target];
+    return forget(name)({ ...state, draft: emit({ op: "perToken", args, params: { m: site.m, heads: site.shape.kvHeads } })(state.draft) });
+  }
   if (score._tag === "Learned") {
     const known = JSON.stringify([name, score]);
     if (state.memo.has(known)) return state;
@@ -91,11 +95,12 @@ const forget = (name: string) => (state: Lowering): Lowering => ({
  * that goes, which in a text that grows is near its end. */
 const evict = (site: Site, verb: Evict) => (state: Lowering): Lowering => {
   const { slots, shape: { kvHeads: heads, keyDim, valueDim }, plan } = site;
-  const [score, scored] = lowerScore(site, verb.score)(state);
+  const budget = verb.limit._tag === "Rows" ? verb.limit.rows : verb.limit.floor;
+  const [score, scored] = lowerScore({ ...site, budget }, verb.score)(state);
   const [keep, d1] = temp("keep", slots.capacity * 4)(scored.draft);
   const [counts, d2] = temp("counts", heads * 4)(d1);
   const [layout, d3] = ending(site, verb, score)(d2);
-  const chosen = choose(site, verb, score, layout, keep, counts)(d3);
+  const chosen = fold(site, verb, keep, counts)(choose(site, verb, score, layout, keep, counts)(d3));
   const rows: ReadonlyArray<readonly [Slot, number]> = [
     [slots.keys, rowBytes(plan.keyCodec, keyDim)],
     [slots.values, rowBytes(plan.valueCodec, valueDim)],
@@ -118,8 +123,8 @@ const evict = (site: Site, verb: Evict) => (state: Lowering): Lowering => {
 
 /** The layout of the rows to choose from: all, or those from the first that a threshold without a floor removes. */
 const ending =
-  ({ slots, shape: { kvHeads: heads } }: Site, { limit, protect }: Evict, score: Slot) => (draft: Draft): readonly [Slot, Draft] => {
-    if (limit._tag !== "Above" || limit.floor > 0) return [slots.layout, draft];
+  ({ slots, shape: { kvHeads: heads } }: Site, { limit, protect, merge }: Evict, score: Slot) => (draft: Draft): readonly [Slot, Draft] => {
+    if (limit._tag !== "Above" || limit.floor > 0 || merge) return [slots.layout, draft];
     const [tail, next] = temp("tail", heads * 12)(draft);
     const params = { heads, value: limit.value, ...protect };
     return [tail, emit({ op: "leaving", args: [score, slots.position, slots.layout, slots.newest, tail], params })(next)];
@@ -138,4 +143,13 @@ const choose = ({ slots, shape: { kvHeads: heads } }: Site, verb: Evict, score: 
       params: { heads, mode: verb.across === "head" ? "perHead" : "pooled", count: limit.rows, floor, sinks, recent },
     },
   )(draft);
+};
+
+/** Values of the rows that leave go into their nearest survivors, before anything moves. */
+const fold = ({ slots, shape, plan }: Site, { merge }: Evict, keep: Slot, counts: Slot) => (draft: Draft): Draft => {
+  if (!merge) return draft;
+  const [weight, next] = temp("fold weights", slots.capacity * 4)(draft);
+  const codecs = { keyCodec: rowCodec(plan.keyCodec), valueCodec: rowCodec(plan.valueCodec) };
+  const params = { heads: shape.kvHeads, keyDim: shape.keyDim, valueDim: shape.valueDim, ...codecs };
+  return emit({ op: "foldValues", args: [slots.keys, counts, slots.layout, keep, slots.values, weight], params })(next);
 };

@@ -5,6 +5,7 @@
  */
 import type { Codec } from "../cache/types.ts";
 import type { ModelShape } from "../cache/shape.ts";
+import type { Port } from "../policy/types.ts";
 import type { Caps } from "../backends/backend.ts";
 import type { Instr, Slot, Value } from "../backends/program.ts";
 import type { OpName } from "../backends/ops.ts";
@@ -69,6 +70,8 @@ export interface LayerSlots {
   /** f32 [M, hidden]: what enters the attention block after its input norm (the tensor that queries, keys and values are projected from),
    * or NONE outside a forward pass. */
   readonly hidden: Slot;
+  /** f32 [M, Hkv]: the classes of the run's tokens (0, 1 special, 2 punctuation), the same for every head, or NONE. */
+  readonly tokenClass: Slot;
   /** u32 [1], the newest position. */
   readonly newest: Slot;
   /** Rows of the tail tier's keys. */
@@ -101,6 +104,8 @@ export interface PolicyPlan {
   readonly layers: ReadonlyArray<LayerPlan>;
   /** Periods n of the policy's Every(n) blocks, ascending. */
   readonly periods: ReadonlyArray<number>;
+  /** What the policy observes. */
+  readonly ports: ReadonlySet<Port>;
   /** True if some layer can lose rows at this point (then lengths must be read back afterwards). */
   readonly evictsAt: (point: SplicePoint) => boolean;
   /** True if some op changes rows or columns that are already there (then the cache must own its memory alone; see `run/reserve.ts`).

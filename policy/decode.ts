@@ -33,6 +33,9 @@ export const number: Decoder<number> = (value, path) =>
 export const string = (longest: number): Decoder<string> => (value, path) =>
   typeof value === "string" && value.length <= longest ? E.right(value) : fault(path, value, `a string of at most ${longest} characters`);
 
+/** True or false. */
+export const flag: Decoder<boolean> = (value, path) => typeof value === "boolean" ? E.right(value) : fault(path, value, "true or false");
+
 /** One of some words. */
 export const word = <A extends string>(...words: ReadonlyArray<A>): Decoder<A> => (value, path) => {
   const found = words.find((w) => w === value);

@@ -6,9 +6,9 @@
 import * as E from "fp-ts/Either.js";
 import { type RowCodec, rowCodecs } from "../cache/codec.ts";
 import type { KvError } from "../cache/error.ts";
-import { type Decoder, fault, list, nullable, number, numberOr, string, struct, tagged, word } from "./decode.ts";
+import { type Decoder, fault, flag, list, nullable, number, numberOr, string, struct, tagged, word } from "./decode.ts";
 import { maxLayers } from "./moment.ts";
-import type { Block, Budget, Fold, Layers, Moment, Policy, Protect, QuerySet, Ratio, Score, Verb } from "./types.ts";
+import type { Block, Budget, Fold, Layers, Moment, Nested, Policy, Protect, QuerySet, Ratio, Score, Verb } from "./types.ts";
 import { maxText, validatePolicy } from "./validate.ts";
 
 /** Largest input: values inside each other, and values in all. */
@@ -104,6 +104,8 @@ const queries: Decoder<QuerySet> = tagged<QuerySet>({
 });
 const fold: Decoder<Fold> = word("sum", "mean", "max");
 
+const nested: Decoder<Nested> = struct<Nested>({ frequent: ratio, local: ratio, sinks: number });
+
 const score: Decoder<Score> = (value, path) => scores(value, path);
 const scores: Decoder<Score> = tagged<Score>({
   Constant: struct({ _tag: word("Constant"), value: number }),
@@ -121,6 +123,12 @@ const scores: Decoder<Score> = tagged<Score>({
   Redundancy: struct({ _tag: word("Redundancy"), above: number }),
   TailLoss: struct({ _tag: word("TailLoss"), sinks: number, scope: word("candidates", "all") }),
   Learned: struct({ _tag: word("Learned"), name }),
+  TokenClass: struct({ _tag: word("TokenClass") }),
+  Nearby: struct({ _tag: word("Nearby"), within: ratio, overGroup: fold }),
+  Profile: struct({ _tag: word("Profile"), mass: score, near: score, kind: score, rules: nested, recovery: number }),
+  Obey: struct({ _tag: word("Obey"), mass: score, kind: score, rule: score, rules: nested }),
+  LagSpread: struct({ _tag: word("LagSpread"), sinks: number, lag: number, ranked: flag }),
+  Promote: struct({ _tag: word("Promote"), share: ratio, first: score, then: score }),
 });
 
 const protect: Decoder<Protect> = struct<Protect>({ sinks: number, recent: numberOr(ratio) });
@@ -131,7 +139,7 @@ const verb: Decoder<Verb> = tagged<Verb>({
   Score: struct({ _tag: word("Score"), name, score }),
   Remember: struct({ _tag: word("Remember"), name, initial: number, score, by: word("set", "sum", "max") }),
   Admit: struct({ _tag: word("Admit"), score, threshold: number, sinks: number }),
-  Evict: struct({ _tag: word("Evict"), score, budget, across: word("head", "layer"), floor: nullable(ratio), protect }),
+  Evict: struct({ _tag: word("Evict"), score, budget, across: word("head", "layer"), floor: nullable(ratio), protect, merge: flag }),
   Select: struct({ _tag: word("Select"), score, budget }),
   Encode: struct({ _tag: word("Encode"), keys: codec, values: codec, recent: number, below: nullable(below) }),
   Share: struct({ _tag: word("Share"), from: number }),

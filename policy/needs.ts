@@ -2,6 +2,7 @@
  * What a policy must observe, so that a host supplies no more and a missing port is known before anything runs.
  * @module
  */
+import { inside } from "./score.ts";
 import type { Policy, Port, Score, Verb } from "./types.ts";
 
 /** The ports all verbs of a policy observe. Columns need nothing of their own: what fills them is counted where it is remembered.
@@ -25,32 +26,33 @@ function portsOfVerb(verb: Verb): ReadonlyArray<Port> {
   return protects ? [...own, "position"] : own;
 }
 
-function portsOf(score: Score): ReadonlyArray<Port> {
+const portsOf = (score: Score): ReadonlyArray<Port> => [...ownPorts(score), ...inside(score).flatMap(portsOf)];
+
+function ownPorts(score: Score): ReadonlyArray<Port> {
   switch (score._tag) {
-    case "Constant":
-    case "Column":
-      return [];
     case "Position":
       return ["position"];
     case "Norm":
       return [score.of];
     case "KeySimilarity":
+    case "Redundancy":
       return ["keys"];
+    case "LagSpread":
+      return ["keys", "values"];
     case "Attention":
     case "GroupVotes":
       return ["queries", "keys"];
-    case "Redundancy":
-      return ["keys"];
     case "TailLoss":
+    case "Nearby":
       return ["queries", "keys", "position"];
+    case "Profile":
+    case "Obey":
+      return ["position"];
     case "Learned":
       return ["hidden"];
-    case "Pool":
-    case "HeadMean":
-    case "Unary":
-    case "Softmax":
-      return portsOf(score.of);
-    case "Binary":
-      return [...portsOf(score.left), ...portsOf(score.right)];
+    case "TokenClass":
+      return ["tokenClass"];
+    default:
+      return [];
   }
 }

@@ -11,7 +11,7 @@
  * @module
  */
 import * as O from "fp-ts/Option.js";
-import { readRatio, rows, share, showBudget, showRatio } from "./budget.ts";
+import { readRatio, rows, share as shareBudget, showBudget, showRatio } from "./budget.ts";
 import {
   allLayers,
   append,
@@ -62,7 +62,8 @@ const atom = <A>(read: (text: string) => O.Option<A>) => (written: Written): O.O
 const wholeNumber = (from: number, to: number) => (text: string): O.Option<number> =>
   O.fromPredicate((n: number) => n >= from && n <= to)(/^-?\d{1,9}$/.test(text) ? Number(text) + 0 : NaN);
 
-const budgetOf = (text: string): O.Option<Budget> => O.alt(() => O.map(share)(readRatio(text)))(O.map(rows)(wholeNumber(1, maxRows)(text)));
+const budgetOf = (text: string): O.Option<Budget> =>
+  O.alt(() => O.map(shareBudget)(readRatio(text)))(O.map(rows)(wholeNumber(1, maxRows)(text)));
 
 /** Rows per head or a share of the prompt; `rows=` and `share=` both name it. */
 export const size: Param<Budget> = {
@@ -126,6 +127,14 @@ export const flag = (name: string): Param<boolean> => ({
   show: (value) => value ? "yes" : "no",
 });
 
+/** A share above 0, at most 1. */
+export const share = (name: string): Param<Ratio> => ({
+  name,
+  allowed: "a share above 0, at most 1, such as 0.2, 20% or 1/5",
+  read: atom(readRatio),
+  show: showRatio,
+});
+
 /** A share, or 0 for none. */
 export const shareOrNone = (name: string): Param<Ratio | null> => ({
   name,
@@ -173,6 +182,14 @@ export const layers: Param<Layers> = {
   },
   show: showLayers,
 };
+
+/** A layer for each layer, such as the one whose rows it reads. */
+export const layerMap = (name: string): Param<ReadonlyArray<number>> => ({
+  name,
+  allowed: `a list with a layer for each layer, such as [0, 1, 1], below ${maxLayers}`,
+  read: ({ items }) => items === null ? O.none : O.traverseArray(wholeNumber(0, maxLayers - 1))(items),
+  show: (layers) => `[${layers.join(", ")}]`,
+});
 
 /** One budget per layer. */
 export const budgets: Param<ReadonlyArray<Budget>> = {

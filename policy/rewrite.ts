@@ -21,6 +21,7 @@ import { budgetPerLayer, lowest, pyramidal, showBudget, showRatio } from "./budg
 import { blockEq, blocksEq } from "./equal.ts";
 import { append, every, showLayers, showMoment, step } from "./moment.ts";
 import { policy } from "./policy.ts";
+import { constant, norm, plus, promote, times } from "./score.ts";
 import type { Block, Budget, Layers, Moment, Policy, Protect, Ratio, Verb } from "./types.ts";
 
 /** A function from policy to policy. */
@@ -72,6 +73,22 @@ export const adaptive = (floor: Ratio | null): Rewrite => {
     mapVerbs((v) => v._tag === "Evict" && v.budget._tag !== "Above" ? { ...v, across: "layer", floor: kept } : v),
   );
 };
+
+/** The values of rows that leave are folded into the rows with the nearest keys that stay, weighted by cosine and value norm (the rule of
+ * NVIDIA/kvpress, `merging`): (v + sum of w v_e) / (1 + sum of w), w = max(0, cos) |v_e| / (|v_e| + |v|). Keys stay as they are. */
+export const merging: Rewrite = rewrite("merge", mapVerbs((v) => v._tag === "Evict" ? { ...v, merge: true } : v));
+
+/** Evictions in two stages: `first` of the budget goes to the best rows by the score as it is, the rest to the best rows by the score (plus
+ * `epsilon`) times the l1 norm of the value (CriticalKV, arXiv 2502.03805, algorithm 1). */
+export const twoStages = (text: string, first: Ratio, epsilon: number): Rewrite =>
+  rewrite(
+    text,
+    mapVerbs((v) =>
+      v._tag === "Evict" && v.score._tag !== "Promote"
+        ? { ...v, score: promote(v.score, first)(times(norm("values", "l1"))(plus(constant(epsilon))(v.score))) }
+        : v
+    ),
+  );
 
 /** Plain budgets become pyramids around them (PyramidKV, arXiv 2406.02069); the window is what the eviction protects. */
 export const pyramid = (beta: number): Rewrite =>

@@ -9,7 +9,8 @@
  * ```
  * @module
  */
-import type { Binary, Fold, QuerySet, Score, Unary } from "./types.ts";
+import { lowest } from "./budget.ts";
+import type { Binary, Fold, Nested, QuerySet, Ratio, Score, Unary } from "./types.ts";
 
 /** The same number for every row. */
 export const constant = (value: number): Score => ({ _tag: "Constant", value });
@@ -70,6 +71,55 @@ export const redundancy = (above: number): Score => ({ _tag: "Redundancy", above
 /** Share of attention norm that is lost if the row and all before it but the sinks leave, by the newest query, mean over the layer's
  * query heads (DBudgetKV, arXiv 2502.16886, equation 3). */
 export const tailLoss = (sinks: number, scope: "candidates" | "all"): Score => ({ _tag: "TailLoss", sinks, scope });
+
+/** The class of each row's token: 1 special, 2 punctuation, 0 any other. It is remembered by "set" when rows are appended. */
+export const tokenClass: Score = { _tag: "TokenClass" };
+
+/** Attention mass from those queries of this run that are nearer than this share of the prompt, summed over queries. */
+export const nearby = (within: Ratio, overGroup: Fold): Score => ({ _tag: "Nearby", within, overGroup });
+
+/** Number of the cheapest nested rule that recovers this share of a head's attention (FastGen, arXiv 2310.01801, equation 1). */
+export const profile = (of: {
+  readonly mass: Score;
+  readonly near: Score;
+  readonly kind: Score;
+  readonly rules: Nested;
+  readonly recovery: number;
+}): Score => ({ _tag: "Profile", ...of });
+
+/** 1 for the rows that the head's rule keeps, else 0 (FastGen, arXiv 2310.01801, algorithm 2). */
+export const obey = (of: { readonly mass: Score; readonly kind: Score; readonly rule: Score; readonly rules: Nested }): Score => ({
+  _tag: "Obey",
+  ...of,
+});
+
+/** Spread over channels on the scale of the next `lag` rows, mean over keys and values; or its rank in its block
+ * (LagKV, arXiv 2504.04704, equations 1 to 4). */
+export const lagSpread = (sinks: number, lag: number, ranked: boolean): Score => ({ _tag: "LagSpread", sinks, lag, ranked });
+
+/** A share of the eviction's budget goes to the best rows by `first`; `then` decides about the others. */
+export const promote = (first: Score, of: Ratio): (then: Score) => Score => (then) => ({ _tag: "Promote", share: lowest(of), first, then });
+
+/** Scores directly inside a score. */
+export function inside(score: Score): ReadonlyArray<Score> {
+  switch (score._tag) {
+    case "Pool":
+    case "HeadMean":
+    case "Unary":
+    case "Softmax":
+      return [score.of];
+    case "Binary":
+      return [score.left, score.right];
+    case "Profile":
+      return [score.mass, score.near, score.kind];
+    case "Obey":
+      return [score.mass, score.kind, score.rule];
+    case "Promote":
+      return [score.first, score.then];
+    default:
+      return [];
+  }
+}
 
 const unary = (fn: Unary) => (of: Score): Score => ({ _tag: "Unary", fn, of });
 const binary = (fn: Binary) => (right: Score) => (left: Score): Score => ({ _tag: "Binary", fn, left, right });

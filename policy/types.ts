@@ -92,7 +92,38 @@ export type Score =
   | { readonly _tag: "TailLoss"; readonly sinks: number; readonly scope: "candidates" | "all" }
   /** What a network that the model was opened with, under this name, predicts from the hidden state of the row's token, per KV head.
    * Known for the rows of a run only: it stands alone in `Remember` by "set" or in `Admit`. */
-  | { readonly _tag: "Learned"; readonly name: string };
+  | { readonly _tag: "Learned"; readonly name: string }
+  /** Class of the row's token, from the tokenizer: 1 special, 2 punctuation, 0 any other. Like a learned score it is that of a run's rows. */
+  | { readonly _tag: "TokenClass" }
+  /** Attention mass from the run's queries that are nearer than this share of the prompt (rounded down, at least one position), summed. */
+  | { readonly _tag: "Nearby"; readonly within: Ratio; readonly overGroup: Fold }
+  /** Number of the cheapest nested rule that recovers `recovery` of a head's attention: 1 special tokens, 2 and punctuation, 3 and heavy
+   * hitters, 4 and the local window, 5 everything. */
+  | {
+    readonly _tag: "Profile";
+    readonly mass: Score;
+    readonly near: Score;
+    readonly kind: Score;
+    readonly rules: Nested;
+    readonly recovery: number;
+  }
+  /** 1 for the rows that the head's rule keeps, else 0. */
+  | { readonly _tag: "Obey"; readonly mass: Score; readonly kind: Score; readonly rule: Score; readonly rules: Nested }
+  /** Spread of a row over channels on the scale of the next block of `lag` rows, mean over keys and values; `ranked`: its rank inside the
+   * block, as a share. Sinks, the last block and what follows score 1. */
+  | { readonly _tag: "LagSpread"; readonly sinks: number; readonly lag: number; readonly ranked: boolean }
+  /** Infinite for the best rows of a head by `first`, as many as this share of the eviction's budget (rounded down), else `then`. */
+  | { readonly _tag: "Promote"; readonly share: Ratio; readonly first: Score; readonly then: Score };
+
+/** Numbers that the nested rules of FastGen share. */
+export interface Nested {
+  /** Heavy hitters: this share of the tokens seen so far, rounded up. */
+  readonly frequent: Ratio;
+  /** The local window: this share of the prompt, rounded down, at least one row. */
+  readonly local: Ratio;
+  /** Positions below this always stay. */
+  readonly sinks: number;
+}
 
 /** Rows out of competition: they stay, and they count toward the budget. */
 export interface Protect {
@@ -126,6 +157,8 @@ export type Verb =
     readonly across: "head" | "layer";
     readonly floor: Ratio | null;
     readonly protect: Protect;
+    /** The value of a row that leaves is folded into the row of its head with the nearest key that stays. */
+    readonly merge: boolean;
   }
   /** Only the best rows are read by the current query; the cache is unchanged. */
   | { readonly _tag: "Select"; readonly score: Score; readonly budget: Budget }

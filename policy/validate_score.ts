@@ -3,7 +3,9 @@
  * @module
  */
 import { type Check, check, columnName, integer } from "./check.ts";
-import type { Block, Moment, Score, Verb } from "./types.ts";
+import { inside } from "./score.ts";
+import { isShare } from "./budget.ts";
+import type { Block, Moment, Nested, Ratio, Score, Verb } from "./types.ts";
 
 /** Scores nest this deep at most, and have this many parts. */
 export const maxScoreDepth = 32;
@@ -53,17 +55,36 @@ function checkPart(score: Score, path: string): Check {
         /^[a-z][a-z0-9-]{0,31}$/.test(score.name),
         "1 to 32 small letters, digits and -, a letter first",
       );
+    case "Profile":
+    case "Obey":
+      return checkNested(score.rules, `${path}.rules`) ??
+        (score._tag === "Obey"
+          ? null
+          : check(`${path}.recovery`, score.recovery, score.recovery > 0 && score.recovery <= 1, "above 0, at most 1"));
+    case "LagSpread":
+      return integer(`${path}.sinks`, score.sinks, 0, maxQueries) ?? integer(`${path}.lag`, score.lag, 1, maxQueries);
+    case "Nearby":
+      return checkShare(`${path}.within`, score.within);
+    case "Promote":
+      return checkShare(`${path}.share`, score.share);
     default:
       return null;
   }
 }
 
-/** A learned score is that of a run's own rows, so it can be remembered or admit them, but not weigh all rows. */
+const checkNested = ({ frequent, local, sinks }: Nested, path: string): Check =>
+  checkShare(`${path}.frequent`, frequent) ?? checkShare(`${path}.local`, local) ?? integer(`${path}.sinks`, sinks, 0, maxQueries);
+
+const checkShare = (path: string, share: Ratio): Check =>
+  check(path, `${share.numerator}/${share.denominator}`, isShare(share), "a share above 0, at most 1, in natural numbers");
+
+/** A learned score and a token's class are those of a run's own rows, so they can be remembered (or admit them), but not weigh all rows. */
 export function checkLearned(verb: Extract<Verb, { readonly score: Score }>, moment: Moment, path: string): Check {
-  const found = parts(verb.score).find((part) => part._tag === "Learned");
+  const found = parts(verb.score).find((part) => part._tag === "Learned" || part._tag === "TokenClass");
   if (found === undefined) return null;
-  const alone = found === verb.score && (verb._tag === "Admit" || (verb._tag === "Remember" && verb.by === "set"));
-  return check(`${path}.score(Learned)`, `part of ${verb._tag}`, alone, 'the whole score of Admit, or of Remember by "set"') ??
+  const admits = verb._tag === "Admit" && found._tag === "Learned";
+  const alone = found === verb.score && (admits || (verb._tag === "Remember" && verb.by === "set"));
+  return check(`${path}.score(${found._tag})`, `part of ${verb._tag}`, alone, 'the whole score of Admit, or of Remember by "set"') ??
     check(`${path}.moment`, moment._tag, moment._tag !== "PrefillEnd", "a moment of a run, which has hidden states");
 }
 
@@ -91,21 +112,6 @@ export function checkColumns(blocks: ReadonlyArray<Block>): Check {
     }
   }
   return null;
-}
-
-/** Scores directly inside a score. */
-function inside(score: Score): ReadonlyArray<Score> {
-  switch (score._tag) {
-    case "Pool":
-    case "HeadMean":
-    case "Unary":
-    case "Softmax":
-      return [score.of];
-    case "Binary":
-      return [score.left, score.right];
-    default:
-      return [];
-  }
 }
 
 /** Parts inside each other. The number of parts is known to be small. */

@@ -32,12 +32,13 @@ export const remember = (options: {
 export const admit = (threshold: number, sinks = 0): (score: Score) => Verb => (score) => ({ _tag: "Admit", score, threshold, sinks });
 
 /** Rows beyond the budget leave for good. `across: "layer"` lets the heads of a layer compete for one total; every head
- * keeps the share `floor` of the budget then. */
+ * keeps the share `floor` of the budget then. `merge`: values of leavers are folded into their nearest survivors. */
 export const evict = (options: {
   readonly budget: Budget;
   readonly across?: "head" | "layer";
   readonly floor?: Ratio | null;
   readonly protect?: Protect;
+  readonly merge?: boolean;
 }): (score: Score) => Verb =>
 (score) => ({
   _tag: "Evict",
@@ -46,6 +47,7 @@ export const evict = (options: {
   across: options.across ?? "head",
   floor: options.floor ?? null,
   protect: options.protect ?? unprotected,
+  merge: options.merge ?? false,
 });
 
 /** Only the best rows are read by the current query; the cache is unchanged. */

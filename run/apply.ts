@@ -12,18 +12,20 @@ import type { KvError } from "../cache/error.ts";
 import type { LayerShape } from "../cache/shape.ts";
 import type { Buffer, KvCache } from "../cache/types.ts";
 import type { OwnLayer } from "../cache/view.ts";
-import { emit, emptyDraft, finish } from "../plan/draft.ts";
+import { bound, emit, emptyDraft, finish } from "../plan/draft.ts";
 import type { Draft, LayerPlan, LayerSlots, PolicyPlan, SplicePoint } from "../plan/types.ts";
 import { advance, bindings, reserve, settle, stage } from "./bind.ts";
 import type { DenseRows } from "./dense.ts";
 import { type Memory, orRetire, retire } from "./memory.ts";
 import { bytesIn, runOnce, type Scratch, withScratch } from "./scratch.ts";
-import { attendLayer, layerSlots, slotsFor } from "./slots.ts";
+import { attendLayer, className, classScratch, layerSlots, slotsFor } from "./slots.ts";
 
 /** What a host's model computed for new tokens, per layer; positions follow on from `cache.nextPosition`. */
 export interface Tokens {
   /** Number of tokens. */
   readonly count: number;
+  /** Class of each token, for policies that observe it: 0, 1 special, 2 punctuation. */
+  readonly tokenClass?: ReadonlyArray<number>;
   /** Every layer, in order. */
   readonly layers: ReadonlyArray<{
     /** f32 [count, queryHeads, keyDim], after rotation. */
@@ -64,7 +66,7 @@ export const apply =
   (memory: Memory, plan: PolicyPlan, point: SplicePoint): (cache: KvCache, tokens: Tokens | null) => TE.TaskEither<KvError, Applied> =>
   (cache, tokens) => {
     const m = tokens?.count ?? 0;
-    const wrong = checkTokens(cache, point, tokens);
+    const wrong = checkTokens(cache, point, tokens) ?? checkClasses(plan, tokens);
     if (wrong !== null) return async () => (retire(memory, cache)(), await E.left(wrong));
     return pipe(
       reserve(memory, plan, point, m)(cache),
@@ -93,6 +95,7 @@ function runOver(
   const scratch: ReadonlyArray<Scratch> = [
     { label: "newest", content: bytesIn(Uint32Array.of(Math.max(0, cache.nextPosition + m - 1))) },
     { label: "positions", content: bytesIn(positions) },
+    ...(plan.ports.has("tokenClass") ? classScratch(cache.layers.map(({ shape }) => shape), tokens?.tokenClass ?? []) : []),
     ...(tokens?.layers ?? []).flatMap((layer, l) => tokenScratch(cache.layers[l]?.shape, layer, l, m)),
   ];
   const program = finish(`apply ${plan.text}`)(cache.layers.reduce((d: Draft, _, l) => layerOps(plan, point, cache, l, m)(d), emptyDraft));
@@ -148,8 +151,9 @@ const layerOps = (plan: PolicyPlan, point: SplicePoint, cache: KvCache, l: numbe
   if (layer._tag === "Alias") return attendLayer(cache, l, run)(named);
   const [slots, ready] = layerSlots(l, layer)(named);
   const appended = attendLayer(cache, l, run)(appendOps(l, layer, planned, slots, position, m)(ready));
-  const seen = { ...slots, queries: q, lse, queryPosition: position };
-  return plan.splice(point, l, seen)(slideOps(layer, seen, m)(appended));
+  const [tokenClass, classed] = plan.ports.has("tokenClass") ? bound(className(layer.shape.kvHeads))(appended) : [NONE, appended];
+  const seen = { ...slots, queries: q, lse, queryPosition: position, tokenClass };
+  return plan.splice(point, l, seen)(slideOps(layer, seen, m)(classed));
 };
 
 const spliceAt = (plan: PolicyPlan, point: SplicePoint, l: number, layer: OwnLayer) => (draft: Draft): Draft => {
@@ -183,6 +187,13 @@ const slideOps = ({ shape, recent }: OwnLayer, slots: LayerSlots, m: number) => 
   ];
   return rings.reduce((d, [from, ring, width]) => emit({ op: "slide", args: [from, ring], params: { m, window, width } })(d), draft);
 };
+
+function checkClasses(plan: PolicyPlan, tokens: Tokens | null): KvError | null {
+  if (!plan.ports.has("tokenClass") || tokens === null) return null;
+  if (tokens.tokenClass === undefined) return { _tag: "MissingPort", port: "tokenClass", wantedBy: plan.text };
+  const [expected, actual] = [String(tokens.count), String(tokens.tokenClass.length)];
+  return expected === actual ? null : { _tag: "ShapeMismatch", at: "classes of tokens", expected, actual };
+}
 
 function checkTokens(cache: KvCache, point: SplicePoint, tokens: Tokens | null): KvError | null {
   const m = tokens?.count ?? 0;

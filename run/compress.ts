@@ -20,6 +20,7 @@ import { validatePolicy } from "../policy/validate.ts";
 import { advance, bindings, isExact, settle, stage } from "./bind.ts";
 import { checkLive, type Memory, retire } from "./memory.ts";
 import { observes, policyProgram } from "./policy_program.ts";
+import { classScratch } from "./slots.ts";
 import { copyCache, shrink, tailOf } from "./resize.ts";
 import { bytesIn, runOnce, type Scratch, withScratch } from "./scratch.ts";
 import { conform } from "./transform.ts";
@@ -30,6 +31,8 @@ export interface Observations {
   readonly queries: ReadonlyArray<Float32Array>;
   /** Position of each query, ascending. */
   readonly positions: ReadonlyArray<number>;
+  /** Class of the token at each of these positions, for policies that observe it: 0, 1 special, 2 punctuation. */
+  readonly tokenClass?: ReadonlyArray<number>;
 }
 
 /** A new cache value under this policy, as if the rows had just been prefilled in one chunk by the observed queries: what
@@ -110,13 +113,14 @@ const applyPlan =
 
 const run = (memory: Memory, plan: PolicyPlan, observations: Observations | undefined, cache: KvCache): TE.TaskEither<KvError, void> => {
   const program = policyProgram(plan, cache, observations?.positions.length ?? 0);
-  const missing = missingQueries(program, plan, observations);
+  const missing = missingClasses(plan, observations) ?? missingQueries(program, plan, observations);
   if (missing !== null) return TE.left(missing);
   // Lengths are read back from the staged layout, also where nothing acts.
   if (program.body.length === 0) return TE.fromIOEither(stage(memory)(cache));
   const scratch: ReadonlyArray<Scratch> = [
     { label: "newest", content: bytesIn(Uint32Array.of(Math.max(0, cache.nextPosition - 1))) },
     { label: "observed.position", content: bytesIn(Uint32Array.from(observations?.positions ?? [])) },
+    ...(observations?.tokenClass === undefined ? [] : classScratch(cache.layers.map(({ shape }) => shape), observations.tokenClass)),
     ...(observations?.queries ?? []).map((queries, l) => ({ label: `L${l}.observed.queries`, content: bytesIn(queries) })),
   ];
   return withScratch(memory, scratch, (buffers) => {
@@ -127,6 +131,16 @@ const run = (memory: Memory, plan: PolicyPlan, observations: Observations | unde
     );
   });
 };
+
+/** Classes that the policy observes and nobody gave, or too few. */
+function missingClasses(plan: PolicyPlan, observations: Observations | undefined): KvError | null {
+  if (!plan.ports.has("tokenClass")) return null;
+  if (observations?.tokenClass === undefined) return { _tag: "MissingPort", port: "tokenClass", wantedBy: plan.text };
+  const [expected, actual] = [observations.positions.length, observations.tokenClass.length];
+  return expected === actual
+    ? null
+    : { _tag: "ShapeMismatch", at: "observations tokenClass", expected: `${expected} classes`, actual: String(actual) };
+}
 
 /** An attention score that found no queries to look at, or too few. */
 function missingQueries(program: Program, plan: PolicyPlan, observations: Observations | undefined): KvError | null {

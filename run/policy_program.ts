@@ -6,9 +6,9 @@ import { ops } from "../backends/ops.ts";
 import { type Instr, NONE, type Program, type Slot } from "../backends/program.ts";
 import type { KvCache } from "../cache/types.ts";
 import { type OwnLayer, ownLayers } from "../cache/view.ts";
-import { emit, emptyDraft, finish, temp } from "../plan/draft.ts";
+import { bound, emit, emptyDraft, finish, temp } from "../plan/draft.ts";
 import type { Draft, LayerSlots, PolicyPlan } from "../plan/types.ts";
-import { attendLayer, layerSlots, slotsFor } from "./slots.ts";
+import { attendLayer, className, layerSlots, slotsFor } from "./slots.ts";
 
 /** True if an instruction looks at queries to weigh rows. */
 export const observes = ({ op }: Instr): boolean => op !== "attend" && ops[op].operands.some(({ name }) => name === "queryPosition");
@@ -29,23 +29,26 @@ const layerOps = (plan: PolicyPlan, cache: KvCache, index: number, own: OwnLayer
 
 const spliceWith = (plan: PolicyPlan, cache: KvCache, index: number, own: OwnLayer, observed: number) => (draft: Draft): Draft => {
   const base = layerSlots(index, own)(draft);
-  const [slots, ready] = observe(cache, index, own, observed, base[0])(base[1]);
+  const [slots, ready] = observe(plan, cache, index, own, observed, base[0])(base[1]);
   const [recent, windowed] = ringSlots(own, plan.layers[index]?.recentQueries ?? 0, observed, slots)(ready);
   const after = plan.splice({ _tag: "AfterChunk", m: observed }, index, { ...slots, recent })(windowed);
-  const outside = { ...slots, queries: NONE, lse: NONE, queryPosition: NONE, hidden: NONE, recent };
+  const outside = { ...slots, queries: NONE, lse: NONE, queryPosition: NONE, hidden: NONE, tokenClass: NONE, recent };
   const end = plan.splice({ _tag: "PrefillEnd" }, index, outside)(after);
   return end.body.length === windowed.body.length ? draft : end;
 };
 
 /** Attends once, for the log-sum-exps that attention scores need. */
 const observe =
-  (cache: KvCache, index: number, own: OwnLayer, m: number, slots: LayerSlots) => (draft: Draft): readonly [LayerSlots, Draft] => {
+  (plan: PolicyPlan, cache: KvCache, index: number, own: OwnLayer, m: number, slots: LayerSlots) =>
+  (draft: Draft): readonly [LayerSlots, Draft] => {
     if (m === 0) return [slots, draft];
     const { shape } = own;
     const [[queries = NONE, queryPosition = NONE], d1] = slotsFor([`L${index}.observed.queries`, "observed.position"])(draft);
     const [out, d2] = temp("attended", m * shape.queryHeads * shape.valueDim * 4)(d1);
     const [lse, d3] = temp("lse", m * shape.queryHeads * 4)(d2);
-    return [{ ...slots, queries, lse, queryPosition }, attendLayer(cache, index, { queries, position: queryPosition, out, lse, m })(d3)];
+    const [tokenClass, d4] = plan.ports.has("tokenClass") ? bound(className(shape.kvHeads))(d3) : [NONE, d3];
+    const seen = attendLayer(cache, index, { queries, position: queryPosition, out, lse, m })(d4);
+    return [{ ...slots, queries, lse, queryPosition, tokenClass }, seen];
   };
 
 /** The ring as it would be after these queries: the last `window` of them; the cache's own ring where none were observed. */

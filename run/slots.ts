@@ -12,6 +12,7 @@ import { bound, emit } from "../plan/draft.ts";
 import type { Draft, LayerSlots } from "../plan/types.ts";
 import { tierName } from "./bind.ts";
 import { tailOf } from "./resize.ts";
+import { bytesIn, type Scratch } from "./scratch.ts";
 
 /** Slots of several bound names, in order. */
 export const slotsFor = (names: ReadonlyArray<string>) => (draft: Draft): readonly [ReadonlyArray<Slot>, Draft] =>
@@ -33,6 +34,7 @@ export const layerSlots = (index: number, own: OwnLayer) => (draft: Draft): read
     lse: NONE,
     queryPosition: NONE,
     hidden: NONE,
+    tokenClass: NONE,
     newest: at(0),
     keys: at(1),
     values: at(2),
@@ -43,6 +45,16 @@ export const layerSlots = (index: number, own: OwnLayer) => (draft: Draft): read
     recent: own.recent === null ? null : { queries: at(5), lse: at(6), position: at(7) },
   }, next];
 };
+
+/** Name of the run's token classes for layers with so many KV heads. */
+export const className = (kvHeads: number): string => `tokenClass.${kvHeads}`;
+
+/** What is bound under these names: f32 [M, kvHeads] for every number of heads that some layer has. */
+export const classScratch = (layers: ReadonlyArray<LayerShape>, classes: ReadonlyArray<number>): ReadonlyArray<Scratch> =>
+  [...new Set(layers.map(({ kvHeads }) => kvHeads))].map((heads) => ({
+    label: className(heads),
+    content: bytesIn(Float32Array.from(classes.flatMap((c) => Array<number>(heads).fill(c)))),
+  }));
 
 /** Queries of a run and where their attention goes. */
 export interface QuerySlots {

@@ -14,6 +14,7 @@ import type { Sample } from "./support.ts";
 export function tokensOf({ dense, shape, queries, tokens }: Sample, from: number, to: number): Tokens {
   return {
     count: to - from,
+    tokenClass: Array.from({ length: to - from }, (_, i) => (from + i) % 3),
     layers: shape.layers.map(({ kvHeads, queryHeads, keyDim }, l) => {
       const cut = (x: Float32Array): Float32Array =>
         Float32Array.from(
@@ -48,12 +49,18 @@ export interface Folded {
   readonly attended: ReadonlyArray<ReadonlyArray<Float32Array>>;
 }
 
+/** Layers that read another's rows bring none of their own. */
+const asPlanned = (plan: PolicyPlan, tokens: Tokens): Tokens => ({
+  ...tokens,
+  layers: tokens.layers.map((layer, l) => plan.layers[l]?.readsFrom === l ? layer : { ...layer, rows: null }),
+});
+
 /** Prefills `prompt` tokens in chunks, then decodes the others one by one. */
 export async function fold(memory: Memory, plan: PolicyPlan, sample: Sample, prompt: number, chunk: number): Promise<Folded> {
   let cache = await orThrow(openCache(memory, plan, sample.shape));
   const attended: (ReadonlyArray<Float32Array>)[] = [];
   const step = async (point: SplicePoint, from: number, to: number): Promise<void> => {
-    const next = await orThrow(apply(memory, plan, point)(cache, to > from ? tokensOf(sample, from, to) : null));
+    const next = await orThrow(apply(memory, plan, point)(cache, to > from ? asPlanned(plan, tokensOf(sample, from, to)) : null));
     cache = next.cache;
     if (to > from) attended.push(next.attended);
     assertEquals(bytesOf(cache).total, memory.backend.liveBytes().buffers);

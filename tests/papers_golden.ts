@@ -16,6 +16,8 @@ export interface Golden {
   readonly name: string;
   readonly policy: string;
   readonly rows: GoldenRows;
+  /** Classes of the tokens that the queries belong to, where the policy observes them. */
+  readonly classes?: ReadonlyArray<number>;
   readonly kept: ReadonlyArray<ReadonlyArray<number>>;
 }
 
@@ -28,6 +30,10 @@ const votes: GoldenRows = { attention: [[[[0.1, 0, 0.4, 0, 0, 0.2, 0.3]]]] };
 const mass: GoldenRows = { attention: [[[[0.45, 0.05, 0.25, 0.1, 0.15]]]] };
 /** What the last query pays in DBudgetKV's worked example. */
 const tail: GoldenRows = { attention: [[[[0.5, 0.02, 0.03, 0.05, 0.1, 0.3]]]] };
+/** FastGen's worked example: the attention of a prompt of five tokens. */
+const prompt: GoldenRows = {
+  attention: [[[[1], [0.8, 0.2], [0.6, 0.1, 0.3], [0.5, 0.1, 0.2, 0.2], [0.4, 0.05, 0.15, 0.1, 0.3]]]],
+};
 const flat: GoldenRows = { keys: [keysFor([0.5, 0.3, 0.1, 0.05]), keysFor([0.26, 0.25, 0.24, 0.23])] };
 const steep: GoldenRows = { keys: [keysFor([0.5, 0.3, 0.1, 0.05]), keysFor([0.04, 0.03, 0.02, 0.01])] };
 const opposed: GoldenRows = { keys: [keysFor([9, 8, 7, 6]), keysFor([1, 2, 3, 4])] };
@@ -135,6 +141,49 @@ export const golden: ReadonlyArray<Golden> = [
     policy: "dbudgetkv(0.3, sinks=0, exempt=0)",
     rows: { attention: [[[[0.6, 0, 0.4]]], [[[0, 0.6, 0.4]]]] },
     kept: [[1, 2], [1, 2]],
+  },
+  ...(["0.6: the special token alone recovers .66", "0.75: and punctuation, .79", "0.9: and heavy hitters 4 and 3, .91"] as const).map((
+    name,
+    i,
+  ) => ({
+    name: `FastGen at ${name}`,
+    policy: `fastgen(${[0.6, 0.75, 0.9][i]})`,
+    rows: prompt,
+    classes: [1, 0, 2, 0, 0],
+    kept: [[[0], [0, 2], [0, 2, 3, 4]][i] ?? []],
+  })),
+  {
+    name: "FastGen at 0.95: the window of one, and heavy hitters 3 and 1, which is everything",
+    policy: "fastgen(0.95)",
+    rows: prompt,
+    classes: [1, 0, 2, 0, 0],
+    kept: [[0, 1, 2, 3, 4]],
+  },
+  {
+    name: "FastGen: rules that keep nothing are no rules: without special tokens and punctuation heavy hitters come first",
+    policy: "fastgen(0.01)",
+    rows: prompt,
+    classes: [0, 0, 0, 0, 0],
+    kept: [[0, 4]],
+  },
+  {
+    name: "LagKV: blocks of two on the scale of the next: deviations .354, 0 and 0, 1.414; sinks, last block and tail stay",
+    policy: "lagkv(6, sinks=1, lag=2)",
+    rows: { keys: [[[9, 9], [0, 1], [0, 0], [0, 0], [0, 2], [0, 0], [1, 1], [5, 5]]] },
+    kept: [[0, 1, 4, 5, 6, 7]],
+  },
+  {
+    name: "LagKV: too short for two blocks: the newest stay",
+    policy: "lagkv(2, sinks=1, lag=2)",
+    rows: { keys: [[[9], [0], [0], [0]]] },
+    kept: [[2, 3]],
+  },
+  {
+    name: "CriticalKV: half of the budget by the score (the smallest keys), half by score times value norm",
+    policy: "knorm(2)|critical(50%)",
+    // Values are 1, 2, 3, 4: scores -1, -5, -2, -3 become about -1, -10, -6, -12.
+    rows: { keys: [[[1], [5], [2], [3]]] },
+    kept: [[0, 2]],
   },
   {
     name: "and: the second evicts from what the first left",

@@ -31,7 +31,7 @@ function hostOf(of: GoldenRows): Host {
   }
   const [heads, group] = [of.attention.length, of.attention[0]?.length ?? 0];
   const window = of.attention[0]?.[0]?.length ?? 0;
-  const rows = of.attention[0]?.[0]?.[0]?.length ?? 0;
+  const rows = Math.max(...(of.attention[0]?.[0] ?? []).map((p) => p.length));
   const dim = group * window;
   const keys = of.attention.map((members) =>
     Array.from({ length: rows }, (_, t) => members.flatMap((queries) => queries.map((p) => (p[t] ?? 0) === 0 ? -60 : Math.log(p[t] ?? 0))))
@@ -56,10 +56,15 @@ const denseOf = (shape: ModelShape, keys: ReadonlyArray<ReadonlyArray<ReadonlyAr
 const f32 = { codec: { _tag: "Plain", dtype: "f32" } } as const;
 
 /** Positions that stay, and proof that the rows are those of the host. */
-async function keptBy(memory: Memory, text: string, { dense, observations, rows }: Host): Promise<ReadonlyArray<ReadonlyArray<number>>> {
+async function keptBy(
+  memory: Memory,
+  text: string,
+  { dense, observations, rows }: Host,
+  tokenClass?: ReadonlyArray<number>,
+): Promise<ReadonlyArray<ReadonlyArray<number>>> {
   const policy = await orThrow(parsePolicy(text));
   const cache = await orThrow(fromDense(memory, f32)(dense));
-  const pruned = await orThrow(compress(memory, policy)(cache, observations));
+  const pruned = await orThrow(compress(memory, policy)(cache, tokenClass === undefined ? observations : { ...observations, tokenClass }));
   const { layers: [heads = []] } = await orThrow(read(memory)(pruned));
   const dim = dense.shape.layers[0]?.valueDim ?? 0;
   for (const [h, head] of heads.entries()) {
@@ -73,8 +78,8 @@ async function keptBy(memory: Memory, text: string, { dense, observations, rows 
   return heads.map((head) => [...head.positions]);
 }
 
-for (const { name, policy, rows, kept } of golden) {
-  onEveryBackend(name, async (memory) => assertEquals(await keptBy(memory, policy, hostOf(rows)), kept));
+for (const { name, policy, rows, classes, kept } of golden) {
+  onEveryBackend(name, async (memory) => assertEquals(await keptBy(memory, policy, hostOf(rows), classes), kept));
 }
 
 onEveryBackend("H2O: survivors carry their mass; what attention adds later is added to it", async (memory) => {
@@ -116,4 +121,15 @@ onEveryBackend("layers(...) leaves the other layers whole", async (memory) => {
   const pruned = await orThrow(compress(memory, policy)(cache));
   const kept = (await orThrow(read(memory)(pruned))).layers.map((heads) => heads[0]?.positions.length);
   assertEquals(kept, [5, 10, 3, 3]);
+});
+
+onEveryBackend("merge: a leaver of the same direction and norm is folded in with weight 1/2: (v + v_e / 2) / 1.5", async (memory) => {
+  const shape = shapeOf(1, 1, 2);
+  const dense: Dense = { shape, layers: [{ keys: Float32Array.of(1, 0, 0, 3, 2, 0), values: Float32Array.of(0, 3, 4, 4, 3, 0) }] };
+  const cache = await orThrow(fromDense(memory, f32)(dense));
+  const policy = await orThrow(parsePolicy("knorm(1)|protect(0, recent=0)|merge"));
+  const { layers: [[head] = []] } = await orThrow(read(memory)(await orThrow(compress(memory, policy)(cache))));
+  // Row 0 stays; row 2 has its direction and norm 3; row 1 is orthogonal to it and vanishes.
+  assertEquals([...head?.positions ?? []], [0]);
+  assertEquals([...head?.values ?? []].map((x) => Math.round(x * 1e4) / 1e4), [1, 2]);
 });

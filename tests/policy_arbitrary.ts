@@ -4,7 +4,17 @@
  */
 import fc from "fast-check";
 import * as E from "fp-ts/Either.js";
-import { type Block, type Budget, type Layers, type Moment, type Policy, policy, type Ratio, type Score } from "../policy/mod.ts";
+import {
+  type Block,
+  type Budget,
+  type Layers,
+  type Moment,
+  type Nested,
+  type Policy,
+  policy,
+  type Ratio,
+  type Score,
+} from "../policy/mod.ts";
 import { parsePolicyWith, validatePolicy, type Verb } from "../policy/mod.ts";
 import { registry } from "../papers/mod.ts";
 
@@ -32,6 +42,7 @@ const budget: fc.Arbitrary<Budget> = fc.oneof(
 );
 
 const fold = fc.constantFrom("sum", "mean", "max" as const);
+const nested: fc.Arbitrary<Nested> = record({ frequent: ratio, local: ratio, sinks: fc.nat(16) });
 const leaf: fc.Arbitrary<Score> = fc.oneof(
   record({ _tag: tag("Constant"), value: finite }),
   fc.constant<Score>({ _tag: "Position" }),
@@ -49,6 +60,8 @@ const leaf: fc.Arbitrary<Score> = fc.oneof(
   record({ _tag: tag("GroupVotes"), queries: fc.integer({ min: 1, max: 64 }), dropLast: fc.nat(64) }),
   record({ _tag: tag("Redundancy"), above: fc.integer({ min: -10, max: 10 }).map((x) => x / 10 + 0) }),
   record({ _tag: tag("TailLoss"), sinks: fc.nat(16), scope: fc.constantFrom("candidates", "all" as const) }),
+  record({ _tag: tag("Nearby"), within: ratio, overGroup: fold }),
+  record({ _tag: tag("LagSpread"), sinks: fc.nat(16), lag: fc.integer({ min: 1, max: 256 }), ranked: fc.boolean() }),
   record({ _tag: tag("Column"), name: fc.constantFrom("mass", "seen"), initial: fc.constant(0) }),
 );
 const score: fc.Arbitrary<Score> = fc.letrec<{ readonly score: Score }>((tie) => ({
@@ -64,6 +77,16 @@ const score: fc.Arbitrary<Score> = fc.letrec<{ readonly score: Score }>((tie) =>
     }),
     record({ _tag: tag("HeadMean"), of: tie("score") }),
     record({ _tag: tag("Softmax"), dropLast: fc.nat(64), of: tie("score") }),
+    record({
+      _tag: tag("Profile"),
+      mass: tie("score"),
+      near: tie("score"),
+      kind: tie("score"),
+      rules: nested,
+      recovery: fc.integer({ min: 1, max: 20 }).map((n) => n / 20),
+    }),
+    record({ _tag: tag("Obey"), mass: tie("score"), kind: tie("score"), rule: tie("score"), rules: nested }),
+    record({ _tag: tag("Promote"), share: ratio, first: tie("score"), then: tie("score") }),
     record({ _tag: tag("Unary"), fn: fc.constantFrom("neg", "abs", "exp", "log", "sqrt" as const), of: tie("score") }),
     record({
       _tag: tag("Binary"),
@@ -80,6 +103,7 @@ const evict: fc.Arbitrary<Verb> = record({
   budget,
   protect: record({ sinks: fc.integer({ min: 0, max: 16 }), recent: fc.oneof(fc.integer({ min: 0, max: 32 }), ratio) }),
   compete: fc.option(fc.option(ratio)),
+  merge: fc.boolean(),
 }).map(({ compete, ...rest }) => ({ ...rest, across: compete === null ? "head" as const : "layer" as const, floor: compete }));
 const remember: fc.Arbitrary<Verb> = record({
   _tag: tag("Remember"),
@@ -163,13 +187,31 @@ const term = fc.oneof(
     "rkv(512, lambda=0.07)",
     "rkv(25%, 64, alike=-0.25, prompt=no)",
     "dbudgetkv",
+    "fastgen",
+    "fastgen(0.9, frequent=25%, local=1/3, sinks=4)",
+    "lagkv",
+    "lagkv(512, lag=64, cross=yes)",
     "dbudgetkv(0.05, scope=all, exempt=0)",
     "kvzap(-4.5)",
     "kvzap(-inf, 64, sinks=4, prefill=dense, decode=no)",
   ),
 );
 const wrapper = fc.constantFrom(
-  ...["ada", "ada(0)", "ada(0.3)", "pyramid", "pyramid(7)", "streaming", "decoding", "every(8)", "at(append)", "at(every:4)"],
+  ...[
+    "ada",
+    "ada(0)",
+    "ada(0.3)",
+    "merge",
+    "critical",
+    "critical(25%, epsilon=0.01)",
+    "pyramid",
+    "pyramid(7)",
+    "streaming",
+    "decoding",
+    "every(8)",
+    "at(append)",
+    "at(every:4)",
+  ],
   ...["layers(2..)", "layers(..-1)", "layers([0, 5])", "layers(3)", "budget(300)", "budget(40%)", "perlayer([300, 50%])", "protect(2)"],
   ...["protect(1, recent=16)", "protect(sinks=0, recent=25%)"],
 );

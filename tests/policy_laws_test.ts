@@ -10,9 +10,11 @@ import {
   adaKv,
   cards,
   dBudgetKv,
+  fastGen,
   h2o,
   keyDiff,
   knorm,
+  lagKv,
   parsePolicy,
   pyramidKv,
   registry,
@@ -153,6 +155,11 @@ const made: ReadonlyArray<fc.Arbitrary<Policy>> = [
     .map(([s, prompt, window, hundredths]) => rKv({ ...s, prompt, window, lambda: hundredths / 100 })),
   fc.tuple(fc.integer({ min: 0, max: 1000 }), fc.nat(8), fc.nat(8), fc.constantFrom("candidates", "all" as const))
     .map(([thousandths, sinks, exempt, scope]) => dBudgetKv({ loss: thousandths / 1000, sinks, exempt, scope })),
+  fc.tuple(fc.integer({ min: 1, max: 100 }), ratio, ratio, fc.nat(8))
+    .map(([hundredths, frequent, local, sinks]) => fastGen({ recovery: hundredths / 100, frequent, local, sinks })),
+  fc.tuple(size, fc.boolean(), fc.nat(8), fc.integer({ min: 1, max: 300 })).map(([s, cross, sinks, lag]) =>
+    lagKv({ ...s, cross, sinks, lag })
+  ),
 ];
 
 law(

@@ -92,6 +92,18 @@ function checkContents(instr: Instr, operands: Operands): Complaint {
       }
       return null;
     }
+    case "foldValues": {
+      const [counts, keep] = [operands.u32("counts"), operands.u32("keep")];
+      for (const [h, { start, length }] of headsOf(operands.u32("layout"), instr.params.heads).entries()) {
+        const count = at(counts, h);
+        if (count > length) return [`at most ${length} kept rows in head ${h}`, `${count}`];
+        const wrong = keep.subarray(start, start + count).findIndex((index, i) =>
+          index >= length || (i > 0 && index <= at(keep, start + i - 1))
+        );
+        if (wrong >= 0) return [`ascending kept indices of head ${h} below ${length}`, `${at(keep, start + wrong)}`];
+      }
+      return null;
+    }
     case "redundancy": {
       const like = operands.u32("like");
       for (const [h, { start, length }] of headsOf(operands.u32("layout"), instr.params.heads).entries()) {

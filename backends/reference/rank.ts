@@ -32,7 +32,7 @@ function candidates({ heads, sinks, recent }: Protection, operands: Operands): R
 }
 
 /** Higher numbers first; NaN after -Infinity. */
-function byScore(a: Candidate, b: Candidate): number {
+export function byScore(a: Pick<Candidate, "score">, b: Pick<Candidate, "score">): number {
   if (Number.isNaN(a.score) || Number.isNaN(b.score)) return Number(Number.isNaN(a.score)) - Number(Number.isNaN(b.score));
   return a.score === b.score ? 0 : a.score > b.score ? -1 : 1;
 }

@@ -19,6 +19,8 @@ import { leaving, rank, split, threshold } from "./rank.ts";
 import { append, compact, copyRows, extend, rejoin, slice, slide, truncate } from "./rows.ts";
 import { newestLike, redundancy } from "./pairs.ts";
 import { lengthen, transfer } from "./transfer.ts";
+import { foldValues } from "./fold_values.ts";
+import { blockRank, lagSpread, obey, profile, promote } from "./rules.ts";
 import { groupVotes, softmax, tailLoss } from "./votes.ts";
 
 const kernels: { readonly [O in OpName]: Kernel<O> } = {
@@ -58,6 +60,12 @@ const kernels: { readonly [O in OpName]: Kernel<O> } = {
   split,
   transfer,
   lengthen,
+  profile,
+  obey,
+  lagSpread,
+  blockRank,
+  promote,
+  foldValues,
 };
 
 /** Ops with a kernel. */

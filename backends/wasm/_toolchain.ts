@@ -4,6 +4,6 @@ export const toolchain: Readonly<Record<"rustc" | "linker" | "wasmBindgen" | "fa
   rustc: "rustc 1.96.0 (ac68faa20 2026-05-25) (built from a source tarball)",
   linker: "Debian LLD 19.1.7",
   wasmBindgen: "wasm-bindgen 0.2.130",
-  fast: "420c1bbe71fbaee48504578fbefd0555a0d75346d6fd7ce7b6096f38c56d82d7",
-  simd128: "c724a79309a145338a59ce9f5555a63bb213690a930059d2c1c9695a7009ed62",
+  fast: "27ed516277e9b1e3fe130bd2c2dfaf16531a502f9fabb741285d9babd841bd9a",
+  simd128: "d3c251edf1dcb3cef459c54b425a4db029098fbcae035b6641c4a64c9b458be3",
 };

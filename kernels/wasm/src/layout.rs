@@ -57,6 +57,12 @@ pub mod code {
     pub const SPLIT: u32 = 33;
     pub const TRANSFER: u32 = 34;
     pub const LENGTHEN: u32 = 35;
+    pub const PROFILE: u32 = 36;
+    pub const OBEY: u32 = 37;
+    pub const LAG_SPREAD: u32 = 38;
+    pub const BLOCK_RANK: u32 = 39;
+    pub const PROMOTE: u32 = 40;
+    pub const FOLD_VALUES: u32 = 41;
 }
 
 /// One head's rows: slots [start, start + capacity), of which the first `length` hold rows.
@@ -210,6 +216,17 @@ unsafe fn check_redundancy(instr: &Instr) -> u32 {
     if code != 0 || (0..heads).all(known) { code } else { BAD_COUNT }
 }
 
+unsafe fn check_fold(instr: &Instr) -> u32 {
+    let (keys, values) = (row_bytes(instr, 1, 3), row_bytes(instr, 2, 4));
+    let code = inside(instr, 2, instr.u(0), &[(0, keys), (3, 4), (4, values), (5, 4)]);
+    let ascending = |h: usize| {
+        let (s, count) = (segment(instr, 2, h), *instr.ptr::<u32>(1).add(h));
+        let keep = instr.ptr::<u32>(3).add(s.from());
+        count <= s.length && (0..count as usize).all(|i| *keep.add(i) < s.length && (i == 0 || *keep.add(i - 1) < *keep.add(i)))
+    };
+    if code != 0 || (0..instr.u(0)).all(ascending) { code } else { BAD_COUNT }
+}
+
 fn first(codes: &[u32]) -> u32 {
     codes.iter().copied().find(|c| *c != 0).unwrap_or(0)
 }
@@ -261,6 +278,12 @@ pub unsafe fn check(instr: &Instr) -> u32 {
         code::SPLIT => inside(instr, 2, instr.u(0), &[(0, 4), (1, 4), (4, 4), (6, 4)]),
         code::TRANSFER => check_transfer(instr),
         code::LENGTHEN => check_lengthen(instr),
+        code::PROFILE => inside(instr, 4, instr.u(0), &[(0, 4), (1, 4), (2, 4), (3, 4), (6, 4)]),
+        code::OBEY => inside(instr, 4, instr.u(0), &[(0, 4), (1, 4), (2, 4), (3, 4), (6, 4)]),
+        code::LAG_SPREAD => inside(instr, 1, instr.u(0), &[(0, row_bytes(instr, 1, 2)), (2, 4)]),
+        code::BLOCK_RANK => inside(instr, 1, instr.u(0), &[(0, 4), (2, 4)]),
+        code::PROMOTE => inside(instr, 3, instr.u(0), &[(0, 4), (1, 4), (2, 4), (4, 4)]),
+        code::FOLD_VALUES => check_fold(instr),
         _ => 0,
     }
 }

@@ -3,9 +3,12 @@
 
 pub mod columns;
 pub mod dense;
+pub mod fold;
+pub mod lag;
 pub mod pairs;
 pub mod rank;
 pub mod rows;
+pub mod rules;
 pub mod votes;
 pub mod transfer;
 
@@ -22,6 +25,7 @@ pub unsafe fn phases(instr: &Instr) -> u32 {
         code::APPEND => 2,
         code::ATTEND => attend::phases(instr),
         code::ATTEND_REDUCE => 2,
+        code::FOLD_VALUES => 2,
         _ => 1,
     }
 }
@@ -65,6 +69,12 @@ pub unsafe fn run(instr: &Instr, phase: u32, team: &Team) {
         code::SPLIT => rank::split(instr, team),
         code::TRANSFER => transfer::transfer(instr, team),
         code::LENGTHEN => transfer::lengthen(instr, team),
+        code::PROFILE => rules::profile(instr, team),
+        code::OBEY => rules::obey(instr, team),
+        code::LAG_SPREAD => lag::spread(instr, team),
+        code::BLOCK_RANK => lag::block_rank(instr, team),
+        code::PROMOTE => rank::promote(instr, team),
+        code::FOLD_VALUES => fold::fold_values(instr, phase, team),
         _ => {}
     }
 }

@@ -114,7 +114,7 @@ unsafe fn redundant<C: Rows>(
 
 /// Product of two stored rows.
 #[inline(always)]
-unsafe fn dot<C: Rows>(a: *const u8, b: *const u8, dim: usize) -> f32 {
+pub(super) unsafe fn dot<C: Rows>(a: *const u8, b: *const u8, dim: usize) -> f32 {
     let (scale, mask) = (f32x4_splat(C::SCALE), C::mask());
     let (mut low, mut high) = (f32x4_splat(0.0), f32x4_splat(0.0));
     let whole = dim & !7;

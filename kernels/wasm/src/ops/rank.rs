@@ -221,3 +221,41 @@ pub unsafe fn split(instr: &Instr, team: &Team) {
         *instr.ptr::<u32>(7).add(h) = leaving as u32;
     });
 }
+/// Operands score, then, position, layout, out; parameters heads, count. Keys lie in `out` until the numbers replace them.
+pub unsafe fn promote(instr: &Instr, team: &Team) {
+    team.each(instr.u(0), |h| {
+        let s = segment(instr, 3, h);
+        let (score, then) = (instr.ptr::<f32>(0).add(s.from()), instr.ptr::<f32>(1).add(s.from()));
+        let out = instr.ptr::<f32>(4).add(s.from());
+        let mut best = Best::of(s.rows(), out as *mut u32, instr.u(1), |i| Some(*score.add(i)));
+        for i in 0..s.rows() {
+            *out.add(i) = if best.has(i) { f32::INFINITY } else { *then.add(i) };
+        }
+    });
+}
+
+/// The best rows of a head, asked for one after the other.
+pub(super) struct Best {
+    keys: *mut u32,
+    cut: Cut,
+}
+
+impl Best {
+    /// The `count` best of those rows that have a score; keys are written to `keys`.
+    pub(super) unsafe fn of(rows: usize, keys: *mut u32, count: usize, score: impl Fn(usize) -> Option<f32>) -> Best {
+        let mut scored = 0;
+        for i in 0..rows {
+            // NaN has the key 0; one more leaves 0 to rows that do not take part.
+            *keys.add(i) = score(i).map_or(0, |s| key(s) + 1);
+            scored += score(i).is_some() as usize;
+        }
+        let none = core::ptr::null();
+        let head = Head { score: none, position: none as *const u32, keys, rows, sinks: 0, recent: 0, newest: 0 };
+        Best { keys, cut: Cut::of(core::iter::once(head), count.min(scored)) }
+    }
+
+    /// Is row i among them? Rows in ascending order, each once; its key may be overwritten afterwards.
+    pub(super) unsafe fn has(&mut self, i: usize) -> bool {
+        self.cut.keeps(*self.keys.add(i))
+    }
+}

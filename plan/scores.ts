@@ -1,0 +1,58 @@
+/**
+ * Scores as the planner sees them: what they look at, and what of it a moment or a model cannot give.
+ * @module
+ */
+import * as E from "fp-ts/Either.js";
+import type { KvError } from "../cache/error.ts";
+import { inside } from "../policy/score.ts";
+import type { Moment, QuerySet, Score } from "../policy/types.ts";
+import { invalid } from "./resolve.ts";
+import type { Target } from "./types.ts";
+
+/** The queries that a score itself looks at, or null. */
+export function queriesOf(score: Score): QuerySet | null {
+  switch (score._tag) {
+    case "Attention":
+      return score.queries;
+    case "Nearby":
+      return { _tag: "Current" };
+    case "GroupVotes":
+      return { _tag: "Last", count: score.queries };
+    case "TailLoss":
+      return { _tag: "Last", count: 1 };
+    default:
+      return null;
+  }
+}
+
+/** Every score inside a score, itself first. */
+export const scoresIn = (score: Score): ReadonlyArray<Score> => [score, ...inside(score).flatMap(scoresIn)];
+
+/** Attention needs queries: those of the run, or a window of the last ones that the prompt can fill. Learned scores need networks. */
+export const scoreError = (score: Score, moment: Moment, target: Target, path: string): E.Either<KvError, void> =>
+  scoresIn(score).map((one) => ownError(one, moment, target, path)).find(E.isLeft) ?? E.right(undefined);
+
+function ownError(score: Score, moment: Moment, target: Target, path: string): E.Either<KvError, void> {
+  if (score._tag === "Learned" && target.learned?.[score.name] === undefined) {
+    return E.left({
+      _tag: "Unavailable",
+      what: `the network "${score.name}" that ${path} scores with`,
+      because: "the model was opened without its weights; give them as surrogates, on the command line by --surrogate",
+    });
+  }
+  const queries = queriesOf(score);
+  if (queries === null) return E.right(undefined);
+  if (queries._tag === "Current") {
+    return moment._tag !== "PrefillEnd" ? E.right(undefined) : invalid(
+      `${path}.score.queries`,
+      "Current",
+      "Last(count) at the moment PrefillEnd, which comes after the runs that have queries",
+    );
+  }
+  const duringPrefill = moment._tag === "PrefillEnd" || moment._tag === "Append";
+  return queries.count >= 1 && !(duringPrefill && queries.count > target.promptTokens) ? E.right(undefined) : invalid(
+    `${path}.score.queries.count`,
+    queries.count,
+    `an observation window from 1 to the prompt's ${target.promptTokens} tokens`,
+  );
+}
