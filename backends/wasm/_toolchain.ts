@@ -4,6 +4,6 @@ export const toolchain: Readonly<Record<"rustc" | "linker" | "wasmBindgen" | "fa
   rustc: "rustc 1.96.0 (ac68faa20 2026-05-25) (built from a source tarball)",
   linker: "Debian LLD 19.1.7",
   wasmBindgen: "wasm-bindgen 0.2.130",
-  fast: "420c1bbe71fbaee48504578fbefd0555a0d75346d6fd7ce7b6096f38c56d82d7",
-  simd128: "c724a79309a145338a59ce9f5555a63bb213690a930059d2c1c9695a7009ed62",
+  fast: "3c3bdd013cd413134a94c76ed14dc892617eee3f2e6c7a796df360aabd6397d3",
+  simd128: "541de6d9d2fdcb2c6085bef9673deb3b594493c51076a895c5616a6e68ee7300",
 };
