@@ -34,9 +34,9 @@ function ownFaults(layer: Extract<LayerCache, { readonly _tag: "Own" }>, at: str
       ...tier.segments.length === shape.kvHeads ? [] : [fault(where, `${shape.kvHeads} segments`, tier.segments.length)],
       ...segmentFaults(tier.segments, where),
       ...small.map((b) => fault(`${where} ${b.label}`, `room for ${slots} slots`, `${b.bytes} bytes`)),
-      ...tier.frozen === (i < tiers.length - 1)
+      ...(i === tiers.length - 2 || tier.frozen === (i < tiers.length - 1))
         ? []
-        : [fault(where, "only the last tier takes rows", tier.frozen ? "a frozen tail" : "an open tier")],
+        : [fault(where, "only the last tier and the store before it take rows", tier.frozen ? "a frozen tail" : "an open tier")],
     ];
   });
 }

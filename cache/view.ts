@@ -24,6 +24,12 @@ export function ownLayers(cache: KvCache): ReadonlyArray<{ readonly index: numbe
   return cache.layers.flatMap((own, index) => own._tag === "Own" ? [{ index, own }] : []);
 }
 
+/** The tier that older rows pass on to, which takes rows like the tail behind it, or null. */
+export function storeTier(own: OwnLayer): Tier | null {
+  const before = own.tiers[own.tiers.length - 2];
+  return before === undefined || before.frozen ? null : before;
+}
+
 /** Slots of a tier's buffers: the end of its last segment. */
 export const slotsOf = (segments: ReadonlyArray<Segment>): number => segments.reduce((end, s) => Math.max(end, s.start + s.capacity), 0);
 

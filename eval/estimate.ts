@@ -74,7 +74,7 @@ export function estimate(policy: Policy, options: EstimateOptions): Either<KvErr
     policy: policy.text,
     rowsKept: sum(({ kept }) => kept),
     rowsTotal: shape.layers.reduce((total, { kvHeads }) => total + kvHeads * tokens, 0),
-    bytes: sum(({ kept, perRow, ring }) => kept * perRow + ring),
+    bytes: sum(({ kept, perRow, passed, perPassed, ring }) => (kept - passed) * perRow + passed * perPassed + ring),
     peakBytes: sum(({ peak, perRow, ring }) => peak * perRow + ring),
     bytesFull: fullBytes(shape, tokens),
     atMost: layers.some(({ atMost }) => atMost),
@@ -103,6 +103,9 @@ interface LayerEstimate {
   readonly kept: number;
   readonly peak: number;
   readonly perRow: number;
+  /** Of the rows kept, those in the store, and the bytes of one of them. */
+  readonly passed: number;
+  readonly perPassed: number;
   /** Bytes of the ring of recent queries. */
   readonly ring: number;
   readonly atMost: boolean;
@@ -116,8 +119,13 @@ function layerOf(shape: LayerShape, plan: LayerPlan, blocks: ReadonlyArray<Plann
   const rows = evictions.reduce((left, limit) => limit._tag === "Rows" ? Math.min(left, limit.rows) : left, readable);
   const limit = Math.min(readable, plan.rowsBound ?? readable);
   const position = 4;
+  const { store } = plan;
+  const passes = blocks.some(({ moment, verbs }) => moment._tag !== "Step" && verbs.some((v) => v._tag === "Encode" && v.below === null));
+  const passed = store === null || !passes ? 0 : Math.floor(Math.max(0, rows - store.recent) / store.group) * store.group;
   return {
     kept: shape.kvHeads * rows,
+    passed: shape.kvHeads * passed,
+    perPassed: store === null ? 0 : rowBytes(store.keyCodec, shape.keyDim) + rowBytes(store.valueCodec, shape.valueDim) + position,
     // A bounded layer holds its bound and the chunk that has just been appended.
     peak: shape.kvHeads * Math.min(tokens, limit < tokens ? limit + chunk : tokens),
     perRow: rowBytes(plan.keyCodec, shape.keyDim) + rowBytes(plan.valueCodec, shape.valueDim) + position + 4 * plan.columns.length,

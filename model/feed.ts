@@ -7,8 +7,9 @@ import * as E from "fp-ts/Either.js";
 import { pipe } from "fp-ts/function.js";
 import * as TE from "fp-ts/TaskEither.js";
 import type { Binding, Prepared } from "../backends/backend.ts";
+import { codecName } from "../cache/codec.ts";
 import type { KvError } from "../cache/error.ts";
-import type { KvCache } from "../cache/types.ts";
+import type { KvCache, Tier } from "../cache/types.ts";
 import { ownLayers, slotsOf } from "../cache/view.ts";
 import type { PolicyPlan, SplicePoint } from "../plan/types.ts";
 import { classScratch } from "../run/slots.ts";
@@ -47,9 +48,7 @@ export const feed =
         TE.chain((program) =>
           pipe(
             TE.fromEither(classesOf(model, plan, tokens)),
-            TE.chain((classes) =>
-              execute(model, program, held, [...inputs(model, held.nextPosition, tokens, logits), ...classes], extra)
-            ),
+            TE.chain((classes) => execute(model, program, held, [...inputs(model, held.nextPosition, tokens, logits), ...classes], extra)),
           )
         ),
       );
@@ -146,7 +145,10 @@ function inputs(model: Model, from: number, tokens: ReadonlyArray<number>, logit
 
 /** What a program depends on beside the model: the plan's ops, and how the cache's memory is cut. */
 function programKey({ describe }: PolicyPlan, cache: KvCache, run: string): string {
-  const memory = ownLayers(cache).map(({ own: { tiers } }) => `${tiers.length}:${slotsOf(tiers[tiers.length - 1]?.segments ?? [])}`);
+  const codecs = (tier: Tier): string => `${codecName(tier.keyCodec)} ${codecName(tier.valueCodec)}`;
+  const memory = ownLayers(cache).map(({ own: { tiers } }) =>
+    `${tiers.length > 1 ? tiers.map(codecs).join() : ""}:${slotsOf(tiers[tiers.length - 1]?.segments ?? [])}`
+  );
   // The first line of a description says what the plan was made for; the rest is what it does.
   return `${run} ${memory.join(" ")}${describe.slice(describe.indexOf("\n"))}`;
 }

@@ -7,7 +7,7 @@
  * import { adaKv, cards, pyramidKv, snapKv } from "./mod.ts";
  * const policy = pipe(snapKv({ rows: 512, window: 8 }), pyramidKv(), adaKv());
  * assertEquals(policy.text, "snapkv(512, window=8)|pyramid(20)|ada(20%)");
- * assertEquals(cards.length, 16);
+ * assertEquals(cards.length, 17);
  * ```
  * @module
  */
@@ -16,6 +16,7 @@ import * as ada from "./ada_kv.ts";
 import * as h2oFile from "./h2o.ts";
 import * as keepall from "./keep_all.ts";
 import * as keydiff from "./key_diff.ts";
+import * as kiviFile from "./kivi.ts";
 import * as knormFile from "./knorm.ts";
 import * as kvzapFile from "./kvzap.ts";
 import * as pyramid from "./pyramid_kv.ts";
@@ -33,6 +34,7 @@ export { adaKv, type AdaKvOptions } from "./ada_kv.ts";
 export { h2o, type H2oOptions } from "./h2o.ts";
 export { keepAll } from "./keep_all.ts";
 export { keyDiff, type KeyDiffOptions } from "./key_diff.ts";
+export { kivi, type KiviOptions } from "./kivi.ts";
 export { knorm, type KnormOptions } from "./knorm.ts";
 export { kvzap, type KvzapOptions } from "./kvzap.ts";
 export { pyramidKv, type PyramidKvOptions } from "./pyramid_kv.ts";
@@ -64,6 +66,7 @@ const papers: ReadonlyArray<{ readonly card: Card; readonly entry: Entry }> = [
   criticalkv,
   kvsharer,
   kvzapFile,
+  kiviFile,
 ];
 
 /** What each method says about itself. */

@@ -5,13 +5,14 @@
 import * as E from "fp-ts/Either.js";
 import type { KvError } from "../cache/error.ts";
 import type { Moment, Policy, Protect, Score, Verb } from "../policy/types.ts";
+import { checkPassing, encodeLast } from "./passing.ts";
 import { queriesOf, scoreError, scoresIn } from "./scores.ts";
 import { invalid, type Limit, resolveBudget, resolveLayers, shareOf, unsupported } from "./resolve.ts";
 import type { Target } from "./types.ts";
 
 /** A verb of one layer with its numbers resolved. */
 export type PlannedVerb =
-  | Extract<Verb, { readonly _tag: "Score" | "Remember" }>
+  | Extract<Verb, { readonly _tag: "Score" | "Remember" | "Encode" }>
   | {
     readonly _tag: "Evict";
     readonly score: Score;
@@ -59,7 +60,7 @@ export function planBlocks(
       if (owns(layer)) planned[layer]?.push({ moment: moment._tag === "OnExit" ? { _tag: "Append" } : moment, verbs });
     }
   }
-  return E.right(planned);
+  return checkPassing(planned.map(encodeLast));
 }
 
 function planVerb(
@@ -91,13 +92,12 @@ function planVerb(
     }
     case "Select":
       return unsupported("Select", path, "every query reads all rows that are kept; use Evict");
-    case "Encode":
+    case "Encode": {
+      const wrong = verb.below === null ? E.right(undefined) : scoreError(verb.below.score, moment, target, `${path}.below`);
+      return E.isLeft(wrong) ? wrong : E.right([verb]);
+    }
     case "Share":
-      return unsupported(
-        `${verb._tag} at the moment ${moment._tag}`,
-        path,
-        "rows keep the storage they were built with; use the moment Build",
-      );
+      return unsupported(`Share at the moment ${moment._tag}`, path, "rows are read where they were built to be; use the moment Build");
   }
 }
 
@@ -155,6 +155,10 @@ function planEvict(
 const recentRows = ({ recent }: Protect, limit: Limit): number =>
   typeof recent === "number" ? recent : shareOf(recent, limit._tag === "Rows" ? limit.rows : limit.floor);
 
+/** Every score a verb looks at. */
+const scoresOf = (verb: PlannedVerb): ReadonlyArray<Score> =>
+  verb._tag === "Encode" ? verb.below === null ? [] : scoresIn(verb.below.score) : scoresIn(verb.score);
+
 /** Columns a layer's rows carry: what its blocks remember, sorted by name; every column that is read must be remembered by
  * some block or named by a Score before it in the same block. */
 export function columnsOf(blocks: ReadonlyArray<PlannedBlock>, layer: number): E.Either<KvError, ReadonlyArray<PlannedColumn>> {
@@ -171,7 +175,7 @@ export function columnsOf(blocks: ReadonlyArray<PlannedBlock>, layer: number): E
   for (const block of blocks) {
     const named = new Set<string>();
     for (const verb of block.verbs) {
-      for (const score of scoresIn(verb.score)) {
+      for (const score of scoresOf(verb)) {
         if (score._tag !== "Column" || named.has(score.name)) continue;
         const initial = columns.get(score.name);
         if (initial === undefined) {
@@ -192,7 +196,7 @@ export const ringOf = (blocks: ReadonlyArray<PlannedBlock>): number =>
   Math.max(
     0,
     ...blocks.flatMap(({ moment, verbs }) =>
-      verbs.flatMap((v) => scoresIn(v.score)).map((s) => {
+      verbs.flatMap(scoresOf).map((s) => {
         const queries = queriesOf(s);
         if (queries === null || queries._tag === "Current") return 0;
         const ownQuery = queries.count === 1 && (moment._tag === "Step" || moment._tag === "Every");

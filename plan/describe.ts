@@ -31,8 +31,13 @@ function storageLine(layer: LayerPlan, index: number): string {
   const columns = layer.columns.map((c) => `, column ${c.name} from ${c.initial}`).join("");
   const ring = layer.recentQueries === 0 ? "" : `, last ${layer.recentQueries} queries`;
   const rows = layer.rowsBound === null ? "" : `, at most ${layer.rowsBound} rows a head after each append`;
-  return `keys ${codecName(layer.keyCodec)}, values ${codecName(layer.valueCodec)}${columns}${ring}${rows}`;
+  return `keys ${codecName(layer.keyCodec)}, values ${codecName(layer.valueCodec)}${storeText(layer)}${columns}${ring}${rows}`;
 }
+
+const storeText = ({ store }: LayerPlan): string =>
+  store === null
+    ? ""
+    : `, after ${store.recent} positions keys ${codecName(store.keyCodec)}, values ${codecName(store.valueCodec)} by ${store.group}`;
 
 function pointName(point: SplicePoint): string {
   if (point._tag === "AfterChunk") return "after each chunk";
@@ -79,8 +84,10 @@ function exampleSlots(plan: LayerPlan, shape: LayerShape, point: SplicePoint): S
   const names = ["queries", "lse", "queryPosition", "newest", "keys", "values", "position", "layout", "hidden"];
   const ring = plan.recentQueries === 0 ? [] : ["recent.queries", "recent.lse", "recent.position"];
   const columns = plan.columns.map((c) => `column.${c.name}`);
+  const store = plan.store === null ? [] : ["store.keys", "store.values", "store.position", "store.layout"];
+  const behind = names.length + ring.length + columns.length;
   return pipe(
-    S.sequenceArray([...names, ...ring, ...columns].map(bound)),
+    S.sequenceArray([...names, ...ring, ...columns, ...store].map(bound)),
     S.map((all): LayerSlots => {
       const at = (i: number): Slot => all[i] ?? NONE;
       const inRun = (i: number): Slot => point._tag === "PrefillEnd" ? NONE : at(i);
@@ -96,6 +103,7 @@ function exampleSlots(plan: LayerPlan, shape: LayerShape, point: SplicePoint): S
         position: at(6),
         layout: at(7),
         columns: Object.fromEntries(plan.columns.map((c, i) => [c.name, at(9 + ring.length + i)])),
+        store: plan.store === null ? null : { keys: at(behind), values: at(behind + 1), position: at(behind + 2), layout: at(behind + 3) },
         capacity: shape.kvHeads,
         recent: ring.length === 0 ? null : { queries: at(9), lse: at(10), position: at(11) },
       };

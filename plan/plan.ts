@@ -14,6 +14,7 @@ import { validatePolicy } from "../policy/validate.ts";
 import { boundOf, columnsOf, isThinned, planBlocks, type PlannedBlock, ringOf } from "./blocks.ts";
 import { describePlan, type PlanParts, pointsOf, splicedOps } from "./describe.ts";
 import { buildStorage, type LayerStorage } from "./layers.ts";
+import { storeOf, waitingBound } from "./passing.ts";
 import { actsAt, queriesAt, spliceBlocks } from "./splice.ts";
 import type { LayerPlan, LearnedForm, PolicyPlan, SplicePoint, Target } from "./types.ts";
 
@@ -70,8 +71,17 @@ function planLayers(
     const shape = target.shape.layers[l];
     const columns = columnsOf(own, l);
     if (E.isLeft(columns)) return columns;
-    const rowsBound = boundOf(own, shape?.kvHeads ?? 1);
-    const layer: LayerPlan = { ...stored, columns: columns.right, recentQueries: ringOf(own), rowsBound, thinned: isThinned(own) };
+    const store = shape === undefined ? E.right(null) : storeOf(own, shape, l);
+    if (E.isLeft(store)) return store;
+    const rowsBound = boundOf(own, shape?.kvHeads ?? 1) ?? waitingBound(own, store.right);
+    const layer: LayerPlan = {
+      ...stored,
+      store: store.right,
+      columns: columns.right,
+      recentQueries: ringOf(own),
+      rowsBound,
+      thinned: isThinned(own),
+    };
     const rows = (shape?.kvHeads ?? 0) * Math.min(target.promptTokens, rowsBound === null ? Infinity : rowsBound + target.chunk);
     const needed = rows * Math.max(rowBytes(stored.keyCodec, shape?.keyDim ?? 0), rowBytes(stored.valueCodec, shape?.valueDim ?? 0));
     const available = target.backend.caps.maxBufferBytes;
@@ -96,7 +106,8 @@ function assemble(
     text: policy.text,
     layers,
     periods: [...periods].sort((a, b) => a - b),
-    evictsAt: (point) => acting(point).some((v) => v._tag === "Evict"),
+    evictsAt: (point) => acting(point).some((v) => v._tag === "Evict" || v._tag === "Encode"),
+    passesAt: (point, layer) => (blocks[layer] ?? []).some((b) => actsAt(b.moment, point) && b.verbs.some((v) => v._tag === "Encode")),
     rewritesAt: (point) => acting(point).some((v) => v._tag !== "Score"),
     ports: needs(policy),
     splice: (point, layer, slots) => (draft) => {

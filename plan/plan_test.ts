@@ -59,6 +59,7 @@ Deno.test("keepAll stores rows as the target says and does nothing at any point"
     readsFrom: 2,
     columns: [],
     recentQueries: 0,
+    store: null,
     rowsBound: null,
     thinned: false,
   });
@@ -174,7 +175,10 @@ Deno.test("what can be known beforehand is refused in a sentence with value and 
       policy({ ...at("Step", evict(position, rows(8))), moment: { _tag: "OnExit", window: 4 } }),
       "Evict at the moment OnExit (blocks[0].verbs[0]) is not supported",
     ],
-    [policy(at("PrefillEnd", { _tag: "Encode", keys: "f16", values: "f16", recent: 0, below: null })), "Build"],
+    [
+      policy(at("Append", { _tag: "Encode", keys: "q4", values: "q4", recent: 0, below: null }), at("Step", evict(position, rows(8)))),
+      "Evict at the moment Step beside Encode (layer 0) is not supported by the planner: rows that have passed on to codes compete no more",
+    ],
     [policy({ ...at("PrefillEnd", evict(position, rows(8))), layers: { _tag: "List", layers: [3] } }), "layers from -3 to 2"],
     [policy(at("PrefillEnd", evict({ _tag: "Column", name: "mass", initial: 0 }, rows(8)))), "mass"],
   ];

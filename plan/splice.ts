@@ -3,10 +3,10 @@
  * @module
  */
 import { NONE, type Slot } from "../backends/program.ts";
-import { rowBytes } from "../cache/codec.ts";
 import type { Score } from "../policy/types.ts";
 import type { PlannedBlock, PlannedVerb } from "./blocks.ts";
 import { emit, temp } from "./draft.ts";
+import { closeUp, pass } from "./pass.ts";
 import { type Lowering, lowerScore, mapOp, newColumn, startLowering } from "./lower.ts";
 import { attention } from "./lower_queries.ts";
 import { rowCodec, type Site } from "./site.ts";
@@ -49,6 +49,8 @@ const spliceVerb = (site: Site, verb: PlannedVerb) => (state: Lowering): Lowerin
       return remember(site, verb)(state);
     case "Evict":
       return evict(site, verb)(state);
+    case "Encode":
+      return pass(site, verb)(state);
   }
 };
 
@@ -94,25 +96,14 @@ const forget = (name: string) => (state: Lowering): Lowering => ({
 /** Rank or cut, then close up keys, values, positions and every column in place: where a threshold alone decides, from the first row
  * that goes, which in a text that grows is near its end. */
 const evict = (site: Site, verb: Evict) => (state: Lowering): Lowering => {
-  const { slots, shape: { kvHeads: heads, keyDim, valueDim }, plan } = site;
+  const { slots, shape: { kvHeads: heads } } = site;
   const budget = verb.limit._tag === "Rows" ? verb.limit.rows : verb.limit.floor;
   const [score, scored] = lowerScore({ ...site, budget }, verb.score)(state);
   const [keep, d1] = temp("keep", slots.capacity * 4)(scored.draft);
   const [counts, d2] = temp("counts", heads * 4)(d1);
   const [layout, d3] = ending(site, verb, score)(d2);
   const chosen = fold(site, verb, keep, counts)(choose(site, verb, score, layout, keep, counts)(d3));
-  const rows: ReadonlyArray<readonly [Slot, number]> = [
-    [slots.keys, rowBytes(plan.keyCodec, keyDim)],
-    [slots.values, rowBytes(plan.valueCodec, valueDim)],
-    [slots.position, 4],
-    ...Object.values(slots.columns).map((c) => [c, 4] as const),
-    ...[...new Set(scored.named.values())].map((c) => [c, 4] as const),
-  ];
-  const closed = rows.reduce(
-    (draft, [slot, width]) =>
-      emit({ op: "compact", args: [slot, keep, counts, layout, layout, slot], params: { heads, rowBytes: width } })(draft),
-    chosen,
-  );
+  const closed = closeUp(site, scored.named, keep, counts, layout)(chosen);
   const draft = emit(
     layout === slots.layout
       ? { op: "truncate", args: [counts, layout], params: { heads } }

@@ -33,6 +33,18 @@ export type LearnedForm =
   /** W2 gelu(W1 x + b1) + b2, gelu in its exact form; `inner` is the length of b1. */
   | { readonly _tag: "Mlp"; readonly inner: number };
 
+/** The tier that older rows of a layer pass on to. */
+export interface StorePlan {
+  /** How keys are stored there. */
+  readonly keyCodec: Codec;
+  /** How values are stored there. */
+  readonly valueCodec: Codec;
+  /** Newest positions whose rows stay in the tail. */
+  readonly recent: number;
+  /** Rows that pass on together. */
+  readonly group: number;
+}
+
 /** How one layer's rows are stored under a policy. */
 export interface LayerPlan {
   /** How keys are stored. */
@@ -41,6 +53,8 @@ export interface LayerPlan {
   readonly valueCodec: Codec;
   /** Layer whose rows are read; itself if it owns them. */
   readonly readsFrom: number;
+  /** How rows are stored once they pass on, or null if they never do. */
+  readonly store: StorePlan | null;
   /** Columns that rows carry, with the value of a new row. */
   readonly columns: ReadonlyArray<{ readonly name: string; readonly initial: number }>;
   /** Length of the ring of recent queries, 0 for none. */
@@ -84,6 +98,8 @@ export interface LayerSlots {
   readonly layout: Slot;
   /** Remembered columns by name. */
   readonly columns: Readonly<Record<string, Slot>>;
+  /** The tier that older rows pass on to, or null. */
+  readonly store: { readonly keys: Slot; readonly values: Slot; readonly position: Slot; readonly layout: Slot } | null;
   /** Slots in the tail tier's storage: the length of its columns. */
   readonly capacity: number;
   /** Ring of recent queries, or null. */
@@ -108,6 +124,8 @@ export interface PolicyPlan {
   readonly ports: ReadonlySet<Port>;
   /** True if some layer can lose rows at this point (then lengths must be read back afterwards). */
   readonly evictsAt: (point: SplicePoint) => boolean;
+  /** True if older rows of this layer may pass on to its store at this point. */
+  readonly passesAt: (point: SplicePoint, layer: number) => boolean;
   /** True if some op changes rows or columns that are already there (then the cache must own its memory alone; see `run/reserve.ts`).
    * False means that splicing at this point adds nothing. */
   readonly rewritesAt: (point: SplicePoint) => boolean;

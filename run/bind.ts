@@ -13,11 +13,11 @@ import * as TE from "fp-ts/TaskEither.js";
 import type { Binding } from "../backends/backend.ts";
 import type { KvError } from "../cache/error.ts";
 import type { KvCache, LayerCache, Tier } from "../cache/types.ts";
-import { layoutBytes, type OwnLayer, ownLayers, tierBuffers } from "../cache/view.ts";
+import { layoutBytes, type OwnLayer, ownLayers, storeTier, tierBuffers } from "../cache/view.ts";
 import type { PolicyPlan, SplicePoint } from "../plan/types.ts";
 import { encodeLayouts } from "./copy.ts";
 import { atFrontier, checkLive, isShared, type Memory, orRetire, retire, succeed } from "./memory.ts";
-import { copyCache, grownCapacities, hasRoom, resizeTail, tailOf } from "./resize.ts";
+import { copyCache, grownCapacities, hasRoom, resizeTail, resizeTier, tailOf } from "./resize.ts";
 
 /** Names of a layer's memory: the tail tier is `L3.keys`, the frozen tier i of a fork `L3.t0.keys`. */
 export const tierName = (layer: number, tier: number, tiers: number): string => tier === tiers - 1 ? `L${layer}` : `L${layer}.t${tier}`;
@@ -55,10 +55,11 @@ export const reserve =
       isExact(cache) ? TE.fromEither(checkLive(memory, cache)) : pipe(settle(memory)(cache), orRetire(memory, cache)),
       TE.chain((exact) => {
         const bound = (layer: number): number | null => plan.layers[layer]?.rowsBound ?? null;
-        const flatten = plan.rewritesAt(point) && ownLayers(exact).some(({ own }) => own.tiers.length > 1);
+        const flatten = plan.rewritesAt(point) && ownLayers(exact).some(({ own }) => own.tiers.length > 1 && storeTier(own) === null);
         const tails = ownLayers(exact).flatMap(({ own }) => tailOf(own) ?? []);
         const shared = plan.rewritesAt(point) ? isShared(memory, tails.flatMap(tierBuffers)) : rows > 0 && !atFrontier(memory, exact);
-        return flatten || shared ? privately(memory, flatten, rows, bound)(exact) : grow(memory, rows, bound)(exact);
+        const own = flatten || shared ? privately(memory, flatten, rows, bound)(exact) : grow(memory, rows, bound)(exact);
+        return pipe(own, TE.chain(growStores(memory, plan, point, rows)));
       }),
     );
 
@@ -68,6 +69,25 @@ const grow = (memory: Memory, rows: number, bound: (layer: number) => number | n
     if (tail === null || hasRoom(tail, rows)) return done;
     return pipe(done, TE.chain(resizeTail(memory, index, grownCapacities(tail.segments, rows, bound(index)))));
   }, TE.right(cache));
+
+/** Room in each store for what may pass on to it in this run: whole groups of the rows that will be old. */
+export const growStores =
+  (memory: Memory, plan: PolicyPlan, point: SplicePoint, rows: number) => (cache: KvCache): TE.TaskEither<KvError, KvCache> =>
+    ownLayers(cache).reduce<TE.TaskEither<KvError, KvCache>>((done, { index, own }) => {
+      const [store, tail, planned] = [storeTier(own), tailOf(own), plan.layers[index]?.store ?? null];
+      if (store === null || tail === null || planned === null || !plan.passesAt(point, index)) return done;
+      const { group } = planned;
+      const passing = tail.segments.map((s, h) => {
+        const whole = s.length + (store.segments[h]?.length ?? 0) === cache.nextPosition;
+        const old = s.length + rows - (whole ? planned.recent : 0);
+        return Math.floor(Math.max(0, old) / group) * group;
+      });
+      if (store.segments.every((s, h) => s.length + (passing[h] ?? 0) <= s.capacity)) return done;
+      const mean = store.segments.reduce((sum, s) => sum + s.length, 0) / Math.max(1, store.segments.length);
+      const spare = point._tag === "PrefillEnd" ? 0 : Math.ceil(mean / 8 / group) * group;
+      const capacities = store.segments.map((s, h) => s.length + Math.max(passing[h] ?? 0, spare));
+      return pipe(done, TE.chain(resizeTier(memory, index, own.tiers.length - 2, capacities)));
+    }, TE.right(cache));
 
 const privately =
   (memory: Memory, flatten: boolean, rows: number, bound: (layer: number) => number | null) =>
@@ -97,13 +117,13 @@ export const stage = (memory: Memory): (cache: KvCache) => IOE.IOEither<KvError,
 /** The value after a run that appended `m` rows per head; `evicted` says that the run may also have removed rows, whose
  * new lengths only the device knows until {@link settle}. The input is consumed. */
 export const advance = (memory: Memory, m: number, evicted = false): (cache: KvCache) => IOE.IOEither<KvError, KvCache> => (cache) => {
-  const grown = (tier: Tier): Tier => ({
+  const grown = (tier: Tier, isTail: boolean): Tier => ({
     ...tier,
     exact: tier.exact && !evicted,
-    segments: tier.segments.map((s) => ({ ...s, length: s.length + m })),
+    segments: tier.segments.map((s) => ({ ...s, length: s.length + (isTail ? m : 0) })),
   });
   if (m > 0 && !atFrontier(memory, cache)) return IOE.left({ _tag: "StaleHandle", handle: `the tail of cache value ${cache.epoch}` });
-  const layers = mapTails(cache, (tail) => grown(tail));
+  const layers = mapOpen(cache, (tier, _, isTail) => grown(tier, isTail));
   return succeed(memory, { layers, nextPosition: cache.nextPosition + m })(cache);
 };
 
@@ -120,7 +140,7 @@ export const settle = (memory: Memory): (cache: KvCache) => TE.TaskEither<KvErro
 
 function withLengths(cache: KvCache, view: DataView): E.Either<KvError, ReadonlyArray<LayerCache>> {
   const wrong: string[] = [];
-  const layers = mapTails(cache, (tail, index) => ({
+  const layers = mapOpen(cache, (tail, index) => ({
     ...tail,
     exact: true,
     segments: tail.segments.map((s, h) => {
@@ -134,7 +154,10 @@ function withLengths(cache: KvCache, view: DataView): E.Either<KvError, Readonly
     : E.left({ _tag: "ShapeMismatch", at: "lengths read back", expected: "at most the capacity", actual: wrong[0] });
 }
 
-const mapTails = (cache: KvCache, f: (tail: Tier, layer: number) => Tier): ReadonlyArray<LayerCache> =>
+/** Changes the tiers that take rows: every layer's tail, and its store. */
+const mapOpen = (cache: KvCache, f: (tier: Tier, layer: number, isTail: boolean) => Tier): ReadonlyArray<LayerCache> =>
   cache.layers.map((layer, index) =>
-    layer._tag === "Alias" ? layer : { ...layer, tiers: layer.tiers.map((tier, i) => i === layer.tiers.length - 1 ? f(tier, index) : tier) }
+    layer._tag === "Alias"
+      ? layer
+      : { ...layer, tiers: layer.tiers.map((t, i) => t.frozen ? t : f(t, index, i === layer.tiers.length - 1)) }
   );

@@ -11,13 +11,13 @@ import { type Instr, NONE, type Program } from "../backends/program.ts";
 import { codecName } from "../cache/codec.ts";
 import type { KvError } from "../cache/error.ts";
 import type { KvCache, LayerCache } from "../cache/types.ts";
-import { ownLayers } from "../cache/view.ts";
+import { ownLayers, storeTier } from "../cache/view.ts";
 import { planPolicy } from "../plan/plan.ts";
 import type { PolicyPlan } from "../plan/types.ts";
 import type { Block, Policy } from "../policy/types.ts";
 import { needs } from "../policy/needs.ts";
 import { validatePolicy } from "../policy/validate.ts";
-import { advance, bindings, isExact, settle, stage } from "./bind.ts";
+import { advance, bindings, growStores, isExact, settle, stage } from "./bind.ts";
 import { checkLive, type Memory, retire } from "./memory.ts";
 import { observes, policyProgram } from "./policy_program.ts";
 import { classScratch } from "./slots.ts";
@@ -63,6 +63,7 @@ export const compress =
         pipe(
           copyCache(memory, { flatten: true, capacities: (_, segments) => segments.map((s) => s.length) })(cache),
           TE.chain(conform(memory, plan)),
+          TE.chain(growStores(memory, plan, { _tag: "PrefillEnd" }, 0)),
           TE.chain((copy) => applyPlan(memory, plan, observations)(copy)),
         )
       ),
@@ -158,6 +159,10 @@ function checkInput(memory: Memory, cache: KvCache, observations: Observations |
   if (E.isLeft(live)) return live;
   if (!isExact(cache)) {
     return E.left({ _tag: "InvalidArgument", argument: "cache", value: "lengths not read back", allowed: "a settled cache" });
+  }
+  if (ownLayers(cache).some(({ own }) => storeTier(own) !== null)) {
+    const because = "its older rows lie apart in codes; compress it before they pass on";
+    return E.left({ _tag: "Unsupported", what: "this cache", where: "compress", because });
   }
   if (observations === undefined) return E.right(undefined);
   const { queries, positions } = observations;

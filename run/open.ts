@@ -8,11 +8,11 @@ import type { TaskEither } from "fp-ts/TaskEither.js";
 import type { KvError } from "../cache/error.ts";
 import type { ModelShape } from "../cache/shape.ts";
 import type { Buffer, KvCache, LayerCache, Tier } from "../cache/types.ts";
-import { ownLayers, recentBuffers, rowsOf, tierBuffers } from "../cache/view.ts";
+import { ownLayers, recentBuffers, rowsOf, storeTier, tierBuffers } from "../cache/view.ts";
 import type { PolicyPlan } from "../plan/types.ts";
 import { admitNew, type CacheParts, checkLive, type Memory, retire } from "./memory.ts";
-import { copyRing, tailOf } from "./resize.ts";
-import { allocLayouts, allocRecent, allocTier, formOf, freeAll, segmentsOf } from "./storage.ts";
+import { copyRing, openTiers, tailOf } from "./resize.ts";
+import { allocLayouts, allocRecent, allocTier, emptyStore, formOf, freeAll, segmentsOf } from "./storage.ts";
 
 /** An empty cache for a plan: one tier per layer that owns rows, with room for `capacity` rows per head (default 0; a
  * layer the plan bounds gets at most its bound, one that is thinned while text is read grows from nothing). */
@@ -46,7 +46,8 @@ function emptyLayers(
   capacity: number,
   made: Buffer[],
 ): E.Either<KvError, CacheParts> {
-  const owners = shapes.filter((_, l) => plan.layers[l]?.readsFrom === l);
+  const stored = (l: number): boolean => (plan.layers[l]?.store ?? null) !== null;
+  const owners = shapes.flatMap((s, l) => plan.layers[l]?.readsFrom !== l ? [] : stored(l) ? [s, s] : [s]);
   const layouts = allocLayouts(memory, owners.map((s) => s.kvHeads))();
   if (E.isLeft(layouts)) return layouts;
   made.push(layouts.right.layout);
@@ -59,6 +60,11 @@ function emptyLayers(
       continue;
     }
     const form = { shape, keyCodec: planned.keyCodec, valueCodec: planned.valueCodec, columns: planned.columns.map((c) => c.name) };
+    const store = planned.store === null
+      ? null
+      : emptyStore(memory, shape, planned.store, layouts.right.offsets[at++] ?? 0, `L${l}.store`)();
+    if (store !== null && E.isLeft(store)) return store;
+    if (store !== null) made.push(...tierBuffers(store.right));
     const rows = planned.thinned ? 0 : planned.rowsBound === null ? capacity : Math.min(capacity, planned.rowsBound);
     const segments = segmentsOf(Array.from({ length: shape.kvHeads }, () => rows));
     const tier = allocTier(memory, form, segments, layouts.right.offsets[at++] ?? 0, `L${l}`)();
@@ -67,13 +73,13 @@ function emptyLayers(
     const recent = allocRecent(memory, shape, planned.recentQueries, `L${l}`)();
     if (E.isLeft(recent)) return recent;
     made.push(...recentBuffers(recent.right));
-    layers.push({ _tag: "Own", shape, tiers: [tier.right], recent: recent.right });
+    layers.push({ _tag: "Own", shape, tiers: store === null ? [tier.right] : [store.right, tier.right], recent: recent.right });
   }
   return E.right({ layers, nextPosition: 0, layout: layouts.right.layout });
 }
 
 /** A second value with the same rows that goes its own way: the rows are shared, new ones go to a fresh tail, nothing but
- * the ring of recent queries is copied. `cache` stays as it is; dispose both, in any order.
+ * the ring of recent queries is copied. Rows that wait to pass on to a store stay as they are stored. `cache` stays as it is; dispose both, in any order.
  *
  * ```ts
  * import { assertEquals } from "@std/assert";
@@ -108,7 +114,7 @@ export const fork = (memory: Memory): (cache: KvCache) => TaskEither<KvError, Kv
 async function forkLayers(memory: Memory, cache: KvCache, made: Buffer[]): Promise<E.Either<KvError, CacheParts>> {
   const frozen = (tiers: ReadonlyArray<Tier>): ReadonlyArray<Tier> =>
     tiers.filter((t) => rowsOf(t.segments) > 0).map((t) => ({ ...t, frozen: true }));
-  const heads = ownLayers(cache).flatMap(({ own }) => [...frozen(own.tiers), null].map(() => own.shape.kvHeads));
+  const heads = ownLayers(cache).flatMap(({ own }) => [...frozen(own.tiers), ...openTiers(own)].map(() => own.shape.kvHeads));
   const layouts = allocLayouts(memory, heads)();
   if (E.isLeft(layouts)) return layouts;
   made.push(layouts.right.layout);
@@ -122,13 +128,17 @@ async function forkLayers(memory: Memory, cache: KvCache, made: Buffer[]): Promi
     }
     const kept = frozen(layer.tiers).map((t) => ({ ...t, layoutOffset: layouts.right.offsets[at++] ?? 0 }));
     const empty = segmentsOf(like.segments.map(() => 0));
+    const old = storeTier(layer);
+    const store = old === null ? null : emptyStore(memory, layer.shape, old, layouts.right.offsets[at++] ?? 0, `L${l}.store`)();
+    if (store !== null && E.isLeft(store)) return store;
+    if (store !== null) made.push(...tierBuffers(store.right));
     const tail = allocTier(memory, formOf(layer.shape, like), empty, layouts.right.offsets[at++] ?? 0, `L${l}`)();
     if (E.isLeft(tail)) return tail;
     made.push(...tierBuffers(tail.right));
     const recent = await copyRing(memory, layer, `L${l}`);
     if (E.isLeft(recent)) return recent;
     made.push(...recentBuffers(recent.right));
-    layers.push({ ...layer, tiers: [...kept, tail.right], recent: recent.right });
+    layers.push({ ...layer, tiers: store === null ? [...kept, tail.right] : [...kept, store.right, tail.right], recent: recent.right });
   }
   return E.right({ layers, nextPosition: cache.nextPosition, layout: layouts.right.layout });
 }

@@ -8,7 +8,7 @@ import { pipe } from "fp-ts/function.js";
 import * as TE from "fp-ts/TaskEither.js";
 import type { KvError } from "../cache/error.ts";
 import type { Buffer, KvCache, LayerCache, Segment, Tier } from "../cache/types.ts";
-import { type OwnLayer, ownLayers, recentBuffers, tierBuffers } from "../cache/view.ts";
+import { type OwnLayer, ownLayers, recentBuffers, storeTier, tierBuffers } from "../cache/view.ts";
 import { copyRecent, tierCopier } from "./copy.ts";
 import { admitNew, type CacheParts, checkLive, isShared, type Memory, retire } from "./memory.ts";
 import { allocLayouts, allocRecent, allocTier, formOf, freeAll, segmentsOf } from "./storage.ts";
@@ -27,23 +27,33 @@ export function grownCapacities(segments: ReadonlyArray<Segment>, rows: number, 
 /** The tier rows are appended to. */
 export const tailOf = (own: OwnLayer): Tier | null => own.tiers[own.tiers.length - 1] ?? null;
 
+/** The tiers that take rows: the store, if there is one, and the tail. */
+export const openTiers = (own: OwnLayer): ReadonlyArray<Tier> => own.tiers.filter((t, i) => !t.frozen || i === own.tiers.length - 1);
+
 /** True if every head has room for `rows` more. */
 export const hasRoom = (tier: Tier, rows: number): boolean => tier.segments.every((s) => s.length + rows <= s.capacity);
 
 /** Gives the tail tier of layer `index` memory with these capacities. The input is consumed, also on Left. */
 export const resizeTail =
-  (memory: Memory, index: number, capacities: ReadonlyArray<number>): (cache: KvCache) => TE.TaskEither<KvError, KvCache> =>
+  (memory: Memory, index: number, capacities: ReadonlyArray<number>): (cache: KvCache) => TE.TaskEither<KvError, KvCache> => (cache) => {
+    const layer = cache.layers[index];
+    return resizeTier(memory, index, layer?._tag === "Own" ? layer.tiers.length - 1 : 0, capacities)(cache);
+  };
+
+/** Gives tier `at` of layer `index` memory with these capacities. The input is consumed, also on Left. */
+export const resizeTier =
+  (memory: Memory, index: number, at: number, capacities: ReadonlyArray<number>): (cache: KvCache) => TE.TaskEither<KvError, KvCache> =>
   (cache) =>
   async () => {
     const layer = cache.layers[index];
-    const tail = layer?._tag === "Own" ? tailOf(layer) : null;
-    if (layer === undefined || layer._tag !== "Own" || tail === null) return E.right(cache);
-    const moved = await moveTier(memory, layer, [tail], capacities, tail.layoutOffset, `L${index}`)();
+    const tier = layer?._tag === "Own" ? layer.tiers[at] : undefined;
+    if (layer === undefined || layer._tag !== "Own" || tier === undefined) return E.right(cache);
+    const moved = await moveTier(memory, layer, [tier], capacities, tier.layoutOffset, `L${index}`)();
     if (E.isLeft(moved)) {
       retire(memory, cache)();
       return moved;
     }
-    const next = { ...layer, tiers: [...layer.tiers.slice(0, -1), moved.right] };
+    const next = { ...layer, tiers: layer.tiers.map((t, i) => i === at ? moved.right : t) };
     return replaceBy(memory, cache, { ...cache, layers: cache.layers.map((l, i) => i === index ? next : l) });
   };
 
@@ -55,18 +65,19 @@ export function replaceBy(memory: Memory, cache: KvCache, parts: CacheParts): E.
   return E.isLeft(gone) ? gone : E.right(next);
 }
 
-/** Gives tails tight memory: each head keeps its rows and room for `spare` more. Tails that are tight already, or that
+/** Gives tails and stores tight memory: each head keeps its rows, a tail room for `spare` more. Those that are tight already, or that
  * other values share, stay. The input is consumed, also on Left. */
 export const shrink = (memory: Memory, spare = 0): (cache: KvCache) => TE.TaskEither<KvError, KvCache> => (cache) => {
   const loose = ownLayers(cache).flatMap(({ index, own }) => {
-    const tail = tailOf(own);
-    if (tail === null || !tail.exact || isShared(memory, tierBuffers(tail))) return [];
-    return tail.segments.some((s) => s.capacity > s.length + spare)
-      ? [{ index, capacities: tail.segments.map((s) => s.length + spare) }]
-      : [];
+    const room = (tier: Tier): number => tier === tailOf(own) ? spare : 0;
+    return own.tiers.flatMap((tier, at) => {
+      if (!openTiers(own).includes(tier) || !tier.exact || isShared(memory, tierBuffers(tier))) return [];
+      const capacities = tier.segments.map((s) => s.length + room(tier));
+      return tier.segments.some((s, h) => s.capacity > (capacities[h] ?? 0)) ? [{ index, at, capacities }] : [];
+    });
   });
   return loose.reduce<TE.TaskEither<KvError, KvCache>>(
-    (done, { index, capacities }) => pipe(done, TE.chain(resizeTail(memory, index, capacities))),
+    (done, { index, at, capacities }) => pipe(done, TE.chain(resizeTier(memory, index, at, capacities))),
     TE.fromEither(checkLive(memory, cache)),
   );
 };
@@ -94,26 +105,33 @@ export const copyCache =
   };
 
 async function copyLayers(memory: Memory, options: CopyOptions, cache: KvCache, made: Buffer[]): Promise<E.Either<KvError, CacheParts>> {
-  const kept = (own: OwnLayer): ReadonlyArray<Tier> => options.flatten ? [] : own.tiers.slice(0, -1);
-  const heads = ownLayers(cache).flatMap(({ own }) => [...kept(own), null].map(() => own.shape.kvHeads));
+  const kept = (own: OwnLayer): ReadonlyArray<Tier> => options.flatten && storeTier(own) === null ? [] : own.tiers.filter((t) => t.frozen);
+  const heads = ownLayers(cache).flatMap(({ own }) => [...kept(own), ...openTiers(own)].map(() => own.shape.kvHeads));
   const layouts = allocLayouts(memory, heads)();
   if (E.isLeft(layouts)) return layouts;
   made.push(layouts.right.layout);
   const layers: LayerCache[] = [];
   let at = 0;
+  const offset = (): number => layouts.right.offsets[at++] ?? 0;
   for (const [index, layer] of cache.layers.entries()) {
     if (layer._tag === "Alias") {
       layers.push(layer);
       continue;
     }
-    const frozen = kept(layer).map((tier) => ({ ...tier, layoutOffset: layouts.right.offsets[at++] ?? 0 }));
-    const sources = layer.tiers.slice(frozen.length);
+    const frozen = kept(layer).map((tier) => ({ ...tier, layoutOffset: offset() }));
+    const store = storeTier(layer);
+    const copied = store === null
+      ? null
+      : await moveTier(memory, layer, [store], store.segments.map((s) => s.capacity), offset(), `L${index}`)();
+    if (copied !== null && E.isLeft(copied)) return copied;
+    if (copied !== null) made.push(...tierBuffers(copied.right));
+    const sources = layer.tiers.slice(frozen.length + (store === null ? 0 : 1));
     const tail = await moveTier(
       memory,
       layer,
       sources,
       options.capacities(index, summed(sources)),
-      layouts.right.offsets[at++] ?? 0,
+      offset(),
       `L${index}`,
     )();
     if (E.isLeft(tail)) return tail;
@@ -121,7 +139,7 @@ async function copyLayers(memory: Memory, options: CopyOptions, cache: KvCache, 
     const recent = await copyRing(memory, layer, `L${index}`);
     if (E.isLeft(recent)) return recent;
     made.push(...recentBuffers(recent.right));
-    layers.push({ ...layer, tiers: [...frozen, tail.right], recent: recent.right });
+    layers.push({ ...layer, tiers: [...frozen, ...(copied === null ? [] : [copied.right]), tail.right], recent: recent.right });
   }
   return E.right({ layers, nextPosition: cache.nextPosition, layout: layouts.right.layout });
 }

@@ -7,7 +7,7 @@ import { NONE, type Slot } from "../backends/program.ts";
 import { codecName } from "../cache/codec.ts";
 import type { LayerShape } from "../cache/shape.ts";
 import type { KvCache, Tier } from "../cache/types.ts";
-import { ownerOf, type OwnLayer, slotsOf } from "../cache/view.ts";
+import { ownerOf, type OwnLayer, slotsOf, storeTier } from "../cache/view.ts";
 import { bound, emit } from "../plan/draft.ts";
 import type { Draft, LayerSlots } from "../plan/types.ts";
 import { tierName } from "./bind.ts";
@@ -21,13 +21,17 @@ export const slotsFor = (names: ReadonlyArray<string>) => (draft: Draft): readon
     return [[...slots, slot], next];
   }, [[], draft]);
 
-/** The slots of a layer's own memory: its tail tier and its ring. Those of the run's queries are absent. */
+const rowsOf = (tier: string): ReadonlyArray<string> => ["keys", "values", "position", "layout"].map((n) => `${tier}.${n}`);
+
+/** The slots of a layer's own memory: its tail tier, its store and its ring. Those of the run's queries are absent. */
 export const layerSlots = (index: number, own: OwnLayer) => (draft: Draft): readonly [LayerSlots, Draft] => {
   const tail = tailOf(own);
   const columns = Object.keys(tail?.storage.columns ?? {});
-  const rows = ["keys", "values", "position", "layout"].map((n) => `L${index}.${n}`);
+  const rows = rowsOf(`L${index}`);
   const ring = own.recent === null ? [] : ["queries", "lse", "position"].map((n) => `L${index}.recent.${n}`);
-  const [found, next] = slotsFor(["newest", ...rows, ...ring, ...columns.map((c) => `L${index}.column.${c}`)])(draft);
+  const store = storeTier(own) === null ? [] : rowsOf(tierName(index, own.tiers.length - 2, own.tiers.length));
+  const [found, next] = slotsFor(["newest", ...rows, ...ring, ...columns.map((c) => `L${index}.column.${c}`), ...store])(draft);
+  const behind = 5 + ring.length + columns.length;
   const at = (i: number): Slot => found[i] ?? NONE;
   return [{
     queries: NONE,
@@ -41,6 +45,7 @@ export const layerSlots = (index: number, own: OwnLayer) => (draft: Draft): read
     position: at(3),
     layout: at(4),
     columns: Object.fromEntries(columns.map((c, i) => [c, at(5 + ring.length + i)])),
+    store: store.length === 0 ? null : { keys: at(behind), values: at(behind + 1), position: at(behind + 2), layout: at(behind + 3) },
     capacity: slotsOf(tail?.segments ?? []),
     recent: own.recent === null ? null : { queries: at(5), lse: at(6), position: at(7) },
   }, next];
@@ -72,7 +77,7 @@ export const attendLayer = (cache: KvCache, index: number, q: QuerySlots): (draf
   const { tiers } = owner.own;
   return tiers.reduce((d, tier, i) => {
     const name = tierName(owner.index, i, tiers.length);
-    const [rows, next] = slotsFor(["keys", "values", "position", "layout"].map((n) => `${name}.${n}`))(d);
+    const [rows, next] = slotsFor(rowsOf(name))(d);
     const args = [q.queries, ...rows, q.position, q.out, q.lse];
     return emit({ op: "attend", args, params: attendParams(shape, tier, q.m, i > 0) })(next);
   }, draft);

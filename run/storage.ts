@@ -91,6 +91,22 @@ export const allocTier =
     return E.right({ keyCodec, valueCodec, storage, segments, layoutOffset, exact: true, frozen: false });
   };
 
+/** A store without rows or room. Columns do not pass on. */
+export const emptyStore = (
+  memory: Memory,
+  shape: LayerShape,
+  { keyCodec, valueCodec }: Pick<TierForm, "keyCodec" | "valueCodec">,
+  layoutOffset: number,
+  label: string,
+): IOEither<KvError, Tier> =>
+  allocTier(
+    memory,
+    { shape, keyCodec, valueCodec, columns: [] },
+    segmentsOf(Array.from({ length: shape.kvHeads }, () => 0)),
+    layoutOffset,
+    label,
+  );
+
 /** Memory for a ring of `window` queries, all unfilled; null for window 0. */
 export const allocRecent =
   (memory: Memory, shape: LayerShape, window: number, label: string): IOEither<KvError, RecentQueries | null> => () => {

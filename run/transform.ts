@@ -9,14 +9,14 @@ import * as TE from "fp-ts/TaskEither.js";
 import { codecName } from "../cache/codec.ts";
 import type { KvError } from "../cache/error.ts";
 import type { Buffer, KvCache, LayerCache, Tier } from "../cache/types.ts";
-import { type OwnLayer, slotsOf, tierBuffers } from "../cache/view.ts";
-import type { LayerPlan, PolicyPlan } from "../plan/types.ts";
+import { type OwnLayer, ownLayers, slotsOf, storeTier, tierBuffers } from "../cache/view.ts";
+import type { LayerPlan, PolicyPlan, StorePlan } from "../plan/types.ts";
 import { type DenseRows, writeRows } from "./dense.ts";
 import { type Memory, retire } from "./memory.ts";
 import { type HeadRows, read } from "./read.ts";
 import { replaceBy, tailOf } from "./resize.ts";
 import { bytesIn } from "./scratch.ts";
-import { allocAll, allocTier, formOf, freeAll, segmentsOf } from "./storage.ts";
+import { allocAll, allocLayouts, allocTier, emptyStore, formOf, freeAll, segmentsOf } from "./storage.ts";
 
 /** Stores `cache`, whose layers have one tier each, as the plan says. */
 export const conform = (memory: Memory, plan: PolicyPlan): (cache: KvCache) => TE.TaskEither<KvError, KvCache> => (cache) =>
@@ -24,6 +24,7 @@ export const conform = (memory: Memory, plan: PolicyPlan): (cache: KvCache) => T
     TE.fromEither(aliasLayers(memory, plan, cache)),
     TE.chain(recodeLayers(memory, plan)),
     TE.chainEitherK((stored) => addColumns(memory, plan, stored)),
+    TE.chainEitherK((stored) => addStores(memory, plan, stored)),
   );
 
 /** Layers that are to read another's rows drop their own. */
@@ -134,6 +135,39 @@ function addColumns(memory: Memory, plan: PolicyPlan, cache: KvCache): E.Either<
     layers.push({ ...layer, tiers: [...layer.tiers.slice(0, -1), { ...tail, storage }] });
   }
   return made.length === 0 ? E.right(cache) : replaceBy(memory, cache, { ...cache, layers });
+}
+
+/** An empty store before each tail whose rows are to pass on. */
+function addStores(memory: Memory, plan: PolicyPlan, cache: KvCache): E.Either<KvError, KvCache> {
+  const missing = (own: OwnLayer, l: number): StorePlan | null => storeTier(own) === null ? plan.layers[l]?.store ?? null : null;
+  if (ownLayers(cache).every(({ own, index }) => missing(own, index) === null)) return E.right(cache);
+  const heads = ownLayers(cache).flatMap(({ own, index }) =>
+    [...(missing(own, index) === null ? [] : [null]), ...own.tiers].map(() => own.shape.kvHeads)
+  );
+  const layouts = allocLayouts(memory, heads)();
+  const made: Buffer[] = E.isLeft(layouts) ? [] : [layouts.right.layout];
+  let at = 0;
+  const layers: LayerCache[] = [];
+  for (const [l, layer] of cache.layers.entries()) {
+    if (layer._tag === "Alias" || E.isLeft(layouts)) {
+      layers.push(layer);
+      continue;
+    }
+    const offset = (): number => layouts.right.offsets[at++] ?? 0;
+    const wanted = missing(layer, l);
+    const store = wanted === null ? null : emptyStore(memory, layer.shape, wanted, offset(), `L${l}.store`)();
+    if (store !== null && E.isLeft(store)) {
+      freeAll(memory, made)();
+      retire(memory, cache)();
+      return store;
+    }
+    if (store !== null) made.push(...tierBuffers(store.right));
+    const tiers = layer.tiers.map((tier) => ({ ...tier, layoutOffset: offset() }));
+    layers.push({ ...layer, tiers: store === null ? tiers : [...tiers.slice(0, -1), store.right, ...tiers.slice(-1)] });
+  }
+  if (E.isRight(layouts)) return replaceBy(memory, cache, { ...cache, layers, layout: layouts.right.layout });
+  retire(memory, cache)();
+  return layouts;
 }
 
 const fillColumn = (memory: Memory, buffer: Buffer | undefined, slots: number, initial: number): E.Either<KvError, void> =>

@@ -23,6 +23,7 @@ pub unsafe fn phases(instr: &Instr) -> u32 {
     match instr.op {
         code::MATMUL => matmul::phases(instr.u(4) as u32, instr.u(0), instr.u(1), instr.u(2)),
         code::APPEND => 2,
+        code::LENGTHEN => 2,
         code::ATTEND => attend::phases(instr),
         code::ATTEND_REDUCE => 2,
         code::FOLD_VALUES => 2,
@@ -68,7 +69,7 @@ pub unsafe fn run(instr: &Instr, phase: u32, team: &Team) {
         code::TAIL_LOSS => votes::tail_loss(instr, team),
         code::SPLIT => rank::split(instr, team),
         code::TRANSFER => transfer::transfer(instr, team),
-        code::LENGTHEN => transfer::lengthen(instr, team),
+        code::LENGTHEN => transfer::lengthen(instr, phase, team),
         code::PROFILE => rules::profile(instr, team),
         code::OBEY => rules::obey(instr, team),
         code::LAG_SPREAD => lag::spread(instr, team),

@@ -44,7 +44,10 @@ pub unsafe fn transfer(instr: &Instr, team: &Team) {
     });
 }
 
-/// Operands counts, layout; parameter heads.
-pub unsafe fn lengthen(instr: &Instr, team: &Team) {
+/// Operands counts, layout; parameter heads. Phase 0 lets every thread check the lengths that phase 1 changes.
+pub unsafe fn lengthen(instr: &Instr, phase: u32, team: &Team) {
+    if phase == 0 {
+        return;
+    }
     team.each(instr.u(0), |h| (*instr.ptr::<Segment>(1).add(h)).length += *instr.ptr::<u32>(0).add(h));
 }
