@@ -4,6 +4,6 @@ export const toolchain: Readonly<Record<"rustc" | "linker" | "wasmBindgen" | "fa
   rustc: "rustc 1.96.0 (ac68faa20 2026-05-25) (built from a source tarball)",
   linker: "Debian LLD 19.1.7",
   wasmBindgen: "wasm-bindgen 0.2.130",
-  fast: "27ed516277e9b1e3fe130bd2c2dfaf16531a502f9fabb741285d9babd841bd9a",
-  simd128: "d3c251edf1dcb3cef459c54b425a4db029098fbcae035b6641c4a64c9b458be3",
+  fast: "1178ad05d92076e168b0dc245045099c0af00830a771ef185fd97c5308cf39eb",
+  simd128: "5387952638f924633b84c7b3c5b89791ceea78d91f28cce2569623ce6522db0c",
 };
