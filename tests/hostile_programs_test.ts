@@ -66,8 +66,8 @@ const lies: Readonly<Record<string, (words: Uint32Array) => void>> = {
 /** A small case of an op of one instruction whose layout holds rows, and the name of the layout that addresses them. */
 function victim(op: OpName): readonly [Case, string] | null {
   const layout = ops[op].operands.find(({ kind }) => kind === "layout")?.name;
-  // These two write lengths and touch no rows: their counts are lied about below.
-  if (layout === undefined || op === "truncate" || op === "rejoin") return null;
+  // These write lengths and touch no rows: their counts are lied about below.
+  if (layout === undefined || op === "truncate" || op === "rejoin" || op === "lengthen") return null;
   const found = casesOf(op).find((one) => {
     const bytes = one.buffers[layout]?.bytes ?? new Uint8Array(0);
     const words = new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
@@ -82,6 +82,7 @@ const indices: ReadonlyArray<readonly [op: OpName, buffer: string, what: string,
   ["embed", "ids", "an id beyond the vocabulary", (words) => words.set([1 << 30])],
   ["compact", "counts", "a count beyond the length", (words) => words.set([0xFFFFFFFF])],
   ["truncate", "counts", "a count beyond the capacity", (words) => words.set([0xFFFFFFFF])],
+  ["lengthen", "counts", "a count beyond the room that is left", (words) => words.set([0xFFFFFFFF])],
   ["rejoin", "counts", "a count beyond what the capacity leaves", (words) => words.set([0xFFFFFFFF])],
   ["rejoin", "tail", "a tail before its segment", (words) => words.set([0])],
 ];

@@ -18,7 +18,7 @@ const goldens: ReadonlyArray<readonly [string, string]> = [
   ["snapkv_pyramid_ada", "snapkv(512, window=8)|pyramid(20)|ada(20%)"],
   ["h2o_streaming", "h2o(20%)|streaming"],
   ["keydiff_every", "keydiff(25%)|decoding|every(64)"],
-  ["kvzap_dense", "kvzap(-4, sinks=4, scorer=linear, prefill=dense)"],
+  ["kvzap_dense", "kvzap(-4, sinks=2, scorer=linear, prefill=dense)"],
   ["tova_layers", "tova(512)|layers(2..)"],
 ];
 

@@ -97,6 +97,7 @@ async function fitAll(backend: Backend, folder: string, kind: Kind): Promise<Rea
 
 /** Both kinds, and the card. */
 async function fit(folder: string, out: string): Promise<void> {
+  await Deno.mkdir(out, { recursive: true });
   await using backend = await orThrow(openWasm({ threads: 1 }));
   const kinds: ReadonlyArray<readonly [string, Kind]> = [
     ["kvzap-linear", { _tag: "Linear" }],

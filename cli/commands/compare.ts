@@ -11,6 +11,8 @@ import type { Command } from "../command.ts";
 import type { Io } from "../io.ts";
 import { RUNNING, withModel } from "../models.ts";
 import { all, type Given, MANY, required, whole } from "../options.ts";
+import type { Model } from "../../model/model.ts";
+import { kvzap } from "../../papers/mod.ts";
 import { readText } from "../files.ts";
 import { report } from "../report.ts";
 import { CHUNK, chunkOf, CODEC, dtypeOf, MODEL, POLICIES, policiesOf } from "../shared.ts";
@@ -28,7 +30,7 @@ export const compare: Command = {
     { name: "question", kind: "text", value: "TEXT", about: "asked about the document; without it the document is continued" },
     { name: "tokens", kind: "text", value: "N", about: "most tokens of the document that are cached (all)" },
     { name: "max-new-tokens", kind: "text", value: "N", about: "longest answer (48)" },
-    POLICIES,
+    { ...POLICIES, about: `${POLICIES.about}; without any, kvzap where the model has its network` },
     CODEC,
     CHUNK,
     ...RUNNING,
@@ -68,6 +70,9 @@ export interface Job {
   readonly maxNewTokens?: number;
 }
 
+/** Where nobody names a policy: KVzap, if the model has its network. */
+const defaultsFor = ({ learned }: Model): ReadonlyArray<Policy> => learned["kvzap-mlp"] === undefined ? [] : [kvzap()];
+
 /** Opens what the options ask for and compares. */
 export async function comparison(given: Given, io: Io, job: Job): Promise<E.Either<KvError, Comparison>> {
   const options = all({
@@ -83,6 +88,7 @@ export async function comparison(given: Given, io: Io, job: Job): Promise<E.Eith
     if (E.isLeft(tokenizer)) return tokenizer;
     const task = taskOf(tokenizer.right, { document: job.document, question: job.question, tokens });
     if (E.isLeft(task)) return task;
-    return await compareOf(model, job.policies, { name, ...rest, progress: io.progress })(task.right)();
+    const policies = job.policies.length > 0 ? job.policies : defaultsFor(model);
+    return await compareOf(model, policies, { name, ...rest, progress: io.progress })(task.right)();
   })();
 }

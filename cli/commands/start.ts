@@ -14,8 +14,10 @@ import { report } from "../report.ts";
 import { CHUNK, CODEC, POLICIES, policiesOf } from "../shared.ts";
 import { comparison, type Job } from "./compare.ts";
 
-/** Half of the rows by attention, with the heads of a layer competing; a quarter by attention; a quarter by age alone. */
-const POLICIES_OF_START = ["snapkv(50%)|ada(20%)", "snapkv(25%)", "streamingllm(25%)"];
+/** About half of the rows by learned scores, by attention, and by age alone. */
+const POLICIES_OF_START = ["kvzap(-4)", "snapkv(50%)|ada(20%)", "streamingllm(50%)"];
+/** For the embedded model, which comes without a learned scorer. */
+const POLICIES_OF_RECALL = ["snapkv(50%)|ada(20%)", "snapkv(25%)", "streamingllm(25%)"];
 
 /** The command. */
 export const start: Command = {
@@ -34,9 +36,11 @@ export const start: Command = {
   ],
   examples: [{ line: "start --policy 'tova(25%)' --policy 'knorm(25%)'", does: "the main job with two policies of your choice" }],
   run: (given, io) => async () => {
-    const policies = policiesOf(given, POLICIES_OF_START);
-    if (E.isLeft(policies)) return policies;
+    const asked = policiesOf(given, POLICIES_OF_START);
+    if (E.isLeft(asked)) return asked;
     const { job, title } = await prepare(io);
+    const policies = job.model === INDUCTION ? policiesOf(given, POLICIES_OF_RECALL) : asked;
+    if (E.isLeft(policies)) return policies;
     const result = await comparison(given, io, { ...job, policies: policies.right });
     if (E.isLeft(result)) return result;
     io.clear();
