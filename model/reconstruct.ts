@@ -46,8 +46,11 @@ export type RowScores = ReadonlyArray<Float32Array | null>;
 
 /** A whole cache (one row per token and head) with the plan it was read under. */
 export interface Whole {
+  /** The model that read it. */
   readonly model: Model;
+  /** The plan it was read under. */
   readonly plan: PolicyPlan;
+  /** One row per token and head. */
   readonly cache: KvCache;
 }
 

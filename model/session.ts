@@ -133,12 +133,13 @@ const readPrompt = (
  * assertEquals(kept, [4, 8]);
  * ```
  */
-export const endPrompt = (plan: PolicyPlan, room: number = DEFAULTS.room) => (session: Session): TE.TaskEither<KvError, Session> =>
-  pipe(
-    endPrefill(session.model, plan)(session.cache),
-    TE.chain((cache) => isLoose(cache) ? shrink(session.model.memory, room)(cache) : TE.right(cache)),
-    TE.map((cache): Session => ({ ...session, plan, cache })),
-  );
+export const endPrompt =
+  (plan: PolicyPlan, room: number = DEFAULTS.room): (session: Session) => TE.TaskEither<KvError, Session> => (session) =>
+    pipe(
+      endPrefill(session.model, plan)(session.cache),
+      TE.chain((cache) => isLoose(cache) ? shrink(session.model.memory, room)(cache) : TE.right(cache)),
+      TE.map((cache): Session => ({ ...session, plan, cache })),
+    );
 
 /** More than an eighth of the memory holds no row: what growth leaves is not worth a copy. */
 function isLoose(cache: KvCache): boolean {

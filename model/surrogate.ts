@@ -38,7 +38,7 @@ export interface Surrogate {
  * );
  * ```
  */
-export const readSurrogate = (score: string, shape: ModelShape) => (file: Safetensors): E.Either<KvError, Surrogate> => {
+export const readSurrogate = (score: string, shape: ModelShape): (file: Safetensors) => E.Either<KvError, Surrogate> => (file) => {
   const forms: LearnedForm[] = [];
   const tensors: ModelTensor[] = [];
   for (const [l, { kvHeads }] of shape.layers.entries()) {

@@ -23,29 +23,41 @@ export interface Axis {
 
 /** One point of a line, with its interval where it has one. */
 export interface Point {
+  /** Across. */
   readonly x: number;
+  /** Up. */
   readonly y: number;
+  /** Lower end of the interval. */
   readonly low?: number;
+  /** Upper end of the interval. */
   readonly high?: number;
 }
 
 /** A line and its name in the legend. */
 export interface Series {
+  /** As it is shown. */
   readonly name: string;
   /** Which of the colours it has, where several plots share their series; its place in the list where nothing is said. */
   readonly colour?: number;
+  /** From left to right. */
   readonly points: ReadonlyArray<Point>;
 }
 
 /** What {@link lineChart} draws. */
 export interface LineChart {
+  /** Above the plot. */
   readonly title: string;
+  /** Under the title. */
   readonly subtitle?: string;
+  /** Axis across. */
   readonly x: Axis;
+  /** Axis upwards. */
   readonly y: Axis;
+  /** In the order of the legend. */
   readonly series: ReadonlyArray<Series>;
   /** Pixels of the plotted area; 640 by 320 where nothing is said. */
   readonly width?: number;
+  /** Pixels upwards. */
   readonly height?: number;
   /** False: lines alone, for curves of many points. True where nothing is said. */
   readonly dots?: boolean;
@@ -90,17 +102,25 @@ export const lineChart = (chart: LineChart): TaskEither<KvError, string> => {
 
 /** One bar. */
 export interface Bar {
+  /** As it is shown. */
   readonly name: string;
+  /** Its length. */
   readonly value: number;
+  /** Lower end of the interval. */
   readonly low?: number;
+  /** Upper end of the interval. */
   readonly high?: number;
 }
 
 /** What {@link barChart} draws. */
 export interface BarChart {
+  /** Above the plot. */
   readonly title: string;
+  /** Under the title. */
   readonly subtitle?: string;
+  /** Axis across. */
   readonly x: Axis;
+  /** From top to bottom. */
   readonly bars: ReadonlyArray<Bar>;
   /** Pixels; 640 where nothing is said. */
   readonly width?: number;
@@ -137,15 +157,21 @@ export const barChart = (chart: BarChart): TaskEither<KvError, string> => {
 
 /** What {@link heatMap} draws: `cells[row][column]`. */
 export interface HeatMap {
+  /** Above the plot. */
   readonly title: string;
+  /** Under the title. */
   readonly subtitle?: string;
   /** Titles of the two axes and of the colour; `range` fixes the numbers at the ends of the colour scale. */
   readonly rows: string;
+  /** Title of the axis across. */
   readonly columns: string;
+  /** The colour, and the numbers at the ends of its scale. */
   readonly value: Axis & { readonly range?: readonly [number, number] };
+  /** Rows of numbers, all of one length. */
   readonly cells: ReadonlyArray<ReadonlyArray<number>>;
   /** Names instead of 0, 1, 2, …. */
   readonly rowNames?: ReadonlyArray<string>;
+  /** Names of the columns. */
   readonly columnNames?: ReadonlyArray<string>;
   /** Pixels of one cell; 20 by 20 where nothing is said. */
   readonly cell?: { readonly width: number; readonly height: number };

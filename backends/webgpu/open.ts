@@ -35,7 +35,7 @@ export interface WebGpuBackend extends Backend {
    * usage does not do, if it belongs to another device, or if it was destroyed. */
   readonly adopt: (buffer: GPUBuffer, label: string) => TaskEither<KvError, Buffer>;
   /** The memory behind a buffer, for work of one's own on the same device. */
-  readonly gpuBuffer: (buffer: Buffer) => Result<GPUBuffer>;
+  readonly gpuBuffer: (buffer: Buffer) => E.Either<KvError, GPUBuffer>;
 }
 
 const defaultMaxBytes = 2 ** 32;
