@@ -15,6 +15,7 @@ import { bool, choice, codec, exact, f32, layout, optional, poly, read, sums, u3
 import { mapFns, type OpName, type OpSpec } from "./op_types.ts";
 import { scoreOps } from "./score_ops.ts";
 import { tierOps } from "./tier_ops.ts";
+import { selectOps } from "./select_ops.ts";
 
 export { mapFns } from "./op_types.ts";
 export type { MapFn, OperandSpec, OpName, OpParams, OpSpec, ParamSpec, RowCodec, Tolerance } from "./op_types.ts";
@@ -266,6 +267,7 @@ export const ops: Readonly<Record<OpName, OpSpec>> = {
   ...admissionOps,
   ...scoreOps,
   ...tierOps,
+  ...selectOps,
 };
 
 /** Op names in code order. */

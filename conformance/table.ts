@@ -20,6 +20,7 @@ import {
 import { argmaxCases, embedCases, gluCases, mapCases, matmulCases, normCases, ropeCases } from "./dense_cases.ts";
 import { evictionCases, sharedInputCases, temporaryCases, tiedCases } from "./program_cases.ts";
 import { appendCases, compactCases, copyRowsCases, extendCases, sliceCases, slideCases, truncateCases } from "./row_cases.ts";
+import { attendRowsCases, boundQueryCases, minmaxPagesCases, pageScoresCases } from "./select_cases.ts";
 import { groupVotesCases, newestLikeCases, redundancyCases, softmaxCases, tailLossCases } from "./score_cases.ts";
 import { blockCases, lengthenCases, splitCases, transferCases } from "./transfer_cases.ts";
 
@@ -60,6 +61,10 @@ const table: Readonly<Record<OpName, (seed: number) => ReadonlyArray<Case>>> = {
   split: splitCases,
   transfer: transferCases,
   lengthen: lengthenCases,
+  minmaxPages: minmaxPagesCases,
+  boundQuery: boundQueryCases,
+  pageScores: pageScoresCases,
+  attendRows: attendRowsCases,
 };
 
 /** The seed of the table as it is published. Another seed gives other numbers in the same sizes. */

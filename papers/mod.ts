@@ -7,7 +7,7 @@
  * import { adaKv, cards, pyramidKv, snapKv } from "./mod.ts";
  * const policy = pipe(snapKv({ rows: 512, window: 8 }), pyramidKv(), adaKv());
  * assertEquals(policy.text, "snapkv(512, window=8)|pyramid(20)|ada(20%)");
- * assertEquals(cards.length, 12);
+ * assertEquals(cards.length, 14);
  * ```
  * @module
  */
@@ -23,6 +23,8 @@ import * as snapkv from "./snap_kv.ts";
 import * as streamingllm from "./streaming_llm.ts";
 import * as tovaFile from "./tova.ts";
 import * as rkv from "./r_kv.ts";
+import * as questFile from "./quest.ts";
+import * as rocketkv from "./rocket_kv.ts";
 import * as dbudgetkv from "./d_budget_kv.ts";
 
 export { adaKv, type AdaKvOptions } from "./ada_kv.ts";
@@ -37,6 +39,8 @@ export { streamingLlm, type StreamingLlmOptions } from "./streaming_llm.ts";
 export { tova, type TovaOptions } from "./tova.ts";
 export { rKv, type RKvOptions } from "./r_kv.ts";
 export { dBudgetKv, type DBudgetKvOptions } from "./d_budget_kv.ts";
+export { quest, type QuestOptions } from "./quest.ts";
+export { rocketKv, type RocketKvOptions } from "./rocket_kv.ts";
 export { showPolicy } from "../policy/mod.ts";
 
 const papers: ReadonlyArray<{ readonly card: Card; readonly entry: Entry }> = [
@@ -52,6 +56,8 @@ const papers: ReadonlyArray<{ readonly card: Card; readonly entry: Entry }> = [
   rkv,
   dbudgetkv,
   kvzapFile,
+  questFile,
+  rocketkv,
 ];
 
 /** What each method says about itself. */

@@ -9,6 +9,7 @@ import { scoresIn } from "./blocks.ts";
 import { emit, temp } from "./draft.ts";
 import { attention, groupVotes, tailLoss } from "./lower_queries.ts";
 import { redundancy, similarity } from "./lower_rows.ts";
+import { pageBound } from "./lower_pages.ts";
 import { rowCodec, type Site } from "./site.ts";
 import type { Draft } from "./types.ts";
 
@@ -83,6 +84,8 @@ const compute =
         return column(site, "redundancy", (out) => redundancy(site, score, out))(state);
       case "TailLoss":
         return column(site, "tail loss", (out) => tailLoss(site, score, out))(state);
+      case "PageBound":
+        return column(site, "page bound", (out) => pageBound(site, score, out))(state);
       case "Unary": {
         const [of, next] = lowerScore(site, score.of)(state);
         return column(site, score.fn, (out) => mapOp(site, score.fn, of, NONE, out))(next);

@@ -121,6 +121,7 @@ const scores: Decoder<Score> = tagged<Score>({
   Redundancy: struct({ _tag: word("Redundancy"), above: number }),
   TailLoss: struct({ _tag: word("TailLoss"), sinks: number, scope: word("candidates", "all") }),
   Learned: struct({ _tag: word("Learned"), name }),
+  PageBound: struct({ _tag: word("PageBound"), page: number, channels: nullable(ratio), by: word("max", "softmax") }),
 });
 
 const protect: Decoder<Protect> = struct<Protect>({ sinks: number, recent: numberOr(ratio) });
@@ -132,7 +133,7 @@ const verb: Decoder<Verb> = tagged<Verb>({
   Remember: struct({ _tag: word("Remember"), name, initial: number, score, by: word("set", "sum", "max") }),
   Admit: struct({ _tag: word("Admit"), score, threshold: number, sinks: number }),
   Evict: struct({ _tag: word("Evict"), score, budget, across: word("head", "layer"), floor: nullable(ratio), protect }),
-  Select: struct({ _tag: word("Select"), score, budget }),
+  Select: struct({ _tag: word("Select"), score, budget, protect }),
   Encode: struct({ _tag: word("Encode"), keys: codec, values: codec, recent: number, below: nullable(below) }),
   Share: struct({ _tag: word("Share"), from: number }),
 });

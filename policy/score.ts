@@ -9,7 +9,7 @@
  * ```
  * @module
  */
-import type { Binary, Fold, QuerySet, Score, Unary } from "./types.ts";
+import type { Binary, Fold, QuerySet, Ratio, Score, Unary } from "./types.ts";
 
 /** The same number for every row. */
 export const constant = (value: number): Score => ({ _tag: "Constant", value });
@@ -70,6 +70,15 @@ export const redundancy = (above: number): Score => ({ _tag: "Redundancy", above
 /** Share of attention norm that is lost if the row and all before it but the sinks leave, by the newest query, mean over the layer's
  * query heads (DBudgetKV, arXiv 2502.16886, equation 3). */
 export const tailLoss = (sinks: number, scope: "candidates" | "all"): Score => ({ _tag: "TailLoss", sinks, scope });
+
+/** What the bounds of pages of `page` keys promise the query (Quest, arXiv 2406.10774, algorithm 1; with `channels`, hybrid sparse
+ * attention, RocketKV, arXiv 2502.14051, section 3.4). In `select` only. */
+export const pageBound = (page: number, by: "max" | "softmax", channels: Ratio | null = null): Score => ({
+  _tag: "PageBound",
+  page,
+  channels,
+  by,
+});
 
 const unary = (fn: Unary) => (of: Score): Score => ({ _tag: "Unary", fn, of });
 const binary = (fn: Binary) => (right: Score) => (left: Score): Score => ({ _tag: "Binary", fn, left, right });

@@ -92,7 +92,11 @@ export type Score =
   | { readonly _tag: "TailLoss"; readonly sinks: number; readonly scope: "candidates" | "all" }
   /** What a network that the model was opened with, under this name, predicts from the hidden state of the row's token, per KV head.
    * Known for the rows of a run only: it stands alone in `Remember` by "set" or in `Admit`. */
-  | { readonly _tag: "Learned"; readonly name: string };
+  | { readonly _tag: "Learned"; readonly name: string }
+  /** What the bounds of the row's page of `page` keys promise the query that chooses rows: by "max" the largest bound of its group of query
+   * heads, by "softmax" the mean over the group of the softmax over rows. `channels` is the share of channels, those with the largest |q|, that count; null is
+   * all, each head by its own signs. In `Select` only. */
+  | { readonly _tag: "PageBound"; readonly page: number; readonly channels: Ratio | null; readonly by: "max" | "softmax" };
 
 /** Rows out of competition: they stay, and they count toward the budget. */
 export interface Protect {
@@ -127,8 +131,8 @@ export type Verb =
     readonly floor: Ratio | null;
     readonly protect: Protect;
   }
-  /** Only the best rows are read by the current query; the cache is unchanged. */
-  | { readonly _tag: "Select"; readonly score: Score; readonly budget: Budget }
+  /** Only the best rows are read by the current query, and those that are protected, within the budget; the cache is unchanged. */
+  | { readonly _tag: "Select"; readonly score: Score; readonly budget: Budget; readonly protect: Protect }
   /** How rows are stored, by names of row codecs: all rows at the moment Build; at other moments those older than the newest `recent`
    * positions, which move to a store of their own, and of them, where `below` is given, only those that score less than its value. */
   | {

@@ -2,7 +2,7 @@
  * Validity of scores, and of the columns that blocks write and read.
  * @module
  */
-import { type Check, check, columnName, integer } from "./check.ts";
+import { type Check, check, columnName, integer, share } from "./check.ts";
 import type { Block, Moment, Score, Verb } from "./types.ts";
 
 /** Scores nest this deep at most, and have this many parts. */
@@ -44,6 +44,9 @@ function checkPart(score: Score, path: string): Check {
       return integer(`${path}.queries`, score.queries, 1, maxQueries) ?? integer(`${path}.dropLast`, score.dropLast, 0, maxQueries);
     case "Redundancy":
       return check(`${path}.above`, score.above, score.above >= -1 && score.above <= 1, "a cosine from -1 to 1");
+    case "PageBound":
+      return integer(`${path}.page`, score.page, 1, 4096) ??
+        (score.channels === null ? null : share(`${path}.channels`, score.channels));
     case "TailLoss":
       return integer(`${path}.sinks`, score.sinks, 0, maxQueries);
     case "Learned":

@@ -4,6 +4,6 @@ export const toolchain: Readonly<Record<"rustc" | "linker" | "wasmBindgen" | "fa
   rustc: "rustc 1.96.0 (ac68faa20 2026-05-25) (built from a source tarball)",
   linker: "Debian LLD 19.1.7",
   wasmBindgen: "wasm-bindgen 0.2.130",
-  fast: "420c1bbe71fbaee48504578fbefd0555a0d75346d6fd7ce7b6096f38c56d82d7",
-  simd128: "c724a79309a145338a59ce9f5555a63bb213690a930059d2c1c9695a7009ed62",
+  fast: "3cd1b8295449730a16540bf759d4181e3e63c92287fa5364a02f2eee6d008c23",
+  simd128: "a889ddd77dcfeb0c87e86718e9b862946088bcc079c1f42e5b4c04e3beeee82a",
 };
