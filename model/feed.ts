@@ -47,9 +47,7 @@ export const feed =
         TE.chain((program) =>
           pipe(
             TE.fromEither(classesOf(model, plan, tokens)),
-            TE.chain((classes) =>
-              execute(model, program, held, [...inputs(model, held.nextPosition, tokens, logits), ...classes], extra)
-            ),
+            TE.chain((classes) => execute(model, program, held, [...inputs(model, held.nextPosition, tokens, logits), ...classes], extra)),
           )
         ),
       );

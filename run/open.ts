@@ -58,7 +58,8 @@ function emptyLayers(
       layers.push({ _tag: "Alias", shape, layer: planned?.readsFrom ?? l });
       continue;
     }
-    const form = { shape, keyCodec: planned.keyCodec, valueCodec: planned.valueCodec, columns: planned.columns.map((c) => c.name) };
+    const { keyCodec, valueCodec, pages } = planned;
+    const form = { shape, keyCodec, valueCodec, pages, columns: planned.columns.map((c) => c.name) };
     const rows = planned.thinned ? 0 : planned.rowsBound === null ? capacity : Math.min(capacity, planned.rowsBound);
     const segments = segmentsOf(Array.from({ length: shape.kvHeads }, () => rows));
     const tier = allocTier(memory, form, segments, layouts.right.offsets[at++] ?? 0, `L${l}`)();

@@ -4,6 +4,6 @@ export const toolchain: Readonly<Record<"rustc" | "linker" | "wasmBindgen" | "fa
   rustc: "rustc 1.96.0 (ac68faa20 2026-05-25) (built from a source tarball)",
   linker: "Debian LLD 19.1.7",
   wasmBindgen: "wasm-bindgen 0.2.130",
-  fast: "27ed516277e9b1e3fe130bd2c2dfaf16531a502f9fabb741285d9babd841bd9a",
-  simd128: "d3c251edf1dcb3cef459c54b425a4db029098fbcae035b6641c4a64c9b458be3",
+  fast: "e03eaaf35dbd67dcc895e038fa5f45f012501bd3126d1aec5a68824bf781c78b",
+  simd128: "33fedb0668d1659615291f0d713d6ed7876e3672e5696823a60bbdd9588ec60f",
 };
