@@ -7,7 +7,7 @@ import * as E from "fp-ts/Either.js";
 import { blockRows, codecFault, codecOf, rowCodecs } from "../cache/codec.ts";
 import type { KvError } from "../cache/error.ts";
 import type { Weight } from "./backend.ts";
-import { type MapFn, type OperandSpec, ops, type ParamSpec } from "./ops.ts";
+import { type MapFn, type OperandSpec, type OpParams, ops, type ParamSpec } from "./ops.ts";
 import { type Instr, NONE, type Program, type Slot, type Value } from "./program.ts";
 import { type OperandSize, operandSizes } from "./sizes.ts";
 
@@ -90,6 +90,22 @@ function checkRelations(instr: Instr): Complaint {
     case "newestLike":
     case "redundancy":
       return codecComplaint(instr.params, true);
+    case "attendRows": {
+      const { m, heads, kvHeads } = instr.params;
+      if (m !== 1) return ["one query", `${m}`];
+      return kvHeads > 0 && heads % kvHeads === 0 ? null : ["heads a multiple of kvHeads, at least one", `${heads} and ${kvHeads}`];
+    }
+    case "boundQuery": {
+      const { heads, kvHeads } = instr.params;
+      return kvHeads > 0 && heads % kvHeads === 0 ? null : ["heads a multiple of kvHeads, at least one", `${heads} and ${kvHeads}`];
+    }
+    case "minmaxPages":
+      return checkPages(instr.params);
+    case "pageScores": {
+      const { heads, kvHeads, page } = instr.params;
+      if (kvHeads === 0 || heads % kvHeads !== 0) return ["heads a multiple of kvHeads, at least one", `${heads} and ${kvHeads}`];
+      return page === 1 ? null : (instr.args[4] ?? NONE) === NONE ? ["bounds for pages of several rows", "none"] : checkPages(instr.params);
+    }
     case "rope": {
       const { dim, dims } = instr.params;
       return dims % 2 === 0 && dims <= dim ? null : [`dims even and at most dim ${dim}`, String(dims)];
@@ -130,6 +146,16 @@ function codecComplaint(params: Readonly<Record<string, number | string | boolea
     if (singly && blockRows(codecOf(name)) > 1) return [`a ${codecAxis} of rows that stand alone`, name];
   }
   return null;
+}
+
+/** Bounds are two rows, which the slots of a page must hold at addresses that are whole words. */
+function checkPages({ page, rowBytes, dim, codec }: Pick<OpParams["minmaxPages"], "page" | "rowBytes" | "dim" | "codec">): Complaint {
+  const needed = 2 * dim * (codec === "f16" ? 2 : 4);
+  if (page < 1) return ["pages of at least one row", `${page}`];
+  return rowBytes % 4 === 0 && page * rowBytes >= needed ? null : [
+    `rowBytes a multiple of 4 that holds ${needed} bytes in ${page} slots`,
+    `${rowBytes}`,
+  ];
 }
 
 function checkOperand(

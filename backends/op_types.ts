@@ -229,6 +229,29 @@ export interface OpParams {
     readonly keyCodec: RowCodec;
     readonly valueCodec: RowCodec;
   };
+  /** Minimum and maximum of every channel over pages of keys. */
+  readonly minmaxPages: {
+    readonly heads: number;
+    readonly dim: number;
+    readonly codec: RowCodec;
+    readonly page: number;
+    readonly m: number;
+    readonly rowBytes: number;
+  };
+  /** Weights of page bounds from a query. */
+  readonly boundQuery: { readonly heads: number; readonly kvHeads: number; readonly dim: number; readonly channels: number };
+  /** What the bounds of a row's page promise. */
+  readonly pageScores: {
+    readonly heads: number;
+    readonly kvHeads: number;
+    readonly dim: number;
+    readonly codec: RowCodec;
+    readonly page: number;
+    readonly rowBytes: number;
+    readonly by: "max" | "softmax";
+  };
+  /** Attention of one query over chosen rows of one tier. */
+  readonly attendRows: OpParams["attend"];
 }
 
 /** Names of the closed table. */

@@ -16,6 +16,7 @@ import { mapFns, type OpName, type OpSpec } from "./op_types.ts";
 import { ruleOps } from "./rule_ops.ts";
 import { scoreOps } from "./score_ops.ts";
 import { tierOps } from "./tier_ops.ts";
+import { selectOps } from "./select_ops.ts";
 
 export { mapFns } from "./op_types.ts";
 export type { MapFn, OperandSpec, OpName, OpParams, OpSpec, ParamSpec, RowCodec, Tolerance } from "./op_types.ts";
@@ -268,6 +269,7 @@ export const ops: Readonly<Record<OpName, OpSpec>> = {
   ...scoreOps,
   ...tierOps,
   ...ruleOps,
+  ...selectOps,
 };
 
 /** Op names in code order. */

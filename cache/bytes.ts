@@ -5,7 +5,7 @@
 import { rowBytes } from "./codec.ts";
 import type { ModelShape } from "./shape.ts";
 import type { KvCache, Tier } from "./types.ts";
-import { buffersOf, ownerOf, ownLayers, recentBuffers, rowsOf, tierBuffers } from "./view.ts";
+import { buffersOf, ownerOf, ownLayers, pageBytes, recentBuffers, rowsOf, tierBuffers } from "./view.ts";
 
 /** Bytes a cache value holds, by use. `total` is the sum of the others and is what the backend has allocated for it. */
 export interface CacheBytes {
@@ -13,7 +13,7 @@ export interface CacheBytes {
   readonly rows: number;
   /** Room that holds no row: segment slack and rounding, in row, column and position buffers alike. */
   readonly slack: number;
-  /** Observations that travel with the kept rows, 4 bytes each. */
+  /** Observations that travel with the kept rows, 4 bytes each, and the bounds of the pages that the rows make up. */
   readonly columns: number;
   /** Positions of the kept rows, 4 bytes each. */
   readonly positions: number;
@@ -35,7 +35,10 @@ export function bytesOf(cache: KvCache): CacheBytes {
   const rows = sum(
     tiers.map(({ tier, own }) => kept(tier) * (rowBytes(tier.keyCodec, own.shape.keyDim) + rowBytes(tier.valueCodec, own.shape.valueDim))),
   );
-  const columns = sum(tiers.map(({ tier }) => 4 * kept(tier) * Object.keys(tier.storage.columns).length));
+  const columns = sum(tiers.map(({ tier, own }) => {
+    const pages = pageBytes(tier.keyCodec, own.shape.keyDim, tier.storage.pages?.rows ?? 0);
+    return kept(tier) * (4 * Object.keys(tier.storage.columns).length + pages);
+  }));
   const positions = sum(tiers.map(({ tier }) => 4 * kept(tier)));
   const recent = sum(layers.flatMap(({ own }) => recentBuffers(own.recent).map((b) => b.bytes)));
   const held = sum(tiers.flatMap(({ tier }) => tierBuffers(tier).map((b) => b.bytes)));

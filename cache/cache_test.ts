@@ -18,7 +18,7 @@ const buffer = (id: number, bytes: number): Buffer => ({ id, bytes, label: `b${i
 const tier = (over: Partial<Tier> = {}): Tier => ({
   keyCodec: { _tag: "Plain", dtype: "f16" },
   valueCodec: { _tag: "Plain", dtype: "f32" },
-  storage: { keys: buffer(1, 80), values: buffer(2, 160), position: buffer(3, 48), columns: { mass: buffer(4, 48) } },
+  storage: { keys: buffer(1, 80), values: buffer(2, 160), position: buffer(3, 48), columns: { mass: buffer(4, 48) }, pages: null },
   segments: [{ start: 0, length: 3, capacity: 4 }, { start: 4, length: 5, capacity: 6 }],
   layoutOffset: 0,
   exact: true,

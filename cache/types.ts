@@ -42,6 +42,9 @@ export interface TierStorage {
   readonly position: Buffer;
   /** f32 per slot, by name: observations that travel with their rows. */
   readonly columns: Readonly<Record<string, Buffer>>;
+  /** Minimum and maximum of every channel over each `rows` keys of a head, in the codec of the keys, `pageBytes` per slot; null where no
+   * policy asks for them. */
+  readonly pages: { readonly rows: number; readonly bounds: Buffer } | null;
 }
 
 /** Rows of one layer under one codec pair. `segments` has one entry per KV head. */

@@ -2,7 +2,8 @@
  * Questions that every user of a cache value asks: who owns a layer's rows, how long are the heads, which memory is held.
  * @module
  */
-import type { Buffer, KvCache, LayerCache, RecentQueries, Segment, Tier } from "./types.ts";
+import { rowBytes } from "./codec.ts";
+import type { Buffer, Codec, KvCache, LayerCache, RecentQueries, Segment, Tier } from "./types.ts";
 
 /** A layer that holds rows itself. */
 export type OwnLayer = Extract<LayerCache, { readonly _tag: "Own" }>;
@@ -36,12 +37,18 @@ export const slotsOf = (segments: ReadonlyArray<Segment>): number => segments.re
 /** Rows held in these segments. */
 export const rowsOf = (segments: ReadonlyArray<Segment>): number => segments.reduce((sum, s) => sum + s.length, 0);
 
-/** Every buffer of a tier: keys, values, position, then columns. */
+/** Bytes per slot of the bounds of pages of `rows` keys: two keys in the slots of a page, whole words. Pages of one row need none, and
+ * `rows` 0 is no pages. */
+export const pageBytes = (codec: Codec, dim: number, rows: number): number =>
+  rows <= 1 ? 0 : 4 * Math.ceil(2 * rowBytes(codec, dim) / rows / 4);
+
+/** Every buffer of a tier: keys, values, position, then columns and bounds of pages. */
 export const tierBuffers = (tier: Tier): ReadonlyArray<Buffer> => [
   tier.storage.keys,
   tier.storage.values,
   tier.storage.position,
   ...Object.values(tier.storage.columns),
+  ...(tier.storage.pages === null ? [] : [tier.storage.pages.bounds]),
 ];
 
 /** Every buffer of a ring. */

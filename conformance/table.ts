@@ -21,6 +21,7 @@ import { argmaxCases, embedCases, gluCases, mapCases, matmulCases, normCases, ro
 import { evictionCases, sharedInputCases, temporaryCases, tiedCases } from "./program_cases.ts";
 import { appendCases, compactCases, copyRowsCases, extendCases, sliceCases, slideCases, truncateCases } from "./row_cases.ts";
 import { blockRankCases, foldValuesCases, lagSpreadCases, obeyCases, profileCases, promoteCases } from "./rule_cases.ts";
+import { attendRowsCases, boundQueryCases, minmaxPagesCases, pageScoresCases } from "./select_cases.ts";
 import { groupVotesCases, newestLikeCases, redundancyCases, softmaxCases, tailLossCases } from "./score_cases.ts";
 import { blockCases, lengthenCases, splitCases, transferCases } from "./transfer_cases.ts";
 
@@ -67,6 +68,10 @@ const table: Readonly<Record<OpName, (seed: number) => ReadonlyArray<Case>>> = {
   blockRank: blockRankCases,
   promote: promoteCases,
   foldValues: foldValuesCases,
+  minmaxPages: minmaxPagesCases,
+  boundQuery: boundQueryCases,
+  pageScores: pageScoresCases,
+  attendRows: attendRowsCases,
 };
 
 /** The seed of the table as it is published. Another seed gives other numbers in the same sizes. */

@@ -10,6 +10,7 @@ import { rowBytes } from "../cache/codec.ts";
 import type { KvError } from "../cache/error.ts";
 import type { LayerShape, ModelShape } from "../cache/shape.ts";
 import type { Codec } from "../cache/types.ts";
+import { pageBytes } from "../cache/view.ts";
 import { planBlocks, type PlannedBlock } from "../plan/blocks.ts";
 import { planPolicy } from "../plan/plan.ts";
 import type { LayerPlan, Target } from "../plan/types.ts";
@@ -128,7 +129,8 @@ function layerOf(shape: LayerShape, plan: LayerPlan, blocks: ReadonlyArray<Plann
     perPassed: store === null ? 0 : rowBytes(store.keyCodec, shape.keyDim) + rowBytes(store.valueCodec, shape.valueDim) + position,
     // A bounded layer holds its bound and the chunk that has just been appended.
     peak: shape.kvHeads * Math.min(tokens, limit < tokens ? limit + chunk : tokens),
-    perRow: rowBytes(plan.keyCodec, shape.keyDim) + rowBytes(plan.valueCodec, shape.valueDim) + position + 4 * plan.columns.length,
+    perRow: rowBytes(plan.keyCodec, shape.keyDim) + rowBytes(plan.valueCodec, shape.valueDim) + position + 4 * plan.columns.length +
+      pageBytes(plan.keyCodec, shape.keyDim, plan.pages),
     ring: plan.recentQueries * (shape.queryHeads * (shape.keyDim + 1) + 1) * 4,
     atMost: evictions.some(({ _tag }) => _tag === "Above"),
   };

@@ -15,7 +15,7 @@ import type { LayerShape } from "../cache/shape.ts";
 import type { KvCache } from "../cache/types.ts";
 import { type OwnLayer, ownLayers } from "../cache/view.ts";
 import { bound, emit, emptyDraft, finish, temp, weight } from "../plan/draft.ts";
-import type { Draft, PolicyPlan, SplicePoint } from "../plan/types.ts";
+import type { Draft, LayerSlots, PolicyPlan, SplicePoint } from "../plan/types.ts";
 import { tailOf } from "../run/resize.ts";
 import { attendLayer, className, layerSlots, type QuerySlots, slotsFor } from "../run/slots.ts";
 import { ropesOf } from "./rope.ts";
@@ -105,8 +105,11 @@ const attention = (f: Run, l: number, h: Slot): Build => (draft) => {
   const [out, d4] = temp(`L${l} attended`, m * queryHeads * valueDim * 4)(d3);
   const [lse, d5] = temp(`L${l} lse`, m * queryHeads * 4)(d4);
   const slots: QuerySlots = { queries, position, out, lse, m };
-  const d6 = attendLayer(cache, l, slots)(d5);
-  return [out, own === null ? d6 : policyOps(f, l, own, slots, h)(d6)];
+  if (own === null) return [out, attendLayer(cache, l, slots)(d5)];
+  const [tail, d6] = layerSlots(l, own)(d5);
+  const seen = { ...tail, queries, lse, queryPosition: position, hidden: h };
+  const [chosen, d7] = f.plan.select(f.point, l, seen)(d6);
+  return [out, policyOps(f, l, own, seen)(attendLayer(cache, l, slots, chosen)(d7))];
 };
 
 /** A projection to heads, normalised per head where the architecture does, rotated. */
@@ -138,19 +141,18 @@ const appendRows = (f: Run, l: number, own: OwnLayer, h: Slot, position: Slot): 
 };
 
 /** The ring takes in this run's queries, then the policy acts. */
-const policyOps = (f: Run, l: number, own: OwnLayer, run: QuerySlots, hidden: Slot): Ops => (draft) => {
+const policyOps = (f: Run, l: number, own: OwnLayer, slots: LayerSlots): Ops => (draft) => {
   const { queryHeads, keyDim } = own.shape;
   const window = own.recent?.window ?? 0;
-  const [slots, ready] = layerSlots(l, own)(draft);
   const slide = (x: Slot, ring: Slot, width: number): Ops => emit({ op: "slide", args: [x, ring], params: { m: f.m, window, width } });
-  const slid = slots.recent === null ? ready : pipe(
-    ready,
-    slide(run.queries, slots.recent.queries, queryHeads * keyDim),
-    slide(run.lse, slots.recent.lse, queryHeads),
-    slide(run.position, slots.recent.position, 1),
+  const slid = slots.recent === null ? draft : pipe(
+    draft,
+    slide(slots.queries, slots.recent.queries, queryHeads * keyDim),
+    slide(slots.lse, slots.recent.lse, queryHeads),
+    slide(slots.queryPosition, slots.recent.position, 1),
   );
-  const [tokenClass, d1] = f.plan.ports.has("tokenClass") ? bound(className(own.shape.kvHeads))(slid) : [NONE, slid];
-  return f.plan.splice(f.point, l, { ...slots, queries: run.queries, lse: run.lse, queryPosition: run.position, hidden, tokenClass })(d1);
+  const [tokenClass, classed] = f.plan.ports.has("tokenClass") ? bound(className(own.shape.kvHeads))(slid) : [NONE, slid];
+  return f.plan.splice(f.point, l, { ...slots, tokenClass })(classed);
 };
 
 /** x += down(silu(gate(h)) * up(h)). */

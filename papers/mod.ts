@@ -7,7 +7,7 @@
  * import { adaKv, cards, pyramidKv, snapKv } from "./mod.ts";
  * const policy = pipe(snapKv({ rows: 512, window: 8 }), pyramidKv(), adaKv());
  * assertEquals(policy.text, "snapkv(512, window=8)|pyramid(20)|ada(20%)");
- * assertEquals(cards.length, 17);
+ * assertEquals(cards.length, 19);
  * ```
  * @module
  */
@@ -28,6 +28,8 @@ import * as fastgen from "./fast_gen.ts";
 import * as kvsharer from "./kv_sharer.ts";
 import * as lagkv from "./lag_kv.ts";
 import * as rkv from "./r_kv.ts";
+import * as questFile from "./quest.ts";
+import * as rocketkv from "./rocket_kv.ts";
 import * as dbudgetkv from "./d_budget_kv.ts";
 
 export { adaKv, type AdaKvOptions } from "./ada_kv.ts";
@@ -47,6 +49,8 @@ export { kvSharer, type KvSharerOptions } from "./kv_sharer.ts";
 export { lagKv, type LagKvOptions } from "./lag_kv.ts";
 export { rKv, type RKvOptions } from "./r_kv.ts";
 export { dBudgetKv, type DBudgetKvOptions } from "./d_budget_kv.ts";
+export { quest, type QuestOptions } from "./quest.ts";
+export { rocketKv, type RocketKvOptions } from "./rocket_kv.ts";
 export { showPolicy } from "../policy/mod.ts";
 
 const papers: ReadonlyArray<{ readonly card: Card; readonly entry: Entry }> = [
@@ -67,6 +71,8 @@ const papers: ReadonlyArray<{ readonly card: Card; readonly entry: Entry }> = [
   kvsharer,
   kvzapFile,
   kiviFile,
+  questFile,
+  rocketkv,
 ];
 
 /** What each method says about itself. */

@@ -22,18 +22,21 @@ export type PlannedVerb =
     readonly floor: number;
     readonly protect: { readonly sinks: number; readonly recent: number };
     readonly merge: boolean;
+  }
+  /** Which rows the query of a decoding step reads. */
+  | {
+    readonly _tag: "Select";
+    readonly score: Score;
+    readonly limit: Limit;
+    readonly across: "head";
+    readonly floor: number;
+    readonly protect: { readonly sinks: number; readonly recent: number };
   };
 
 /** One block as one layer sees it. */
 export interface PlannedBlock {
   readonly moment: Exclude<Moment, { readonly _tag: "Build" | "OnExit" }>;
   readonly verbs: ReadonlyArray<PlannedVerb>;
-}
-
-/** A column that some layer's rows carry. */
-export interface PlannedColumn {
-  readonly name: string;
-  readonly initial: number;
 }
 
 /** The blocks of each layer in policy order; layers that read another's rows (`owns` false) have none. */
@@ -91,7 +94,7 @@ function planVerb(
       return E.isLeft(wrong) ? wrong : planAdmit(verb, moment, path);
     }
     case "Select":
-      return unsupported("Select", path, "every query reads all rows that are kept; use Evict");
+      return planSelect(verb, moment, layer, target, path);
     case "Encode": {
       const wrong = verb.below === null ? E.right(undefined) : scoreError(verb.below.score, moment, target, `${path}.below`);
       return E.isLeft(wrong) ? wrong : E.right([verb]);
@@ -151,71 +154,31 @@ function planEvict(
   return E.right([{ _tag: "Evict", score, limit: limit.right, across, floor, protect, merge: verb.merge }]);
 }
 
+/** A selection is a ranking that nothing follows from but what one query reads. */
+function planSelect(
+  verb: Extract<Verb, { readonly _tag: "Select" }>,
+  moment: Moment,
+  layer: number,
+  target: Target,
+  path: string,
+): E.Either<KvError, ReadonlyArray<PlannedVerb>> {
+  if (moment._tag !== "Step") {
+    return unsupported(
+      `Select at the moment ${moment._tag}`,
+      path,
+      "rows are chosen for the query of a decoded token; use the moment Step",
+    );
+  }
+  const late = scoresIn(verb.score).find((s) => queriesOf(s) !== null || s._tag === "Learned");
+  if (late !== undefined) {
+    return unsupported(`Select by ${late._tag}`, path, "it is known only after the attention that the selection is for; use PageBound");
+  }
+  const planned = planEvict({ ...verb, _tag: "Evict", across: "head", floor: null, merge: false }, layer, target, path);
+  return E.map((verbs: ReadonlyArray<PlannedVerb>) =>
+    verbs.map((v): PlannedVerb => v._tag === "Evict" ? { ...v, _tag: "Select", across: "head" } : v)
+  )(planned);
+}
+
 /** A share of recent rows is one of the layer's budget; under a threshold, of its floor. */
 const recentRows = ({ recent }: Protect, limit: Limit): number =>
   typeof recent === "number" ? recent : shareOf(recent, limit._tag === "Rows" ? limit.rows : limit.floor);
-
-/** Every score a verb looks at. */
-const scoresOf = (verb: PlannedVerb): ReadonlyArray<Score> =>
-  verb._tag === "Encode" ? verb.below === null ? [] : scoresIn(verb.below.score) : scoresIn(verb.score);
-
-/** Columns a layer's rows carry: what its blocks remember, sorted by name; every column that is read must be remembered by
- * some block or named by a Score before it in the same block. */
-export function columnsOf(blocks: ReadonlyArray<PlannedBlock>, layer: number): E.Either<KvError, ReadonlyArray<PlannedColumn>> {
-  const columns = new Map<string, number>();
-  const path = `layer ${layer}`;
-  for (const verb of blocks.flatMap((b) => b.verbs)) {
-    if (verb._tag !== "Remember") continue;
-    const known = columns.get(verb.name);
-    if (known !== undefined && !Object.is(known, verb.initial)) {
-      return invalid(`${path}.columns.${verb.name}`, `initial ${verb.initial}`, `the initial value ${known} another block gives it`);
-    }
-    columns.set(verb.name, verb.initial);
-  }
-  for (const block of blocks) {
-    const named = new Set<string>();
-    for (const verb of block.verbs) {
-      for (const score of scoresOf(verb)) {
-        if (score._tag !== "Column" || named.has(score.name)) continue;
-        const initial = columns.get(score.name);
-        if (initial === undefined) {
-          return E.left({ _tag: "MissingPort", port: `column ${score.name}`, wantedBy: `${verb._tag} in ${path}` });
-        }
-        if (!Object.is(initial, score.initial)) {
-          return invalid(`${path}.columns.${score.name}`, `initial ${score.initial}`, `the initial value ${initial} it is remembered with`);
-        }
-      }
-      if (verb._tag === "Score") named.add(verb.name);
-    }
-  }
-  return E.right([...columns].map(([name, initial]) => ({ name, initial })).sort((a, b) => a.name < b.name ? -1 : 1));
-}
-
-/** Length of the ring of recent queries a layer needs: the largest window, unless it is the one query of a decoding step. */
-export const ringOf = (blocks: ReadonlyArray<PlannedBlock>): number =>
-  Math.max(
-    0,
-    ...blocks.flatMap(({ moment, verbs }) =>
-      verbs.flatMap(scoresOf).map((s) => {
-        const queries = queriesOf(s);
-        if (queries === null || queries._tag === "Current") return 0;
-        const ownQuery = queries.count === 1 && (moment._tag === "Step" || moment._tag === "Every");
-        return ownQuery ? 0 : queries.count;
-      })
-    ),
-  );
-
-/** True if a threshold takes rows after every chunk. */
-export const isThinned = (blocks: ReadonlyArray<PlannedBlock>): boolean =>
-  blocks.some(({ moment, verbs }) =>
-    (moment._tag === "Append" || moment._tag === "Chunk") && verbs.some((v) => v._tag === "Evict" && v.limit._tag === "Above")
-  );
-
-/** Most rows per head after the Append blocks, or null. Heads that compete for `heads * rows` may leave the others their floor. */
-export function boundOf(blocks: ReadonlyArray<PlannedBlock>, heads: number): number | null {
-  const bounds = blocks.filter((b) => b.moment._tag === "Append").flatMap((b) => b.verbs).flatMap((v) => {
-    if (v._tag !== "Evict" || v.limit._tag !== "Rows") return [];
-    return [v.across === "head" ? v.limit.rows : heads * v.limit.rows - (heads - 1) * v.floor];
-  });
-  return bounds.length === 0 ? null : Math.min(...bounds);
-}

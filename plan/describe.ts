@@ -20,8 +20,10 @@ export function describePlan(plan: PlanParts, target: Target): string {
   const head = `plan ${plan.text}: ${count} layers, prompt of ${promptTokens} tokens, chunks of ${chunk}`;
   const storage = byRange(plan.layers.map((layer, l) => storageLine(layer, l)), "  ");
   const ops = pointsOf(plan, chunk).flatMap((point) => {
-    const lines = byRange(shape.layers.map((layer, l) => opLines(plan, layer, l, point)), "  ");
-    return lines.length === 0 ? [] : [pointName(point), ...lines];
+    const lines = byRange(shape.layers.map((layer, l) => opLines(splicedOps(plan, layer, l, point), l)), "  ");
+    const before = byRange(shape.layers.map((layer, l) => opLines(selectedOps(plan, layer, l, point), l)), "  ");
+    const section = (name: string, part: ReadonlyArray<string>): ReadonlyArray<string> => part.length === 0 ? [] : [name, ...part];
+    return [...section("before the attention of each decoded token", before), ...section(pointName(point), lines)];
   });
   return [head, "storage", ...storage, ...ops, ""].join("\n");
 }
@@ -30,8 +32,9 @@ function storageLine(layer: LayerPlan, index: number): string {
   if (layer.readsFrom !== index) return `reads the rows of layer ${layer.readsFrom}`;
   const columns = layer.columns.map((c) => `, column ${c.name} from ${c.initial}`).join("");
   const ring = layer.recentQueries === 0 ? "" : `, last ${layer.recentQueries} queries`;
+  const pages = layer.pages <= 1 ? "" : `, bounds of pages of ${layer.pages} rows`;
   const rows = layer.rowsBound === null ? "" : `, at most ${layer.rowsBound} rows a head after each append`;
-  return `keys ${codecName(layer.keyCodec)}, values ${codecName(layer.valueCodec)}${storeText(layer)}${columns}${ring}${rows}`;
+  return `keys ${codecName(layer.keyCodec)}, values ${codecName(layer.valueCodec)}${storeText(layer)}${columns}${ring}${pages}${rows}`;
 }
 
 const storeText = ({ store }: LayerPlan): string =>
@@ -45,8 +48,7 @@ function pointName(point: SplicePoint): string {
   return point.every.length === 0 ? "after each decoded token" : `after every ${point.every.join(", ")} decoded tokens`;
 }
 
-function opLines(plan: PlanParts, shape: LayerShape, layer: number, point: SplicePoint): string {
-  const { values, body } = splicedOps(plan, shape, layer, point);
+function opLines({ values, body }: Draft, layer: number): string {
   const name = (slot: Slot): string => {
     const value = values[slot];
     if (slot === NONE || value === undefined) return "-";
@@ -72,6 +74,14 @@ export function splicedOps(plan: PlanParts, shape: LayerShape, layer: number, po
   return plan.splice(point, layer, slots)(draft);
 }
 
+/** The ops that choose what the query of one layer reads at a point, in an empty program. */
+export function selectedOps(plan: PlanParts, shape: LayerShape, layer: number, point: SplicePoint): Draft {
+  const planned = plan.layers[layer];
+  if (planned === undefined) return emptyDraft;
+  const [slots, draft] = exampleSlots(planned, shape, point)(emptyDraft);
+  return plan.select(point, layer, slots)(draft)[1];
+}
+
 /** Every point at which blocks of a plan may act. */
 export const pointsOf = (plan: PlanParts, chunk: number): ReadonlyArray<SplicePoint> => [
   { _tag: "AfterChunk", m: chunk },
@@ -87,7 +97,7 @@ function exampleSlots(plan: LayerPlan, shape: LayerShape, point: SplicePoint): S
   const store = plan.store === null ? [] : ["store.keys", "store.values", "store.position", "store.layout"];
   const behind = names.length + ring.length + columns.length;
   return pipe(
-    S.sequenceArray([...names, ...ring, ...columns, ...store].map(bound)),
+    S.sequenceArray([...names, ...ring, ...columns, ...store, ...plan.pages > 1 ? ["bounds"] : []].map(bound)),
     S.map((all): LayerSlots => {
       const at = (i: number): Slot => all[i] ?? NONE;
       const inRun = (i: number): Slot => point._tag === "PrefillEnd" ? NONE : at(i);
@@ -104,6 +114,7 @@ function exampleSlots(plan: LayerPlan, shape: LayerShape, point: SplicePoint): S
         layout: at(7),
         columns: Object.fromEntries(plan.columns.map((c, i) => [c.name, at(9 + ring.length + i)])),
         store: plan.store === null ? null : { keys: at(behind), values: at(behind + 1), position: at(behind + 2), layout: at(behind + 3) },
+        bounds: plan.pages > 1 ? at(behind + store.length) : NONE,
         capacity: shape.kvHeads,
         recent: ring.length === 0 ? null : { queries: at(9), lse: at(10), position: at(11) },
       };

@@ -10,6 +10,7 @@ import { scoresIn } from "./scores.ts";
 import { emit, temp } from "./draft.ts";
 import { attention, groupVotes, nearby, tailLoss } from "./lower_queries.ts";
 import { lagSpread, redundancy, similarity } from "./lower_rows.ts";
+import { pageBound } from "./lower_pages.ts";
 import { rowCodec, type Site } from "./site.ts";
 import type { Draft } from "./types.ts";
 
@@ -106,6 +107,8 @@ const compute =
         const params = { heads, count: shareOf(score.share, site.budget) };
         return column(site, "promoted", (out) => emit({ op: "promote", args: [...args, out], params }))(next);
       }
+      case "PageBound":
+        return column(site, "page bound", (out) => pageBound(site, score, out))(state);
       case "Unary": {
         const [of, next] = lowerScore(site, score.of)(state);
         return column(site, score.fn, (out) => mapOp(site, score.fn, of, NONE, out))(next);

@@ -11,12 +11,15 @@ import { rowBytes } from "../cache/codec.ts";
 import { needs } from "../policy/needs.ts";
 import type { Policy } from "../policy/types.ts";
 import { validatePolicy } from "../policy/validate.ts";
-import { boundOf, columnsOf, isThinned, planBlocks, type PlannedBlock, ringOf } from "./blocks.ts";
-import { describePlan, type PlanParts, pointsOf, splicedOps } from "./describe.ts";
+import { planBlocks, type PlannedBlock } from "./blocks.ts";
+import { describePlan, type PlanParts, pointsOf, selectedOps, splicedOps } from "./describe.ts";
 import { buildStorage, type LayerStorage } from "./layers.ts";
 import { storeOf, waitingBound } from "./passing.ts";
+import { boundOf, columnsOf, isThinned, ringOf } from "./holds.ts";
+import { keepBounds, pagesOf, selectRows } from "./select.ts";
+import type { Site } from "./site.ts";
 import { actsAt, queriesAt, spliceBlocks } from "./splice.ts";
-import type { LayerPlan, LearnedForm, PolicyPlan, SplicePoint, Target } from "./types.ts";
+import type { LayerPlan, LayerSlots, LearnedForm, PolicyPlan, SplicePoint, Target } from "./types.ts";
 
 /** Plans a policy: budgets and layer ranges become numbers, verbs become ops. Left if the policy can mean nothing for
  * this model and prompt, wants what no part of this version does, or needs an op the backend lacks.
@@ -74,12 +77,18 @@ function planLayers(
     const store = shape === undefined ? E.right(null) : storeOf(own, shape, l);
     if (E.isLeft(store)) return store;
     const rowsBound = boundOf(own, shape?.kvHeads ?? 1) ?? waitingBound(own, store.right);
+    const pages = pagesOf(own, l, stored);
+    if (E.isLeft(pages)) return pages;
+    if (pages.right > 1 && store.right !== null) {
+      return unsupportedOp(`Select in layer ${l}`, "the planner", "older rows of that layer are stored as codes, which have no pages");
+    }
     const layer: LayerPlan = {
       ...stored,
       store: store.right,
       columns: columns.right,
       recentQueries: ringOf(own),
       rowsBound,
+      pages: pages.right,
       thinned: isThinned(own),
     };
     const rows = (shape?.kvHeads ?? 0) * Math.min(target.promptTokens, rowsBound === null ? Infinity : rowsBound + target.chunk);
@@ -102,34 +111,27 @@ function assemble(
   const acting = (point: SplicePoint) => blocks.flat().filter((b) => actsAt(b.moment, point)).flatMap((b) => b.verbs);
   const { hidden } = target.shape;
   const periods = new Set(blocks.flat().flatMap((b) => b.moment._tag === "Every" ? [b.moment.steps] : []));
+  const siteOf = (point: SplicePoint, layer: number, slots: LayerSlots): Site | null => {
+    const [shape, plan] = [target.shape.layers[layer], layers[layer]];
+    if (shape === undefined || plan === undefined) return null;
+    const { promptTokens } = target;
+    return { shape, plan, slots, m: queriesAt(point), promptTokens, budget: 0, layer, hidden, learned: learnedOf(target, layer) };
+  };
   const plan: PlanParts = {
     text: policy.text,
     layers,
     periods: [...periods].sort((a, b) => a - b),
     evictsAt: (point) => acting(point).some((v) => v._tag === "Evict" || v._tag === "Encode"),
     passesAt: (point, layer) => (blocks[layer] ?? []).some((b) => actsAt(b.moment, point) && b.verbs.some((v) => v._tag === "Encode")),
-    rewritesAt: (point) => acting(point).some((v) => v._tag !== "Score"),
+    rewritesAt: (point) => acting(point).some((v) => v._tag !== "Score") || layers.some(({ pages }) => pages > 1),
     ports: needs(policy),
+    select: (point, layer, slots) => (draft) => {
+      const [site, own] = [siteOf(point, layer, slots), blocks[layer]];
+      return site === null || own === undefined ? [null, draft] : selectRows(site, point, own)(draft);
+    },
     splice: (point, layer, slots) => (draft) => {
-      const [shape, own, planned] = [target.shape.layers[layer], blocks[layer], layers[layer]];
-      if (shape === undefined || own === undefined || planned === undefined) return draft;
-      return spliceBlocks(
-        {
-          shape,
-          plan: planned,
-          slots,
-          m: queriesAt(point),
-          promptTokens: target.promptTokens,
-          budget: 0,
-          layer,
-          hidden,
-          learned: learnedOf(target, layer),
-        },
-        point,
-        own,
-      )(
-        draft,
-      );
+      const [site, own] = [siteOf(point, layer, slots), blocks[layer]];
+      return site === null || own === undefined ? draft : keepBounds(site, point, own)(spliceBlocks(site, point, own)(draft));
     },
   };
   return { ...plan, describe: describePlan(plan, target) };
@@ -139,9 +141,12 @@ const learnedOf = ({ learned = {} }: Target, layer: number): Readonly<Record<str
   Object.fromEntries(Object.entries(learned).flatMap(([name, forms]) => forms[layer] === undefined ? [] : [[name, forms[layer]] as const]));
 
 function checkOps(plan: PolicyPlan, { backend, shape, chunk }: Target): E.Either<KvError, void> {
-  const body = pointsOf(plan, chunk).flatMap((point) => shape.layers.flatMap((layer, l) => splicedOps(plan, layer, l, point).body));
-  const lacking = body.find(({ op }) => !backend.supports(op));
-  if (lacking !== undefined) return unsupportedOp(`the op ${lacking.op}`, `the backend ${backend.name}`, "its op table does not have it");
+  const body = pointsOf(plan, chunk).flatMap((point) =>
+    shape.layers.flatMap((layer, l) => [...selectedOps(plan, layer, l, point).body, ...splicedOps(plan, layer, l, point).body])
+  );
+  const reads = pointsOf(plan, chunk).some((point) => shape.layers.some((layer, l) => selectedOps(plan, layer, l, point).body.length > 0));
+  const lacking = [...body.map(({ op }) => op), ...reads ? ["attendRows" as const] : []].find((op) => !backend.supports(op));
+  if (lacking !== undefined) return unsupportedOp(`the op ${lacking}`, `the backend ${backend.name}`, "its op table does not have it");
   const coded = body.flatMap((instr) => {
     const params: Readonly<Record<string, number | string | boolean>> = instr.params;
     return ops[instr.op].params.flatMap((spec) =>

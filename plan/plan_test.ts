@@ -61,6 +61,7 @@ Deno.test("keepAll stores rows as the target says and does nothing at any point"
     recentQueries: 0,
     store: null,
     rowsBound: null,
+    pages: 0,
     thinned: false,
   });
   assertEquals([prefillEnd, afterChunk, afterStep].map((p) => plan.rewritesAt(p) || plan.evictsAt(p)), [false, false, false]);
@@ -168,8 +169,8 @@ Deno.test("what can be known beforehand is refused in a sentence with value and 
       'the network "gate" that blocks[0].verbs[0] scores with is not available: the model was opened without its weights',
     ],
     [
-      policy(at("Step", { _tag: "Select", score: position, budget: rows(8) })),
-      "Select (blocks[0].verbs[0]) is not supported by the planner",
+      policy(at("Append", { _tag: "Select", score: position, budget: rows(8), protect: { sinks: 0, recent: 0 } })),
+      "Select at the moment Append (blocks[0].verbs[0]) is not supported by the planner",
     ],
     [
       policy({ ...at("Step", evict(position, rows(8))), moment: { _tag: "OnExit", window: 4 } }),

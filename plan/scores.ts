@@ -6,7 +6,7 @@ import * as E from "fp-ts/Either.js";
 import type { KvError } from "../cache/error.ts";
 import { inside } from "../policy/score.ts";
 import type { Moment, QuerySet, Score } from "../policy/types.ts";
-import { invalid } from "./resolve.ts";
+import { invalid, unsupported } from "./resolve.ts";
 import type { Target } from "./types.ts";
 
 /** The queries that a score itself looks at, or null. */
@@ -39,6 +39,9 @@ function ownError(score: Score, moment: Moment, target: Target, path: string): E
       what: `the network "${score.name}" that ${path} scores with`,
       because: "the model was opened without its weights; give them as surrogates, on the command line by --surrogate",
     });
+  }
+  if (score._tag === "PageBound") {
+    return unsupported("PageBound outside Select", path, "it is what a page promises the query that chooses rows; use it in Select");
   }
   const queries = queriesOf(score);
   if (queries === null) return E.right(undefined);

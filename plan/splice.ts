@@ -51,11 +51,15 @@ const spliceVerb = (site: Site, verb: PlannedVerb) => (state: Lowering): Lowerin
       return evict(site, verb)(state);
     case "Encode":
       return pass(site, verb)(state);
+    case "Select":
+      return state;
   }
 };
 
 type Remember = Extract<PlannedVerb, { readonly _tag: "Remember" }>;
 type Evict = Extract<PlannedVerb, { readonly _tag: "Evict" }>;
+/** A planned selection. */
+export type Select = Extract<PlannedVerb, { readonly _tag: "Select" }>;
 
 /** A score under a name keeps its value when a column it was read from is written later. */
 const snapshot = (site: Site, score: Score) => (state: Lowering): readonly [Slot, Lowering] => {
@@ -121,20 +125,22 @@ const ending =
     return [tail, emit({ op: "leaving", args: [score, slots.position, slots.layout, slots.newest, tail], params })(next)];
   };
 
-const choose = ({ slots, shape: { kvHeads: heads } }: Site, verb: Evict, score: Slot, layout: Slot, keep: Slot, counts: Slot) =>
-(
-  draft: Draft,
-): Draft => {
-  const args = [score, slots.position, layout, slots.newest, keep, counts];
-  const { limit, floor, protect: { sinks, recent } } = verb;
-  return emit(
-    limit._tag === "Above" ? { op: "threshold", args, params: { heads, value: limit.value, floor, sinks, recent } } : {
-      op: "rank",
-      args,
-      params: { heads, mode: verb.across === "head" ? "perHead" : "pooled", count: limit.rows, floor, sinks, recent },
-    },
-  )(draft);
-};
+/** Ranks rows, or cuts at a threshold: their indices and how many. */
+export const choose =
+  ({ slots, shape: { kvHeads: heads } }: Site, verb: Evict | Select, score: Slot, layout: Slot, keep: Slot, counts: Slot) =>
+  (
+    draft: Draft,
+  ): Draft => {
+    const args = [score, slots.position, layout, slots.newest, keep, counts];
+    const { limit, floor, protect: { sinks, recent } } = verb;
+    return emit(
+      limit._tag === "Above" ? { op: "threshold", args, params: { heads, value: limit.value, floor, sinks, recent } } : {
+        op: "rank",
+        args,
+        params: { heads, mode: verb.across === "head" ? "perHead" : "pooled", count: limit.rows, floor, sinks, recent },
+      },
+    )(draft);
+  };
 
 /** Values of the rows that leave go into their nearest survivors, before anything moves. */
 const fold = ({ slots, shape, plan }: Site, { merge }: Evict, keep: Slot, counts: Slot) => (draft: Draft): Draft => {

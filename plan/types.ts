@@ -61,6 +61,8 @@ export interface LayerPlan {
   readonly recentQueries: number;
   /** Most rows per head this layer can hold after its Append blocks, or null if it grows with the text. */
   readonly rowsBound: number | null;
+  /** Rows per page of which bounds are held, 0 for none. */
+  readonly pages: number;
   /** True if rows leave by a threshold while text is read: then memory grows with what stays instead of being there for all. */
   readonly thinned: boolean;
 }
@@ -100,10 +102,18 @@ export interface LayerSlots {
   readonly columns: Readonly<Record<string, Slot>>;
   /** The tier that older rows pass on to, or null. */
   readonly store: { readonly keys: Slot; readonly values: Slot; readonly position: Slot; readonly layout: Slot } | null;
+  /** Bounds of the tail tier's pages, or NONE. */
+  readonly bounds: Slot;
   /** Slots in the tail tier's storage: the length of its columns. */
   readonly capacity: number;
   /** Ring of recent queries, or null. */
   readonly recent: { readonly queries: Slot; readonly lse: Slot; readonly position: Slot } | null;
+}
+
+/** Rows that a query reads: u32 indices from the first slot of each head on, and how many per head. */
+export interface Selected {
+  readonly keep: Slot;
+  readonly counts: Slot;
 }
 
 /** Points of a run at which policy ops are spliced in. `step` carries the number of decoded tokens so far (from 1) for `Every`. */
@@ -129,6 +139,8 @@ export interface PolicyPlan {
   /** True if some op changes rows or columns that are already there (then the cache must own its memory alone; see `run/reserve.ts`).
    * False means that splicing at this point adds nothing. */
   readonly rewritesAt: (point: SplicePoint) => boolean;
+  /** Appends the ops that choose the rows this layer's query is to read, ahead of its attention; null where it reads all. */
+  readonly select: (point: SplicePoint, layer: number, slots: LayerSlots) => (draft: Draft) => readonly [Selected | null, Draft];
   /** Appends the ops of this layer at this point. */
   readonly splice: (point: SplicePoint, layer: number, slots: LayerSlots) => (draft: Draft) => Draft;
   /** The plan as text, one line per op family and layer range: golden files under `tests/` pin it. */

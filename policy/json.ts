@@ -129,6 +129,7 @@ const scores: Decoder<Score> = tagged<Score>({
   Obey: struct({ _tag: word("Obey"), mass: score, kind: score, rule: score, rules: nested }),
   LagSpread: struct({ _tag: word("LagSpread"), sinks: number, lag: number, ranked: flag }),
   Promote: struct({ _tag: word("Promote"), share: ratio, first: score, then: score }),
+  PageBound: struct({ _tag: word("PageBound"), page: number, channels: nullable(ratio), by: word("max", "softmax") }),
 });
 
 const protect: Decoder<Protect> = struct<Protect>({ sinks: number, recent: numberOr(ratio) });
@@ -140,7 +141,7 @@ const verb: Decoder<Verb> = tagged<Verb>({
   Remember: struct({ _tag: word("Remember"), name, initial: number, score, by: word("set", "sum", "max") }),
   Admit: struct({ _tag: word("Admit"), score, threshold: number, sinks: number }),
   Evict: struct({ _tag: word("Evict"), score, budget, across: word("head", "layer"), floor: nullable(ratio), protect, merge: flag }),
-  Select: struct({ _tag: word("Select"), score, budget }),
+  Select: struct({ _tag: word("Select"), score, budget, protect }),
   Encode: struct({ _tag: word("Encode"), keys: codec, values: codec, recent: number, below: nullable(below) }),
   Share: struct({ _tag: word("Share"), from: number }),
 });

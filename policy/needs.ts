@@ -22,7 +22,9 @@ export const needs = (policy: Policy): ReadonlySet<Port> => new Set(policy.block
 
 function portsOfVerb(verb: Verb): ReadonlyArray<Port> {
   const own = "score" in verb ? portsOf(verb.score) : verb._tag === "Encode" && verb.below !== null ? portsOf(verb.below.score) : [];
-  const protects = verb._tag === "Admit" ? verb.sinks > 0 : verb._tag === "Evict" && (verb.protect.sinks > 0 || verb.protect.recent !== 0);
+  const protects = verb._tag === "Admit"
+    ? verb.sinks > 0
+    : (verb._tag === "Evict" || verb._tag === "Select") && (verb.protect.sinks > 0 || verb.protect.recent !== 0);
   return protects ? [...own, "position"] : own;
 }
 
@@ -41,6 +43,7 @@ function ownPorts(score: Score): ReadonlyArray<Port> {
       return ["keys", "values"];
     case "Attention":
     case "GroupVotes":
+    case "PageBound":
       return ["queries", "keys"];
     case "TailLoss":
     case "Nearby":

@@ -121,6 +121,15 @@ export function inside(score: Score): ReadonlyArray<Score> {
   }
 }
 
+/** What the bounds of pages of `page` keys promise the query (Quest, arXiv 2406.10774, algorithm 1; with `channels`, hybrid sparse
+ * attention, RocketKV, arXiv 2502.14051, section 3.4). In `select` only. */
+export const pageBound = (page: number, by: "max" | "softmax", channels: Ratio | null = null): Score => ({
+  _tag: "PageBound",
+  page,
+  channels,
+  by,
+});
+
 const unary = (fn: Unary) => (of: Score): Score => ({ _tag: "Unary", fn, of });
 const binary = (fn: Binary) => (right: Score) => (left: Score): Score => ({ _tag: "Binary", fn, left, right });
 

@@ -113,7 +113,11 @@ export type Score =
    * block, as a share. Sinks, the last block and what follows score 1. */
   | { readonly _tag: "LagSpread"; readonly sinks: number; readonly lag: number; readonly ranked: boolean }
   /** Infinite for the best rows of a head by `first`, as many as this share of the eviction's budget (rounded down), else `then`. */
-  | { readonly _tag: "Promote"; readonly share: Ratio; readonly first: Score; readonly then: Score };
+  | { readonly _tag: "Promote"; readonly share: Ratio; readonly first: Score; readonly then: Score }
+  /** What the bounds of the row's page of `page` keys promise the query that chooses rows: by "max" the largest bound of its group of query
+   * heads, by "softmax" the mean over the group of the softmax over rows. `channels` is the share of channels, those with the largest |q|, that count; null is
+   * all, each head by its own signs. In `Select` only. */
+  | { readonly _tag: "PageBound"; readonly page: number; readonly channels: Ratio | null; readonly by: "max" | "softmax" };
 
 /** Numbers that the nested rules of FastGen share. */
 export interface Nested {
@@ -160,8 +164,8 @@ export type Verb =
     /** The value of a row that leaves is folded into the row of its head with the nearest key that stays. */
     readonly merge: boolean;
   }
-  /** Only the best rows are read by the current query; the cache is unchanged. */
-  | { readonly _tag: "Select"; readonly score: Score; readonly budget: Budget }
+  /** Only the best rows are read by the current query, and those that are protected, within the budget; the cache is unchanged. */
+  | { readonly _tag: "Select"; readonly score: Score; readonly budget: Budget; readonly protect: Protect }
   /** How rows are stored, by names of row codecs: all rows at the moment Build; at other moments those older than the newest `recent`
    * positions, which move to a store of their own, and of them, where `below` is given, only those that score less than its value. */
   | {

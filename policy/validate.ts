@@ -120,7 +120,8 @@ function checkVerb(verb: Verb, { moment, layers }: Block, path: string, limits: 
       return checkScore(verb.score, `${path}.score`) ?? checkBudget(verb.budget, `${path}.budget`, limits) ??
         checkEvict(verb, path, limits);
     case "Select":
-      return checkScore(verb.score, `${path}.score`) ?? checkBudget(verb.budget, `${path}.budget`, limits);
+      return checkScore(verb.score, `${path}.score`) ?? checkBudget(verb.budget, `${path}.budget`, limits) ??
+        checkProtect(verb.protect, verb.budget, `${path}.protect`, limits);
     case "Encode":
       return checkEncode(verb, moment, path);
     case "Share": {

@@ -2,10 +2,9 @@
  * Validity of scores, and of the columns that blocks write and read.
  * @module
  */
-import { type Check, check, columnName, integer } from "./check.ts";
+import { type Check, check, columnName, integer, share } from "./check.ts";
 import { inside } from "./score.ts";
-import { isShare } from "./budget.ts";
-import type { Block, Moment, Nested, Ratio, Score, Verb } from "./types.ts";
+import type { Block, Moment, Nested, Score, Verb } from "./types.ts";
 
 /** Scores nest this deep at most, and have this many parts. */
 export const maxScoreDepth = 32;
@@ -46,6 +45,9 @@ function checkPart(score: Score, path: string): Check {
       return integer(`${path}.queries`, score.queries, 1, maxQueries) ?? integer(`${path}.dropLast`, score.dropLast, 0, maxQueries);
     case "Redundancy":
       return check(`${path}.above`, score.above, score.above >= -1 && score.above <= 1, "a cosine from -1 to 1");
+    case "PageBound":
+      return integer(`${path}.page`, score.page, 1, 4096) ??
+        (score.channels === null ? null : share(`${path}.channels`, score.channels));
     case "TailLoss":
       return integer(`${path}.sinks`, score.sinks, 0, maxQueries);
     case "Learned":
@@ -64,19 +66,16 @@ function checkPart(score: Score, path: string): Check {
     case "LagSpread":
       return integer(`${path}.sinks`, score.sinks, 0, maxQueries) ?? integer(`${path}.lag`, score.lag, 1, maxQueries);
     case "Nearby":
-      return checkShare(`${path}.within`, score.within);
+      return share(`${path}.within`, score.within);
     case "Promote":
-      return checkShare(`${path}.share`, score.share);
+      return share(`${path}.share`, score.share);
     default:
       return null;
   }
 }
 
 const checkNested = ({ frequent, local, sinks }: Nested, path: string): Check =>
-  checkShare(`${path}.frequent`, frequent) ?? checkShare(`${path}.local`, local) ?? integer(`${path}.sinks`, sinks, 0, maxQueries);
-
-const checkShare = (path: string, share: Ratio): Check =>
-  check(path, `${share.numerator}/${share.denominator}`, isShare(share), "a share above 0, at most 1, in natural numbers");
+  share(`${path}.frequent`, frequent) ?? share(`${path}.local`, local) ?? integer(`${path}.sinks`, sinks, 0, maxQueries);
 
 /** A learned score and a token's class are those of a run's own rows, so they can be remembered (or admit them), but not weigh all rows. */
 export function checkLearned(verb: Extract<Verb, { readonly score: Score }>, moment: Moment, path: string): Check {

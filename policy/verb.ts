@@ -51,7 +51,12 @@ export const evict = (options: {
 });
 
 /** Only the best rows are read by the current query; the cache is unchanged. */
-export const select = (budget: Budget): (score: Score) => Verb => (score) => ({ _tag: "Select", score, budget });
+export const select = (budget: Budget, protect: Protect = unprotected): (score: Score) => Verb => (score) => ({
+  _tag: "Select",
+  score,
+  budget,
+  protect,
+});
 
 /** How rows are stored: all of them (at the moment `build`), or those that are older than the newest `recent` positions.
  *

@@ -150,10 +150,10 @@ const layerOps = (plan: PolicyPlan, point: SplicePoint, cache: KvCache, l: numbe
   const run = { queries: q, position, out, lse, m };
   if (layer._tag === "Alias") return attendLayer(cache, l, run)(named);
   const [slots, ready] = layerSlots(l, layer)(named);
-  const appended = attendLayer(cache, l, run)(appendOps(l, layer, planned, slots, position, m)(ready));
-  const [tokenClass, classed] = plan.ports.has("tokenClass") ? bound(className(layer.shape.kvHeads))(appended) : [NONE, appended];
+  const [tokenClass, classed] = plan.ports.has("tokenClass") ? bound(className(layer.shape.kvHeads))(ready) : [NONE, ready];
   const seen = { ...slots, queries: q, lse, queryPosition: position, tokenClass };
-  return plan.splice(point, l, seen)(slideOps(layer, seen, m)(classed));
+  const [chosen, appended] = plan.select(point, l, seen)(appendOps(l, layer, planned, slots, position, m)(classed));
+  return plan.splice(point, l, seen)(slideOps(layer, seen, m)(attendLayer(cache, l, run, chosen)(appended)));
 };
 
 const spliceAt = (plan: PolicyPlan, point: SplicePoint, l: number, layer: OwnLayer) => (draft: Draft): Draft => {

@@ -22,7 +22,7 @@ import { copyCache, grownCapacities, hasRoom, resizeTail, resizeTier, tailOf } f
 /** Names of a layer's memory: the tail tier is `L3.keys`, the frozen tier i of a fork `L3.t0.keys`. */
 export const tierName = (layer: number, tier: number, tiers: number): string => tier === tiers - 1 ? `L${layer}` : `L${layer}.t${tier}`;
 
-/** All memory of a cache by name: `L{l}.keys`, `.values`, `.position`, `.layout`, `.column.{name}`,
+/** All memory of a cache by name: `L{l}.keys`, `.values`, `.position`, `.layout`, `.column.{name}`, `.bounds`,
  * `.recent.{queries,lse,position}`, and the same with `L{l}.t{i}` for frozen tier i. Layers that share another's rows have no names. */
 export function bindings(cache: KvCache): Readonly<Record<string, Binding>> {
   const tier = (name: string, { storage, layoutOffset }: Tier): ReadonlyArray<readonly [string, Binding]> => [
@@ -31,6 +31,7 @@ export function bindings(cache: KvCache): Readonly<Record<string, Binding>> {
     [`${name}.position`, { buffer: storage.position }],
     [`${name}.layout`, { buffer: cache.layout, offset: layoutOffset }],
     ...Object.entries(storage.columns).map(([column, buffer]) => [`${name}.column.${column}`, { buffer }] as const),
+    ...(storage.pages === null ? [] : [[`${name}.bounds`, { buffer: storage.pages.bounds }] as const]),
   ];
   const ring = (index: number, { recent }: OwnLayer): ReadonlyArray<readonly [string, Binding]> =>
     recent === null ? [] : [

@@ -8,12 +8,12 @@ import type { IOEither } from "fp-ts/IOEither.js";
 import * as S from "fp-ts/State.js";
 import * as TE from "fp-ts/TaskEither.js";
 import type { Binding, Prepared } from "../backends/backend.ts";
-import type { Program } from "../backends/program.ts";
-import { rowBytes } from "../cache/codec.ts";
+import { NONE, type Program } from "../backends/program.ts";
+import { codecName, rowBytes } from "../cache/codec.ts";
 import type { KvError } from "../cache/error.ts";
 import type { LayerShape } from "../cache/shape.ts";
 import type { RecentQueries, Segment, Tier } from "../cache/types.ts";
-import { layoutBytes } from "../cache/view.ts";
+import { layoutBytes, pageBytes } from "../cache/view.ts";
 import { bound, emit, emptyDraft, finish } from "../plan/draft.ts";
 import type { Draft } from "../plan/types.ts";
 import { type Memory, program } from "./memory.ts";
@@ -31,10 +31,42 @@ export const tierCopier = (memory: Memory, shape: LayerShape, like: Tier): TE.Ta
   const widths = [rowBytes(like.keyCodec, shape.keyDim), rowBytes(like.valueCodec, shape.valueDim), 4];
   const columns = Object.keys(like.storage.columns);
   const bytes = [...widths, ...columns.map(() => 4)];
+  const rows = like.storage.pages?.rows ?? 0;
   return pipe(
     program(memory, `copy ${shape.kvHeads} x ${bytes.join(" ")}`, () => copyProgram(shape.kvHeads, bytes)),
-    TE.map((prepared) => ({ copy: (sources, target) => copyTiers(memory, prepared, columns, shape.kvHeads, sources, target) })),
+    TE.chain((moving) =>
+      rows === 0 ? TE.right([moving]) : pipe(
+        program(memory, `pages ${shape.kvHeads} x ${rows} x ${shape.keyDim} ${codecName(like.keyCodec)}`, () =>
+          pagesProgram(shape, like, rows)),
+        TE.map((bounding) => [moving, bounding]),
+      )
+    ),
+    TE.map(([moving, bounding]) => ({
+      copy: (sources, target) => () => {
+        const moved = moving === undefined ? E.right(undefined) : copyTiers(memory, moving, columns, shape.kvHeads, sources, target)();
+        return E.isLeft(moved) || bounding === undefined ? moved : boundPages(memory, bounding, target)();
+      },
+    })),
   );
+};
+
+/** Bounds of pages are made anew where their rows come to lie: rows of several tiers make other pages together. */
+const pagesProgram = (shape: LayerShape, { keyCodec }: Tier, page: number): Program => {
+  const [[keys = NONE, layout = NONE, bounds = NONE], named] = S.sequenceArray(["keys", "layout", "bounds"].map(bound))(emptyDraft);
+  const { kvHeads: heads, keyDim: dim } = shape;
+  const params = { heads, dim, codec: codecName(keyCodec), page, m: 0, rowBytes: pageBytes(keyCodec, dim, page) };
+  return finish("bound pages")(emit({ op: "minmaxPages", args: [keys, layout, bounds], params })(named));
+};
+
+const boundPages = (memory: Memory, prepared: Prepared, { storage, segments }: Tier): IOEither<KvError, void> => () => {
+  if (storage.pages === null) return E.right(undefined);
+  const layout = memory.backend.alloc(roundBytes(memory, layoutBytes(segments.length)), "page layout")();
+  if (E.isLeft(layout)) return layout;
+  const wrote = memory.backend.write(layout.right, 0, encodeLayouts([segments], layoutBytes(segments.length)))();
+  const bindings = { keys: { buffer: storage.keys }, layout: { buffer: layout.right }, bounds: { buffer: storage.pages.bounds } };
+  const ran = E.isLeft(wrote) ? wrote : memory.backend.run(prepared, bindings)();
+  const freed = memory.backend.free(layout.right)();
+  return E.isLeft(ran) ? ran : freed;
 };
 
 function copyProgram(heads: number, widths: ReadonlyArray<number>): Program {

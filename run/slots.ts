@@ -9,7 +9,7 @@ import type { LayerShape } from "../cache/shape.ts";
 import type { KvCache, Tier } from "../cache/types.ts";
 import { ownerOf, type OwnLayer, slotsOf, storeTier } from "../cache/view.ts";
 import { bound, emit } from "../plan/draft.ts";
-import type { Draft, LayerSlots } from "../plan/types.ts";
+import type { Draft, LayerSlots, Selected } from "../plan/types.ts";
 import { tierName } from "./bind.ts";
 import { tailOf } from "./resize.ts";
 import { bytesIn, type Scratch } from "./scratch.ts";
@@ -30,7 +30,8 @@ export const layerSlots = (index: number, own: OwnLayer) => (draft: Draft): read
   const rows = rowsOf(`L${index}`);
   const ring = own.recent === null ? [] : ["queries", "lse", "position"].map((n) => `L${index}.recent.${n}`);
   const store = storeTier(own) === null ? [] : rowsOf(tierName(index, own.tiers.length - 2, own.tiers.length));
-  const [found, next] = slotsFor(["newest", ...rows, ...ring, ...columns.map((c) => `L${index}.column.${c}`), ...store])(draft);
+  const bounds = tail === null || tail.storage.pages === null ? [] : [`L${index}.bounds`];
+  const [found, next] = slotsFor(["newest", ...rows, ...ring, ...columns.map((c) => `L${index}.column.${c}`), ...store, ...bounds])(draft);
   const behind = 5 + ring.length + columns.length;
   const at = (i: number): Slot => found[i] ?? NONE;
   return [{
@@ -46,6 +47,7 @@ export const layerSlots = (index: number, own: OwnLayer) => (draft: Draft): read
     layout: at(4),
     columns: Object.fromEntries(columns.map((c, i) => [c, at(5 + ring.length + i)])),
     store: store.length === 0 ? null : { keys: at(behind), values: at(behind + 1), position: at(behind + 2), layout: at(behind + 3) },
+    bounds: bounds.length === 0 ? NONE : at(behind + store.length),
     capacity: slotsOf(tail?.segments ?? []),
     recent: own.recent === null ? null : { queries: at(5), lse: at(6), position: at(7) },
   }, next];
@@ -70,18 +72,21 @@ export interface QuerySlots {
   readonly m: number;
 }
 
-/** Attention over every tier of the rows that layer `index` reads, merged. */
-export const attendLayer = (cache: KvCache, index: number, q: QuerySlots): (draft: Draft) => Draft => (draft) => {
-  const [shape, owner] = [cache.layers[index]?.shape, ownerOf(cache, index)];
-  if (shape === undefined || owner === null) return draft;
-  const { tiers } = owner.own;
-  return tiers.reduce((d, tier, i) => {
-    const name = tierName(owner.index, i, tiers.length);
-    const [rows, next] = slotsFor(rowsOf(name))(d);
-    const args = [q.queries, ...rows, q.position, q.out, q.lse];
-    return emit({ op: "attend", args, params: attendParams(shape, tier, q.m, i > 0) })(next);
-  }, draft);
-};
+/** Attention over every tier of the rows that layer `index` reads, merged; of the tail, where a policy has chosen, over these rows only. */
+export const attendLayer =
+  (cache: KvCache, index: number, q: QuerySlots, chosen: Selected | null = null): (draft: Draft) => Draft => (draft) => {
+    const [shape, owner] = [cache.layers[index]?.shape, ownerOf(cache, index)];
+    if (shape === undefined || owner === null) return draft;
+    const { tiers } = owner.own;
+    return tiers.reduce((d, tier, i) => {
+      const name = tierName(owner.index, i, tiers.length);
+      const [rows, next] = slotsFor(rowsOf(name))(d);
+      const args = [q.queries, ...rows, q.position, q.out, q.lse];
+      const params = attendParams(shape, tier, q.m, i > 0);
+      if (chosen === null || i < tiers.length - 1) return emit({ op: "attend", args, params })(next);
+      return emit({ op: "attendRows", args: [...args, chosen.keep, chosen.counts], params })(next);
+    }, draft);
+  };
 
 /** Parameters of attention over one tier by the `m` queries of a run. */
 export const attendParams = (

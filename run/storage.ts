@@ -9,7 +9,7 @@ import { rowBytes } from "../cache/codec.ts";
 import type { KvError } from "../cache/error.ts";
 import type { LayerShape } from "../cache/shape.ts";
 import type { Buffer, Codec, RecentQueries, Segment, Tier, TierStorage } from "../cache/types.ts";
-import { layoutBytes, slotsOf } from "../cache/view.ts";
+import { layoutBytes, pageBytes, slotsOf } from "../cache/view.ts";
 import type { Memory } from "./memory.ts";
 
 /** How a tier's rows are stored, without its memory. */
@@ -18,6 +18,8 @@ export interface TierForm {
   readonly keyCodec: Codec;
   readonly valueCodec: Codec;
   readonly columns: ReadonlyArray<string>;
+  /** Rows per page of which bounds are held, 0 for none. */
+  readonly pages: number;
 }
 
 /** The form of a tier that exists. */
@@ -26,6 +28,7 @@ export const formOf = (shape: LayerShape, tier: Tier): TierForm => ({
   keyCodec: tier.keyCodec,
   valueCodec: tier.valueCodec,
   columns: Object.keys(tier.storage.columns),
+  pages: tier.storage.pages?.rows ?? 0,
 });
 
 /** `bytes` rounded up to what the backend allocates. */
@@ -76,16 +79,19 @@ export const allocTier =
       { bytes: slots * rowBytes(form.valueCodec, form.shape.valueDim), label: `${label}.values` },
       { bytes: slots * 4, label: `${label}.position` },
       ...form.columns.map((name) => ({ bytes: slots * 4, label: `${label}.column.${name}` })),
+      ...(form.pages <= 1 ? [] : [{ bytes: slots * pageBytes(form.keyCodec, form.shape.keyDim, form.pages), label: `${label}.bounds` }]),
     ];
     const got = allocAll(memory, wanted)();
     if (E.isLeft(got)) return got;
     const [keys, values, position, ...columns] = got.right;
+    const bounds = columns[form.columns.length];
     if (keys === undefined || values === undefined || position === undefined) return mismatch(wanted.length, got.right.length);
     const storage: TierStorage = {
       keys,
       values,
       position,
       columns: Object.fromEntries(columns.flatMap((buffer, i) => form.columns[i] === undefined ? [] : [[form.columns[i], buffer]])),
+      pages: bounds === undefined ? null : { rows: form.pages, bounds },
     };
     const { keyCodec, valueCodec } = form;
     return E.right({ keyCodec, valueCodec, storage, segments, layoutOffset, exact: true, frozen: false });
@@ -101,7 +107,7 @@ export const emptyStore = (
 ): IOEither<KvError, Tier> =>
   allocTier(
     memory,
-    { shape, keyCodec, valueCodec, columns: [] },
+    { shape, keyCodec, valueCodec, columns: [], pages: 0 },
     segmentsOf(Array.from({ length: shape.kvHeads }, () => 0)),
     layoutOffset,
     label,

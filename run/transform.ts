@@ -9,7 +9,7 @@ import * as TE from "fp-ts/TaskEither.js";
 import { codecName } from "../cache/codec.ts";
 import type { KvError } from "../cache/error.ts";
 import type { Buffer, KvCache, LayerCache, Tier } from "../cache/types.ts";
-import { type OwnLayer, ownLayers, slotsOf, storeTier, tierBuffers } from "../cache/view.ts";
+import { type OwnLayer, ownLayers, pageBytes, slotsOf, storeTier, tierBuffers } from "../cache/view.ts";
 import type { LayerPlan, PolicyPlan, StorePlan } from "../plan/types.ts";
 import { type DenseRows, writeRows } from "./dense.ts";
 import { type Memory, retire } from "./memory.ts";
@@ -25,6 +25,7 @@ export const conform = (memory: Memory, plan: PolicyPlan): (cache: KvCache) => T
     TE.chain(recodeLayers(memory, plan)),
     TE.chainEitherK((stored) => addColumns(memory, plan, stored)),
     TE.chainEitherK((stored) => addStores(memory, plan, stored)),
+    TE.chainEitherK((stored) => addPages(memory, plan, stored)),
   );
 
 /** Layers that are to read another's rows drop their own. */
@@ -174,3 +175,29 @@ const fillColumn = (memory: Memory, buffer: Buffer | undefined, slots: number, i
   buffer === undefined || slots === 0
     ? E.right(undefined)
     : memory.backend.write(buffer, 0, bytesIn(new Float32Array(slots).fill(initial)))();
+
+/** Room for the bounds of pages that the plan reads and the cache lacks, or has of other pages. What they are is found at the end of
+ * prefill. */
+function addPages(memory: Memory, plan: PolicyPlan, cache: KvCache): E.Either<KvError, KvCache> {
+  const made: Buffer[] = [];
+  const layers: LayerCache[] = [];
+  for (const [l, layer] of cache.layers.entries()) {
+    const [tail, rows] = [layer._tag === "Own" ? tailOf(layer) : null, plan.layers[l]?.pages ?? 0];
+    if (layer._tag === "Alias" || tail === null || rows <= 1 || tail.storage.pages?.rows === rows) {
+      layers.push(layer);
+      continue;
+    }
+    const bytes = slotsOf(tail.segments) * pageBytes(tail.keyCodec, layer.shape.keyDim, rows);
+    const got = allocAll(memory, [{ bytes, label: `L${l}.bounds` }])();
+    if (E.isLeft(got)) {
+      freeAll(memory, made)();
+      retire(memory, cache)();
+      return got;
+    }
+    made.push(...got.right);
+    const [bounds] = got.right;
+    const storage = { ...tail.storage, pages: bounds === undefined ? null : { rows, bounds } };
+    layers.push({ ...layer, tiers: [...layer.tiers.slice(0, -1), { ...tail, storage }] });
+  }
+  return made.length === 0 ? E.right(cache) : replaceBy(memory, cache, { ...cache, layers });
+}

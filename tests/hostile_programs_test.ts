@@ -81,6 +81,7 @@ function victim(op: OpName): readonly [Case, string] | null {
 const indices: ReadonlyArray<readonly [op: OpName, buffer: string, what: string, change: (words: Uint32Array) => void]> = [
   ["embed", "ids", "an id beyond the vocabulary", (words) => words.set([1 << 30])],
   ["compact", "counts", "a count beyond the length", (words) => words.set([0xFFFFFFFF])],
+  ["attendRows", "counts", "more rows than there are", (words) => words.set([0xFFFFFFFF])],
   ["truncate", "counts", "a count beyond the capacity", (words) => words.set([0xFFFFFFFF])],
   ["lengthen", "counts", "a count beyond the room that is left", (words) => words.set([0xFFFFFFFF])],
   ["rejoin", "counts", "a count beyond what the capacity leaves", (words) => words.set([0xFFFFFFFF])],

@@ -62,6 +62,12 @@ const leaf: fc.Arbitrary<Score> = fc.oneof(
   record({ _tag: tag("TailLoss"), sinks: fc.nat(16), scope: fc.constantFrom("candidates", "all" as const) }),
   record({ _tag: tag("Nearby"), within: ratio, overGroup: fold }),
   record({ _tag: tag("LagSpread"), sinks: fc.nat(16), lag: fc.integer({ min: 1, max: 256 }), ranked: fc.boolean() }),
+  record({
+    _tag: tag("PageBound"),
+    page: fc.integer({ min: 1, max: 64 }),
+    channels: fc.constantFrom(null, { numerator: 1, denominator: 3 }),
+    by: fc.constantFrom("max", "softmax" as const),
+  }),
   record({ _tag: tag("Column"), name: fc.constantFrom("mass", "seen"), initial: fc.constant(0) }),
 );
 const score: fc.Arbitrary<Score> = fc.letrec<{ readonly score: Score }>((tie) => ({

@@ -3,6 +3,7 @@
  * ascending order, everything in f64.
  * @module
  */
+import type { OpParams } from "../ops.ts";
 import { at, emptyLse, type Head, headsOf, type Kernel, noQuery, type Operands, widened } from "./kernel.ts";
 
 /** What both ops share: whose rows, and how a score is made. */
@@ -39,7 +40,25 @@ function visibleSlots({ start, length }: Head, position: Uint32Array, query: num
 }
 
 /** Attention of m queries; with `merge`, combined with the attention that `out` and `lse` already describe. */
-export const attend: Kernel<"attend"> = (params, operands) => {
+export const attend: Kernel<"attend"> = (params, operands) => attendOver(params, operands, (_, slots) => slots);
+
+/** The same for one query that sees chosen rows only. */
+export const attendRows: Kernel<"attendRows"> = (params, operands) => {
+  const [keep, counts] = [operands.u32("keep"), operands.u32("counts")];
+  const starts = headsOf(operands.u32("layout"), params.kvHeads).map(({ start }) => start);
+  attendOver(params, operands, (h, slots) => {
+    const start = starts[h] ?? 0;
+    const seen = new Set(slots);
+    return Array.from(keep.subarray(start, start + at(counts, h)), (index) => start + index).filter((slot) => seen.has(slot));
+  });
+};
+
+/** Attention where `seen` says which of the visible slots of a KV head count. */
+function attendOver(
+  params: OpParams["attend"],
+  operands: Operands,
+  seen: (kvHead: number, visible: ReadonlyArray<number>) => ReadonlyArray<number>,
+): void {
   const { m, heads, kvHeads, keyDim, keyCodec, valueCodec } = params;
   const [q, position, queries] = [operands.f32("q"), operands.u32("position"), operands.u32("queryPosition")];
   const [keys, values] = [widened(operands.rows("keys", keyCodec, keyDim)), widened(operands.rows("values", valueCodec, params.valueDim))];
@@ -48,7 +67,7 @@ export const attend: Kernel<"attend"> = (params, operands) => {
   for (let i = 0; i < m; i++) {
     for (let h = 0; h < heads; h++) {
       const head = segments[Math.floor(h / group)] ?? { start: 0, length: 0, capacity: 0 };
-      const slots = visibleSlots(head, position, at(queries, i), params.window);
+      const slots = seen(Math.floor(h / group), visibleSlots(head, position, at(queries, i), params.window));
       const scores = slots.map((slot) => score(params, q, (i * heads + h) * keyDim, keys, slot));
       const top = scores.reduce((a, b) => Math.max(a, b), -Infinity);
       const total = scores.reduce((sum, s) => sum + Math.exp(s - top), 0);
@@ -56,7 +75,7 @@ export const attend: Kernel<"attend"> = (params, operands) => {
       combine(params, operands, i * heads + h, lse, weightedSum(params.valueDim, values, slots, scores.map((s) => Math.exp(s - lse))));
     }
   }
-};
+}
 
 /** Sum of the value rows at `slots`, each times its weight. */
 function weightedSum(dim: number, values: Float32Array, slots: ReadonlyArray<number>, weights: ReadonlyArray<number>): Float64Array {

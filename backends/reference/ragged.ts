@@ -51,6 +51,17 @@ function checkHead(h: number, { start, capacity }: Head, length: number, availab
     : [`head ${h} within the ${available} slots of ${operand}`, `slots ${start} to ${start + length}`];
 }
 
+/** Every kept index names a row. */
+function checkKept(heads: ReadonlyArray<Head>, counts: Uint32Array, keep: Uint32Array): Complaint {
+  for (const [h, { start, length }] of heads.entries()) {
+    const count = at(counts, h);
+    if (count > length) return [`at most ${length} kept rows in head ${h}`, `${count}`];
+    const wrong = keep.subarray(start, start + count).find((index) => index >= length);
+    if (wrong !== undefined) return [`kept indices of head ${h} below ${length}`, `${wrong}`];
+  }
+  return null;
+}
+
 /** Numbers in memory that index other memory. */
 function checkContents(instr: Instr, operands: Operands): Complaint {
   switch (instr.op) {
@@ -63,18 +74,17 @@ function checkContents(instr: Instr, operands: Operands): Complaint {
     case "transfer":
     case "compact": {
       const [counts, keep] = [operands.u32("counts"), operands.u32("keep")];
-      for (const [h, { start, length }] of headsOf(operands.u32("sourceLayout"), instr.params.heads).entries()) {
-        const count = at(counts, h);
-        if (count > length) return [`at most ${length} kept rows in head ${h}`, `${count}`];
-        const wrong = keep.subarray(start, start + count).find((index) => index >= length);
-        if (wrong !== undefined) return [`kept indices of head ${h} below ${length}`, `${wrong}`];
-      }
-      return instr.op === "transfer" ? checkBlocks(instr.params.targetCodec, instr.params.heads, operands) : null;
+      const kept = checkKept(headsOf(operands.u32("sourceLayout"), instr.params.heads), counts, keep);
+      return kept !== null ? kept : instr.op === "transfer" ? checkBlocks(instr.params.targetCodec, instr.params.heads, operands) : null;
     }
     case "lengthen": {
       const [counts, layout] = [operands.u32("counts"), operands.u32("layout")];
       const wrong = headsOf(layout, instr.params.heads).findIndex(({ length, capacity }, h) => length + at(counts, h) > capacity);
       return wrong < 0 ? null : [`room for the rows in head ${wrong}`, `${at(counts, wrong)} more`];
+    }
+    case "attendRows": {
+      const [counts, keep] = [operands.u32("counts"), operands.u32("keep")];
+      return checkKept(headsOf(operands.u32("layout"), instr.params.kvHeads), counts, keep);
     }
     case "truncate": {
       const [counts, layout] = [operands.u32("counts"), operands.u32("layout")];

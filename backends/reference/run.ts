@@ -8,7 +8,7 @@ import type { Binding, Prepared, Weight } from "../backend.ts";
 import { type OpName, type OpParams, ops } from "../ops.ts";
 import type { Instr, Program, Value } from "../program.ts";
 import { operandSizes } from "../sizes.ts";
-import { attend, attendReduce } from "./attend.ts";
+import { attend, attendReduce, attendRows } from "./attend.ts";
 import { headMean, meanUnit, perToken, pool, positions, projectedNorm, reduce, similarity } from "./columns.ts";
 import { argmax, embed, matmul, norm } from "./dense.ts";
 import { glu, map, rope } from "./elementwise.ts";
@@ -21,6 +21,7 @@ import { newestLike, redundancy } from "./pairs.ts";
 import { lengthen, transfer } from "./transfer.ts";
 import { foldValues } from "./fold_values.ts";
 import { blockRank, lagSpread, obey, profile, promote } from "./rules.ts";
+import { boundQuery, minmaxPages, pageScores } from "./select.ts";
 import { groupVotes, softmax, tailLoss } from "./votes.ts";
 
 const kernels: { readonly [O in OpName]: Kernel<O> } = {
@@ -66,6 +67,10 @@ const kernels: { readonly [O in OpName]: Kernel<O> } = {
   blockRank,
   promote,
   foldValues,
+  minmaxPages,
+  boundQuery,
+  pageScores,
+  attendRows,
 };
 
 /** Ops with a kernel. */

@@ -4,6 +4,6 @@ export const toolchain: Readonly<Record<"rustc" | "linker" | "wasmBindgen" | "fa
   rustc: "rustc 1.96.0 (ac68faa20 2026-05-25) (built from a source tarball)",
   linker: "Debian LLD 19.1.7",
   wasmBindgen: "wasm-bindgen 0.2.130",
-  fast: "1178ad05d92076e168b0dc245045099c0af00830a771ef185fd97c5308cf39eb",
-  simd128: "5387952638f924633b84c7b3c5b89791ceea78d91f28cce2569623ce6522db0c",
+  fast: "368c53ecea820155b8bf3405a3828dec70509634e0ab32070b6d84b807bc31f5",
+  simd128: "f0e9cb2efd94b4470a4d0380ac53054751af8ed091d22b9a051dc89acad6078f",
 };

@@ -94,7 +94,8 @@ function scratchOf(context: Context, instr: Instr, before: Instr | undefined): S
       const type = weightAt(instr.args[1] ?? NONE)?.type ?? 0;
       return { bytes: sizes.matmulScratch(type, m, n, k), continues: sharesActivations(context, instr, before) };
     }
-    case "attend": {
+    case "attend":
+    case "attendRows": {
       const { m, heads, kvHeads, keyDim, valueDim } = instr.params;
       return { bytes: sizes.attendScratch(m, heads, kvHeads, keyDim, valueDim, threads), continues: false };
     }

@@ -63,6 +63,10 @@ pub mod code {
     pub const BLOCK_RANK: u32 = 39;
     pub const PROMOTE: u32 = 40;
     pub const FOLD_VALUES: u32 = 41;
+    pub const MINMAX_PAGES: u32 = 42;
+    pub const BOUND_QUERY: u32 = 43;
+    pub const PAGE_SCORES: u32 = 44;
+    pub const ATTEND_ROWS: u32 = 45;
 }
 
 /// One head's rows: slots [start, start + capacity), of which the first `length` hold rows.
@@ -143,6 +147,18 @@ unsafe fn check_append(instr: &Instr) -> u32 {
     reach(instr, 6, instr.u(1), &[(3, keys), (4, values), (5, 4)], |_, s| s.length as u64 + instr.u(0) as u64)
 }
 
+unsafe fn check_attend_rows(instr: &Instr) -> u32 {
+    let (keys, values) = (row_bytes(instr, 3, 5), row_bytes(instr, 4, 6));
+    let code = inside(instr, 4, instr.u(2), &[(1, keys), (2, values), (3, 4), (8, 4)]);
+    let named = |h: usize| names_rows(&segment(instr, 4, h), instr.ptr(8), *instr.ptr::<u32>(9).add(h));
+    if code != 0 || (0..instr.u(2)).all(named) { code } else { BAD_COUNT }
+}
+
+/// Are there at most as many kept indices as rows, each the index of a row?
+unsafe fn names_rows(s: &Segment, keep: *const u32, count: u32) -> bool {
+    count <= s.length && (0..count as usize).all(|i| *keep.add(s.from() + i) < s.length)
+}
+
 unsafe fn check_compact(instr: &Instr) -> u32 {
     let (heads, bytes) = (instr.u(0), instr.u(1));
     let count = |h: usize| *instr.ptr::<u32>(2).add(h);
@@ -150,11 +166,7 @@ unsafe fn check_compact(instr: &Instr) -> u32 {
         inside(instr, 3, heads, &[(0, bytes), (1, 4)]),
         reach(instr, 4, heads, &[(5, bytes)], |h, _| count(h) as u64),
     ]);
-    let kept = |h: usize| {
-        let s = segment(instr, 3, h);
-        let keep = instr.ptr::<u32>(1).add(s.from());
-        count(h) <= s.length && (0..count(h) as usize).all(|i| *keep.add(i) < s.length)
-    };
+    let kept = |h: usize| names_rows(&segment(instr, 3, h), instr.ptr(1), count(h));
     if code != 0 || (0..heads).all(kept) { code } else { BAD_COUNT }
 }
 
@@ -284,6 +296,13 @@ pub unsafe fn check(instr: &Instr) -> u32 {
         code::BLOCK_RANK => inside(instr, 1, instr.u(0), &[(0, 4), (2, 4)]),
         code::PROMOTE => inside(instr, 3, instr.u(0), &[(0, 4), (1, 4), (2, 4), (4, 4)]),
         code::FOLD_VALUES => check_fold(instr),
+        code::MINMAX_PAGES => inside(instr, 1, instr.u(0), &[(0, row_bytes(instr, 1, 2)), (2, instr.u(5))]),
+        code::PAGE_SCORES => {
+            // Without bounds, their operand stands for the column once more.
+            let bounds = if instr.has(4) { (4, instr.u(5)) } else { (3, 4) };
+            inside(instr, 2, instr.u(1), &[(1, row_bytes(instr, 2, 3)), (3, 4), bounds])
+        }
+        code::ATTEND_ROWS => check_attend_rows(instr),
         _ => 0,
     }
 }

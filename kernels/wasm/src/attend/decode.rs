@@ -1,4 +1,4 @@
-//! One query: the visible rows of a KV head are cut into at most [`CHUNKS`] chunks (fixed by the length alone), all query heads
+//! One query: the visible rows of a KV head, or those that are named, are cut into at most [`CHUNKS`] chunks (fixed by the length alone), all query heads
 //! of the group read a chunk in one pass, and partial softmaxes are merged in chunk order.
 
 use super::{cap, visible, Attend};
@@ -33,9 +33,11 @@ pub(super) unsafe fn state(a: &Attend, item: usize, g: usize) -> *mut f32 {
 /// Item (KV head, chunk) for all query heads of its group.
 pub unsafe fn chunk<K: Rows, V: Rows>(a: &Attend, s: &Segment, item: usize) {
     let (from, to) = visible(a.position, s, *a.query_position, a.window);
-    let size = LEAST.max((to - from).div_ceil(CHUNKS).next_multiple_of(16));
-    let first = from + item % CHUNKS * size;
-    let last = to.min(first + size);
+    let named = a.named(s, item / CHUNKS);
+    let count = named.map_or(to - from, |named| named.len());
+    let size = LEAST.max(count.div_ceil(CHUNKS).next_multiple_of(16));
+    let first = item % CHUNKS * size;
+    let last = count.min(first + size);
     for g in 0..a.group {
         let head = state(a, item, g);
         *head = SENTINEL;
@@ -46,18 +48,32 @@ pub unsafe fn chunk<K: Rows, V: Rows>(a: &Attend, s: &Segment, item: usize) {
     }
     let mut t = first;
     while t < last {
-        let rows = TILE.min(last - t);
+        let (row, rows) = match named {
+            None => (from + t, TILE.min(last - t)),
+            Some(named) => run(&named[t..last]),
+        };
+        // Of named rows all of a run are seen, or none of it, or a part that needs the ends taken off.
+        let (start, end) = (row.max(from), (row + rows).min(to));
+        t += rows;
+        if start >= end {
+            continue;
+        }
         for g in (0..a.group).step_by(PASS) {
-            let (head, slot) = (state(a, item, g), s.from() + t);
+            let (head, slot) = (state(a, item, g), s.from() + start);
             match a.group - g {
-                1 => tile::<K, V, 1>(a, head, slot, rows),
-                2 => tile::<K, V, 2>(a, head, slot, rows),
-                3 => tile::<K, V, 3>(a, head, slot, rows),
-                _ => tile::<K, V, 4>(a, head, slot, rows),
+                1 => tile::<K, V, 1>(a, head, slot, end - start),
+                2 => tile::<K, V, 2>(a, head, slot, end - start),
+                3 => tile::<K, V, 3>(a, head, slot, end - start),
+                _ => tile::<K, V, 4>(a, head, slot, end - start),
             }
         }
-        t += rows;
     }
+}
+
+/// First row and length of the run of neighbours that the list begins with, a tile at most.
+fn run(named: &[u32]) -> (usize, usize) {
+    let rows = (1..TILE.min(named.len())).take_while(|i| named[*i] == named[0] + *i as u32).count() + 1;
+    (named[0] as usize, rows)
 }
 
 /// Puts the scaled query into the raw order of the keys, clears o.
@@ -196,7 +212,7 @@ pub(super) unsafe fn values<V: Rows, const R: usize>(p: &[[f32; TILE]; R], rows:
 pub unsafe fn merge_chunks(a: &Attend, f16: bool, team: &Team) {
     team.each(a.heads, |head| {
         let (h, g) = (head / a.group, head % a.group);
-        let chunks = || (0..CHUNKS).map(|c| state(a, h * CHUNKS + c, g)).take_while(|s| *s.add(1) > 0.0);
+        let chunks = || (0..CHUNKS).map(|c| state(a, h * CHUNKS + c, g)).filter(|s| *s.add(1) > 0.0);
         let top = chunks().fold(SENTINEL, |top, s| if *s > top { *s } else { top });
         let first = state(a, h * CHUNKS, g);
         let skip = 4 + a.key_dim.next_multiple_of(8);
@@ -207,7 +223,7 @@ pub unsafe fn merge_chunks(a: &Attend, f16: bool, team: &Team) {
             l += weight * *s.add(1);
             let w = f32x4_splat(weight);
             match c {
-                0 => unary(o, o, width, |x| f32x4_mul(x, w)),
+                0 => unary(s.add(skip), o, width, |x| f32x4_mul(x, w)),
                 _ => binary(s.add(skip), o, o, width, |x, y| fma(x, w, y)),
             }
         }

@@ -9,12 +9,12 @@ pub mod reduce;
 
 use crate::codec::Codec;
 use crate::half::{F16, F32};
-use crate::layout::{segment, Segment};
+use crate::layout::{code, segment, Segment};
 use crate::math::*;
 use crate::program::Instr;
 use crate::team::Team;
 
-/// Operands q, keys, values, position, layout, queryPosition, out, lse, scratch.
+/// Operands q, keys, values, position, layout, queryPosition, out, lse, with `attendRows` keep and counts, then scratch.
 pub struct Attend {
     pub m: usize,
     pub heads: usize,
@@ -36,11 +36,14 @@ pub struct Attend {
     pub query_position: *const u32,
     out: *mut f32,
     lse: *mut f32,
+    keep: *const u32,
+    counts: *const u32,
     pub scratch: *mut f32,
 }
 
 impl Attend {
     unsafe fn of(instr: &Instr) -> Attend {
+        let rows = instr.op == code::ATTEND_ROWS;
         Attend {
             m: instr.u(0),
             heads: instr.u(1),
@@ -61,8 +64,18 @@ impl Attend {
             query_position: instr.ptr(5),
             out: instr.ptr(6),
             lse: instr.ptr(7),
-            scratch: instr.ptr(8),
+            keep: if rows { instr.ptr(8) } else { core::ptr::null() },
+            counts: if rows { instr.ptr(9) } else { core::ptr::null() },
+            scratch: instr.ptr(if rows { 10 } else { 8 }),
         }
+    }
+
+    /// Indices of the rows of KV head h that alone are seen, if they are named.
+    pub unsafe fn named(&self, s: &Segment, h: usize) -> Option<&[u32]> {
+        if self.keep.is_null() {
+            return None;
+        }
+        Some(core::slice::from_raw_parts(self.keep.add(s.from()), *self.counts.add(h) as usize))
     }
 
     /// Writes the result of one (token, head) row, or merges it with what is there: two partial softmaxes weigh as the

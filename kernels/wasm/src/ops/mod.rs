@@ -9,6 +9,7 @@ pub mod pairs;
 pub mod rank;
 pub mod rows;
 pub mod rules;
+pub mod select;
 pub mod votes;
 pub mod transfer;
 
@@ -24,7 +25,7 @@ pub unsafe fn phases(instr: &Instr) -> u32 {
         code::MATMUL => matmul::phases(instr.u(4) as u32, instr.u(0), instr.u(1), instr.u(2)),
         code::APPEND => 2,
         code::LENGTHEN => 2,
-        code::ATTEND => attend::phases(instr),
+        code::ATTEND | code::ATTEND_ROWS => attend::phases(instr),
         code::ATTEND_REDUCE => 2,
         code::FOLD_VALUES => 2,
         _ => 1,
@@ -42,7 +43,7 @@ pub unsafe fn run(instr: &Instr, phase: u32, team: &Team) {
         code::MAP => dense::map(instr, team),
         code::APPEND => rows::append(instr, phase, team),
         code::EXTEND => rows::extend(instr, team),
-        code::ATTEND => attend::run(instr, phase, team),
+        code::ATTEND | code::ATTEND_ROWS => attend::run(instr, phase, team),
         code::ATTEND_REDUCE => attend::reduce::run(instr, phase, team),
         code::REDUCE => columns::reduce(instr, team),
         code::MEAN_UNIT => columns::mean_unit(instr, team),
@@ -76,6 +77,9 @@ pub unsafe fn run(instr: &Instr, phase: u32, team: &Team) {
         code::BLOCK_RANK => lag::block_rank(instr, team),
         code::PROMOTE => rank::promote(instr, team),
         code::FOLD_VALUES => fold::fold_values(instr, phase, team),
+        code::MINMAX_PAGES => select::minmax_pages(instr, team),
+        code::BOUND_QUERY => select::bound_query(instr, team),
+        code::PAGE_SCORES => select::page_scores(instr, team),
         _ => {}
     }
 }

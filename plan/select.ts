@@ -1,0 +1,64 @@
+/**
+ * Choosing the rows a query reads, ahead of its attention, and keeping the bounds of pages that the choice looks at.
+ * @module
+ */
+import * as E from "fp-ts/Either.js";
+import type { KvError } from "../cache/error.ts";
+import { pageBytes } from "../cache/view.ts";
+import type { PlannedBlock } from "./blocks.ts";
+import { emit, temp } from "./draft.ts";
+import { lowerScore, startLowering } from "./lower.ts";
+import { scoresIn } from "./scores.ts";
+import { rowCodec, type Site } from "./site.ts";
+import { actsAt, choose, queriesAt, type Select } from "./splice.ts";
+import type { Draft, LayerPlan, Selected, SplicePoint } from "./types.ts";
+
+const selections = (blocks: ReadonlyArray<PlannedBlock>): ReadonlyArray<Select> =>
+  blocks.flatMap((b) => b.verbs).flatMap((v) => v._tag === "Select" ? [v] : []);
+
+/** Rows per page of a layer, 0 for none. Left if two selections would act, one looks at pages of two sizes, or rows are codes. */
+export function pagesOf(
+  blocks: ReadonlyArray<PlannedBlock>,
+  layer: number,
+  { keyCodec, valueCodec }: Pick<LayerPlan, "keyCodec" | "valueCodec">,
+): E.Either<KvError, number> {
+  const all = selections(blocks);
+  const refuse = (what: string, because: string): E.Either<KvError, never> =>
+    E.left({ _tag: "Unsupported", what: `${what} in layer ${layer}`, where: "the planner", because });
+  if (all.length > 1) return refuse(`${all.length} selections`, "one query reads one choice of rows; keep one of them");
+  if (all.length > 0 && (keyCodec._tag !== "Plain" || valueCodec._tag !== "Plain")) {
+    return refuse("a selection among coded rows", "rows are chosen and read one by one; store them as f16 or f32");
+  }
+  const sizes = new Set(all.flatMap(({ score }) => scoresIn(score)).flatMap((s) => s._tag === "PageBound" ? [s.page] : []));
+  return sizes.size > 1
+    ? refuse(`pages of ${[...sizes].join(" and ")} rows`, "a layer has the bounds of pages of one size")
+    : E.right([...sizes][0] ?? 0);
+}
+
+/** Bounds of the pages that hold one of the last `m` rows, or of all (0). */
+const bound = ({ shape, plan, slots }: Site, m: number): (draft: Draft) => Draft => {
+  const { kvHeads: heads, keyDim: dim } = shape;
+  const params = { heads, dim, codec: rowCodec(plan.keyCodec), page: plan.pages, m, rowBytes: pageBytes(plan.keyCodec, dim, plan.pages) };
+  return emit({ op: "minmaxPages", args: [slots.keys, slots.layout, slots.bounds], params });
+};
+
+/** What must be done to bounds after the policy has acted: rows that moved make other pages, rows of a chunk new ones. */
+export const keepBounds = (site: Site, point: SplicePoint, blocks: ReadonlyArray<PlannedBlock>): (draft: Draft) => Draft => (draft) => {
+  if (site.plan.pages <= 1) return draft;
+  const moved = blocks.filter((b) => actsAt(b.moment, point)).some((b) => b.verbs.some((v) => v._tag === "Evict"));
+  if (moved || point._tag === "PrefillEnd") return bound(site, 0)(draft);
+  return point._tag === "AfterChunk" ? bound(site, queriesAt(point))(draft) : draft;
+};
+
+/** The rows that the query of a decoded token reads, or null where it reads all. */
+export const selectRows =
+  (site: Site, point: SplicePoint, blocks: ReadonlyArray<PlannedBlock>) => (draft: Draft): readonly [Selected | null, Draft] => {
+    const [verb] = selections(blocks.filter((b) => actsAt(b.moment, point)));
+    if (verb === undefined) return [null, draft];
+    const { slots, shape: { kvHeads } } = site;
+    const bounded = site.plan.pages <= 1 ? draft : bound(site, 1)(draft);
+    const [score, { draft: scored }] = lowerScore(site, verb.score)(startLowering(bounded));
+    const [keep, d1] = temp("read", slots.capacity * 4)(scored);
+    const [counts, d2] = temp("reads", kvHeads * 4)(d1);
+    return [{ keep, counts }, choose(site, verb, score, slots.layout, keep, counts)(d2)];
+  };

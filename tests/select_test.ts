@@ -1,0 +1,104 @@
+/**
+ * Selection: what a query reads changes what it sees, and nothing else.
+ * @module
+ */
+import { assert, assertEquals } from "@std/assert";
+import { uniformShape } from "../cache/mod.ts";
+import type { KvCache } from "../cache/types.ts";
+import { parsePolicy } from "../papers/mod.ts";
+import { planPolicy } from "../plan/mod.ts";
+import type { SplicePoint } from "../plan/types.ts";
+import { block, evict, pipe, type Policy, policy, position, rows, select, step } from "../policy/mod.ts";
+import { apply, dispose, fork, type HeadRows, type Memory, openCache, orThrow, read } from "../run/mod.ts";
+import { numbers, onEveryBackend } from "./support.ts";
+
+const shape = uniformShape({ layers: 1, queryHeads: 4, kvHeads: 2, headDim: 8 });
+const total = 60;
+const steps = 4;
+const keys = numbers(7, total * 2 * 8);
+const queries = numbers(8, total * 4 * 8);
+
+/** Rows [kvHeads, count, dim] of these positions. */
+const part = (from: number, count: number): Float32Array =>
+  Float32Array.from([0, 1].flatMap((h) => [...keys.subarray((h * total + from) * 8, (h * total + from + count) * 8)]));
+
+/** What the last steps attend to, and the rows that are there at the end. */
+interface Seen {
+  readonly attended: ReadonlyArray<Float32Array>;
+  readonly rows: ReadonlyArray<HeadRows>;
+}
+
+/** Runs 60 tokens under a policy: by chunks up to `prompt`, then one by one; `forked` decodes on a fork. */
+async function seen(memory: Memory, how: Policy, prompt = total - steps, forked = false): Promise<Seen> {
+  const codec = { _tag: "Plain", dtype: "f32" } as const;
+  const plan = await orThrow(planPolicy(how, { shape, backend: memory.backend, promptTokens: Math.max(1, prompt), chunk: 20, codec }));
+  let cache: KvCache = await orThrow(openCache(memory, plan, shape));
+  const attended: Float32Array[] = [];
+  const go = async (point: SplicePoint, from: number, count: number): Promise<void> => {
+    const own = queries.slice(from * 32, (from + count) * 32);
+    const tokens = count === 0 ? null : { count, layers: [{ queries: own, rows: { keys: part(from, count), values: part(from, count) } }] };
+    const done = await orThrow(apply(memory, plan, point)(cache, tokens));
+    cache = done.cache;
+    if (point._tag === "AfterStep") attended.push(...done.attended);
+  };
+  for (let from = 0; from < prompt; from += 20) {
+    const m = Math.min(20, prompt - from);
+    await go({ _tag: "AfterChunk", m }, from, m);
+  }
+  if (prompt > 0) await go({ _tag: "PrefillEnd" }, 0, 0);
+  if (forked) {
+    const second = await orThrow(fork(memory)(cache));
+    await orThrow(dispose(memory)(cache));
+    cache = second;
+  }
+  for (let t = prompt; t < total; t++) await go({ _tag: "AfterStep", every: [] }, t, 1);
+  const { layers: [found = []] } = await orThrow(read(memory)(cache));
+  await orThrow(dispose(memory)(cache));
+  return { attended: attended.slice(-steps), rows: found };
+}
+
+const close = (a: Seen, b: Seen): void =>
+  a.attended.forEach((one, i) =>
+    one.forEach((x, c) =>
+      assert(Math.abs(x - (b.attended[i]?.[c] ?? NaN)) < 1e-5, `step ${i}, number ${c}: ${x} and ${b.attended[i]?.[c]}`)
+    )
+  );
+const text = (source: string): Promise<Policy> => orThrow(parsePolicy(source));
+
+onEveryBackend("a selection of everything is full attention, bit for bit, and the cache is the same with any selection", async (memory) => {
+  const full = await seen(memory, await text("keepall"));
+  const all = await seen(memory, await text("quest(1024, page=4, dense=0)"));
+  assertEquals(all, full);
+  const few = await seen(memory, await text("quest(12, page=4, dense=0)"));
+  assertEquals(few.rows, full.rows);
+  assert(few.attended.some((out, i) => out.some((x, c) => x !== full.attended[i]?.[c])), "fewer rows are read");
+});
+
+onEveryBackend("reading the newest rows is what attending after the others have left is", async (memory) => {
+  const newest = policy("newest", [block(step, [pipe(position, select(rows(9)))])]);
+  // The row of a step is there before its query reads, so 8 rows of before and itself are 9.
+  const left = policy("left", [
+    block({ _tag: "PrefillEnd" }, [pipe(position, evict({ budget: rows(8) }))]),
+    block(step, [pipe(position, evict({ budget: rows(8) }))]),
+  ]);
+  close(await seen(memory, newest), await seen(memory, left));
+});
+
+onEveryBackend("bounds of pages are the same whether rows came in chunks, one by one, or to a fork", async (memory) => {
+  const quest = await text("quest(12, page=4, dense=0)");
+  const [chunks, single, forked] = [
+    await seen(memory, quest),
+    await seen(memory, quest, 0),
+    await seen(memory, quest, total - steps, true),
+  ];
+  close(single, chunks);
+  close(forked, chunks);
+  assertEquals([single.rows, forked.rows], [chunks.rows, chunks.rows]);
+});
+
+onEveryBackend("RocketKV evicts to the survivors of its split once, after the prompt; decoded rows stay", async (memory) => {
+  const rocket = await text("rocketkv(16, length=60, answer=4, window=4, kernel=3)");
+  const found = await seen(memory, rocket);
+  assertEquals(found.rows.map(({ positions }) => positions.length), [35 + steps, 35 + steps]);
+  assertEquals(found.rows.map(({ positions }) => [...positions].slice(-8)), [0, 1].map(() => [52, 53, 54, 55, 56, 57, 58, 59]));
+});
