@@ -18,56 +18,7 @@ pub const BAD_COUNT: u32 = 5;
 /// Stands for "no row" where a row is named by its index.
 pub const NO_ROW: u32 = u32::MAX;
 
-/// Op codes that need names here and in [`crate::ops`]: the order of `backends/ops.ts`.
-#[allow(missing_docs)]
-pub mod code {
-    pub const EMBED: u32 = 0;
-    pub const NORM: u32 = 1;
-    pub const MATMUL: u32 = 2;
-    pub const ROPE: u32 = 3;
-    pub const GLU: u32 = 4;
-    pub const MAP: u32 = 5;
-    pub const APPEND: u32 = 6;
-    pub const EXTEND: u32 = 7;
-    pub const ATTEND: u32 = 8;
-    pub const ATTEND_REDUCE: u32 = 9;
-    pub const REDUCE: u32 = 10;
-    pub const MEAN_UNIT: u32 = 11;
-    pub const SIMILARITY: u32 = 12;
-    pub const POSITIONS: u32 = 13;
-    pub const POOL: u32 = 14;
-    pub const HEAD_MEAN: u32 = 15;
-    pub const RANK: u32 = 16;
-    pub const THRESHOLD: u32 = 17;
-    pub const COMPACT: u32 = 18;
-    pub const TRUNCATE: u32 = 19;
-    pub const COPY_ROWS: u32 = 20;
-    pub const SLIDE: u32 = 21;
-    pub const SLICE: u32 = 22;
-    pub const ARGMAX: u32 = 23;
-    pub const PROJECTED_NORM: u32 = 24;
-    pub const PER_TOKEN: u32 = 25;
-    pub const LEAVING: u32 = 26;
-    pub const REJOIN: u32 = 27;
-    pub const SOFTMAX: u32 = 28;
-    pub const GROUP_VOTES: u32 = 29;
-    pub const NEWEST_LIKE: u32 = 30;
-    pub const REDUNDANCY: u32 = 31;
-    pub const TAIL_LOSS: u32 = 32;
-    pub const SPLIT: u32 = 33;
-    pub const TRANSFER: u32 = 34;
-    pub const LENGTHEN: u32 = 35;
-    pub const PROFILE: u32 = 36;
-    pub const OBEY: u32 = 37;
-    pub const LAG_SPREAD: u32 = 38;
-    pub const BLOCK_RANK: u32 = 39;
-    pub const PROMOTE: u32 = 40;
-    pub const FOLD_VALUES: u32 = 41;
-    pub const MINMAX_PAGES: u32 = 42;
-    pub const BOUND_QUERY: u32 = 43;
-    pub const PAGE_SCORES: u32 = 44;
-    pub const ATTEND_ROWS: u32 = 45;
-}
+pub use crate::code;
 
 /// One head's rows: slots [start, start + capacity), of which the first `length` hold rows.
 #[repr(C)]

@@ -7,6 +7,7 @@
 #![allow(clippy::missing_safety_doc)]
 
 pub mod attend;
+pub mod code;
 pub mod codec;
 pub mod exports;
 pub mod half;
