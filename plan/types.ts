@@ -112,7 +112,9 @@ export interface LayerSlots {
 
 /** Rows that a query reads: u32 indices from the first slot of each head on, and how many per head. */
 export interface Selected {
+  /** u32 per slot: indices of the chosen rows within their segment, ascending. */
   readonly keep: Slot;
+  /** u32 per KV head: how many. */
   readonly counts: Slot;
 }
 
