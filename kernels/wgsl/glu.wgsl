@@ -13,10 +13,10 @@ fn silu(x: f32) -> f32 {
   return select(x, x * e, x < 0.0) / (1.0 + e);
 }
 
-// The tanh form; tanh by one exponential whose argument cannot overflow.
+// The tanh form, x (1 + tanh u) / 2, as a quotient that keeps its digits where tanh u is near -1; the exponential cannot overflow.
 fn gelu(x: f32) -> f32 {
   let inner = 0.7978845608 * (x + 0.044715 * x * x * x);
-  return x * (1.0 - 1.0 / (1.0 + exp(clamp(2.0 * inner, -88.0, 88.0))));
+  return x / (1.0 + exp(clamp(-2.0 * inner, -88.0, 88.0)));
 }
 
 @compute @workgroup_size(64)
