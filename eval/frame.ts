@@ -26,7 +26,7 @@ export interface Frame {
  * import { inductionModel } from "../model/induction.ts";
  * const tokenizer = await orThrow(() => Promise.resolve(inductionModel().tokenizer()));
  * const { head, tail } = frameOf(tokenizer);
- * assertEquals([head, tail], [[256], [10]]);
+ * assertEquals([head, tail], [[256], []]); // this model puts its first token before a message and nothing behind it
  * ```
  */
 export function frameOf(tokenizer: Tokenizer): Frame {

@@ -49,7 +49,7 @@ const MAKERS: Readonly<Record<TaskName, { readonly make: Maker; readonly kinds: 
  * import { syntheticDocuments } from "./synthetic.ts";
  * const frame = frameOf(await orThrow(() => Promise.resolve(inductionModel().tokenizer())));
  * const made = itemsOf("T2", syntheticDocuments(2, 40, 1), { frame, seed: 1, tokens: 200, scored: 16 }, 3);
- * assertEquals(E.isRight(made) ? made.right.map(({ document }) => document).sort() : [], ["synthetic-0", "synthetic-0", "synthetic-1"]);
+ * assertEquals(E.isRight(made) ? made.right.map(({ document }) => document).sort() : [], ["synthetic-0", "synthetic-1", "synthetic-1"]);
  * ```
  */
 export function itemsOf(
