@@ -13,10 +13,12 @@ fn silu(x: f32) -> f32 {
   return select(x, x * e, x < 0.0) / (1.0 + e);
 }
 
-// The tanh form, x (1 + tanh u) / 2, as a quotient that keeps its digits where tanh u is near -1; the exponential cannot overflow.
+// The tanh form, x (1 + tanh u) / 2, as a quotient that keeps its digits where tanh u is near -1. Where the exponential would overflow the
+// result is smaller than an f32 can be.
 fn gelu(x: f32) -> f32 {
   let inner = 0.7978845608 * (x + 0.044715 * x * x * x);
-  return x / (1.0 + exp(clamp(-2.0 * inner, -88.0, 88.0)));
+  if (inner < -44.0) { return 0.0; }
+  return x / (1.0 + exp(-2.0 * inner));
 }
 
 @compute @workgroup_size(64)
