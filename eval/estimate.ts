@@ -13,7 +13,7 @@ import type { Codec } from "../cache/types.ts";
 import { pageBytes } from "../cache/view.ts";
 import { planBlocks, type PlannedBlock } from "../plan/blocks.ts";
 import { planPolicy } from "../plan/plan.ts";
-import type { LayerPlan, Target } from "../plan/types.ts";
+import type { LayerPlan, LearnedForm, Target } from "../plan/types.ts";
 import type { Policy } from "../policy/types.ts";
 
 /** What is estimated for. */
@@ -86,8 +86,9 @@ export function estimate(policy: Policy, options: EstimateOptions): Either<KvErr
 const targetOf = (policy: Policy, { shape, tokens, chunk, codec }: EstimateOptions): Target => ({
   shape,
   learned: Object.fromEntries(
-    policy.blocks.flatMap((b) => b.verbs).flatMap((v) => "score" in v && v.score._tag === "Learned" ? [v.score.name] : [])
-      .map((name) => [name, shape.layers.map(() => ({ _tag: "Linear" }) as const)]),
+    policy.blocks.flatMap((b) => b.verbs).flatMap((v) =>
+      "score" in v && (v.score._tag === "Learned" || v.score._tag === "Gate") ? [v.score] : []
+    ).map(({ _tag, name }) => [name, shape.layers.map((): LearnedForm => _tag === "Gate" ? { _tag, inner: 1 } : { _tag: "Linear" })]),
   ),
   promptTokens: tokens,
   chunk,

@@ -101,43 +101,70 @@ const attention = (f: Run, l: number, h: Slot): Build => (draft) => {
   const own = stored?._tag === "Own" ? stored : null;
   const [position, d1] = bound("positions")(draft);
   const [queries, d2] = rotated(f, l, "q", h, queryHeads)(d1);
-  const d3 = own === null ? d2 : appendRows(f, l, own, h, position)(d2);
+  const [keys, d3] = own === null ? [noKeys, d2] : appendRows(f, l, own, h, position)(d2);
   const [out, d4] = temp(`L${l} attended`, m * queryHeads * valueDim * 4)(d3);
   const [lse, d5] = temp(`L${l} lse`, m * queryHeads * 4)(d4);
   const slots: QuerySlots = { queries, position, out, lse, m };
   if (own === null) return [out, attendLayer(cache, l, slots)(d5)];
   const [tail, d6] = layerSlots(l, own)(d5);
-  const seen = { ...tail, queries, lse, queryPosition: position, hidden: h };
+  const seen = { ...tail, ...keys, queries, lse, queryPosition: position, hidden: h };
   const [chosen, d7] = f.plan.select(f.point, l, seen)(d6);
   return [out, policyOps(f, l, own, seen)(attendLayer(cache, l, slots, chosen)(d7))];
 };
 
-/** A projection to heads, normalised per head where the architecture does, rotated. */
-const rotated = (f: Run, l: number, which: "q" | "k", h: Slot, heads: number): Build => (draft) => {
+/** A projection to heads, normalised per head where the architecture does. */
+const projected = (f: Run, l: number, which: "q" | "k", h: Slot, heads: number): Build => (draft) => {
   const { spec, m } = f;
-  const { keyDim: dim, rope: { dims } } = layerOf(spec.shape.layers, l);
+  const { keyDim: dim } = layerOf(spec.shape.layers, l);
   const name = `blk.${l}.attn_${which}`;
-  const [x, d1] = linear(name, h, { m, n: heads * dim, k: spec.shape.hidden }, spec.qkvBias)(draft);
-  const d2 = spec.qkNorm ? normInto(f, `${name}_norm`, x, x, m * heads, dim)(d1) : d1;
-  const [table, d3] = bound(`rope.${f.ropeOf[l] ?? 0}`)(d2);
-  return [x, emit({ op: "rope", args: [x, table], params: { m, heads, dim, dims } })(d3)];
+  const [x, next] = linear(name, h, { m, n: heads * dim, k: spec.shape.hidden }, spec.qkvBias)(draft);
+  return [x, spec.qkNorm ? normInto(f, `${name}_norm`, x, x, m * heads, dim)(next) : next];
+};
+
+/** Rotates in place. */
+const rotate = ({ spec, m, ropeOf }: Run, l: number, x: Slot, heads: number): Ops => (draft) => {
+  const { keyDim: dim, rope: { dims } } = layerOf(spec.shape.layers, l);
+  const [table, next] = bound(`rope.${ropeOf[l] ?? 0}`)(draft);
+  return emit({ op: "rope", args: [x, table], params: { m, heads, dim, dims } })(next);
+};
+
+/** A projection to heads, rotated. */
+const rotated = (f: Run, l: number, which: "q" | "k", h: Slot, heads: number): Build => (draft) => {
+  const [x, next] = projected(f, l, which, h, heads)(draft);
+  return [x, rotate(f, l, x, heads)(next)];
+};
+
+/** The keys of a run, before rotation only where the policy observes them. */
+type RunKeys = Pick<LayerSlots, "rawKeys" | "newKeys">;
+const noKeys: RunKeys = { rawKeys: NONE, newKeys: NONE };
+
+const keysOf = (f: Run, l: number, h: Slot, heads: number) => (draft: Draft): readonly [RunKeys, Draft] => {
+  const [x, d1] = projected(f, l, "k", h, heads)(draft);
+  const count = f.m * heads * layerOf(f.spec.shape.layers, l).keyDim;
+  const [rawKeys, d2] = f.plan.ports.has("rawKeys") ? copied(x, count)(d1) : [NONE, d1];
+  return [{ rawKeys, newKeys: x }, rotate(f, l, x, heads)(d2)];
+};
+
+const copied = (x: Slot, count: number): Build => (draft) => {
+  const [out, next] = temp("copy", count * 4)(draft);
+  return [out, emit({ op: "map", args: [x, NONE, NONE, out], params: { fn: "copy", count, value: 0, heads: 0 } })(next)];
 };
 
 /** Keys and values of this run become rows of the tail; their columns start at the plan's initial values. */
-const appendRows = (f: Run, l: number, own: OwnLayer, h: Slot, position: Slot): Ops => (draft) => {
+const appendRows = (f: Run, l: number, own: OwnLayer, h: Slot, position: Slot) => (draft: Draft): readonly [RunKeys, Draft] => {
   const { spec, plan, m } = f;
   const { kvHeads: heads, keyDim, valueDim } = own.shape;
   const tail = tailOf(own);
-  if (tail === null) return draft;
-  const [k, d1] = rotated(f, l, "k", h, heads)(draft);
+  if (tail === null) return [noKeys, draft];
+  const [keys, d1] = keysOf(f, l, h, heads)(draft);
   const [v, d2] = linear(`blk.${l}.attn_v`, h, { m, n: heads * valueDim, k: spec.shape.hidden }, spec.qkvBias)(d1);
   const [rows, d3] = slotsFor(["keys", "values", "position", "layout"].map((part) => `L${l}.${part}`))(d2);
   const params = { m, heads, keyDim, valueDim, keyCodec: codecName(tail.keyCodec), valueCodec: codecName(tail.valueCodec) };
-  const appended = emit({ op: "append", args: [k, v, position, ...rows], params })(d3);
-  return (plan.layers[l]?.columns ?? []).reduce((d: Draft, { name, initial: value }) => {
+  const appended = emit({ op: "append", args: [keys.newKeys, v, position, ...rows], params })(d3);
+  return [keys, (plan.layers[l]?.columns ?? []).reduce((d: Draft, { name, initial: value }) => {
     const [column, next] = bound(`L${l}.column.${name}`)(d);
     return emit({ op: "extend", args: [column, rows[3] ?? NONE], params: { m, heads, value } })(next);
-  }, appended);
+  }, appended)];
 };
 
 /** The ring takes in this run's queries, then the policy acts. */

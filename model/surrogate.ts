@@ -1,7 +1,8 @@
 /**
  * Surrogates: small networks that predict a row's score from the hidden state of its token, one per layer, trained for one model. Files
  * have the names and shapes of the published KVzap weights: `layers.{l}.weight` [kvHeads, hidden] and `layers.{l}.bias` [kvHeads] for a
- * linear one, `layers.{l}.0.…` [inner, hidden] and `layers.{l}.2.…` [kvHeads, inner] for one with an inner layer.
+ * linear one, `layers.{l}.0.…` [inner, hidden] and `layers.{l}.2.…` [kvHeads, inner] for one with an inner layer; or those of a gate of
+ * Write-Gated KV, see `gate_file.ts`.
  *
  * Source: KVzap, arXiv 2601.07891, section 3.2; input is the hidden state after the input norm.
  * @module
@@ -11,7 +12,9 @@ import type { KvError } from "../cache/error.ts";
 import type { ModelShape } from "../cache/shape.ts";
 import { learnedWeight } from "../plan/learned.ts";
 import type { LearnedForm } from "../plan/types.ts";
-import { type Safetensors, type SafetensorsTensor, tensorNumbers } from "./safetensors.ts";
+import { gateInner, gateParts, readGate } from "./gate_file.ts";
+import type { Safetensors } from "./safetensors.ts";
+import { checked, wrong } from "./surrogate_tensor.ts";
 import type { ModelTensor } from "./types.ts";
 
 /** A surrogate that fits its model. */
@@ -41,9 +44,16 @@ export interface Surrogate {
 export const readSurrogate = (score: string, shape: ModelShape): (file: Safetensors) => E.Either<KvError, Surrogate> => (file) => {
   const forms: LearnedForm[] = [];
   const tensors: ModelTensor[] = [];
-  for (const [l, { kvHeads }] of shape.layers.entries()) {
+  for (const [l, layer] of shape.layers.entries()) {
     const form = formOf(file, l);
     forms.push(form);
+    if (form._tag === "Gate") {
+      const gate = readGate(file, score, l, layer, form.inner);
+      if (E.isLeft(gate)) return gate;
+      tensors.push(...gate.right);
+      continue;
+    }
+    const { kvHeads } = layer;
     for (const { part, rows, cols } of partsOf(form, kvHeads, shape.hidden)) {
       const tensor = checked(file, `layers.${l}.${part}`, part.endsWith("bias") ? [cols] : [rows, cols]);
       if (E.isLeft(tensor)) return tensor;
@@ -51,16 +61,21 @@ export const readSurrogate = (score: string, shape: ModelShape): (file: Safetens
       tensors.push({ name: learnedWeight(score, l, part), type, rows, cols, bytes });
     }
   }
-  const used = new Set(tensors.map(({ name }) => name));
-  const left = [...file.tensors.keys()].find((name) => !used.has(`learned.${score}.${name.replace(/^layers\./, "")}`));
+  const used = new Set(forms.flatMap((form, l) => namesOf(form).map((part) => `layers.${l}.${part}`)));
+  const left = [...file.tensors.keys()].find((name) => !used.has(name));
   return left === undefined
     ? E.right({ forms, tensors })
     : E.left(wrong(file, `tensor ${left}`, "a tensor too many", `those of ${shape.layers.length} layers for this model`));
 };
 
-/** The learned score that a file of KVzap weights is for, by its form. */
-export const surrogateName = (file: Safetensors): "kvzap-mlp" | "kvzap-linear" =>
-  formOf(file, 0)._tag === "Mlp" ? "kvzap-mlp" : "kvzap-linear";
+/** The score that a file of published weights is for, by its form. */
+export const surrogateName = (file: Safetensors): "kvzap-mlp" | "kvzap-linear" | "wgkv" => nameOfForm[formOf(file, 0)._tag];
+
+const nameOfForm = { Mlp: "kvzap-mlp", Linear: "kvzap-linear", Gate: "wgkv" } as const;
+
+/** Tensors of a layer, as files name them. */
+const namesOf = (form: LearnedForm): ReadonlyArray<string> =>
+  form._tag === "Gate" ? gateParts : partsOf(form, 0, 0).map(({ part }) => part);
 
 /** The surrogates of a model by the names that scores have for them, or the first fault. */
 export function readSurrogates(
@@ -73,7 +88,11 @@ export function readSurrogates(
 }
 
 /** One layer's tensors as the file names them; a bias is one row. */
-const partsOf = (form: LearnedForm, heads: number, hidden: number): ReadonlyArray<Pick<ModelTensor, "rows" | "cols"> & { part: string }> =>
+const partsOf = (
+  form: Exclude<LearnedForm, { readonly _tag: "Gate" }>,
+  heads: number,
+  hidden: number,
+): ReadonlyArray<Pick<ModelTensor, "rows" | "cols"> & { part: string }> =>
   form._tag === "Linear" ? [{ part: "weight", rows: heads, cols: hidden }, { part: "bias", rows: 1, cols: heads }] : [
     { part: "0.weight", rows: form.inner, cols: hidden },
     { part: "0.bias", rows: 1, cols: form.inner },
@@ -81,24 +100,9 @@ const partsOf = (form: LearnedForm, heads: number, hidden: number): ReadonlyArra
     { part: "2.bias", rows: 1, cols: heads },
   ];
 
-function formOf({ tensors }: Safetensors, l: number): LearnedForm {
-  const first = tensors.get(`layers.${l}.0.weight`);
+function formOf(file: Safetensors, l: number): LearnedForm {
+  const gate = gateInner(file, l);
+  if (gate !== null) return { _tag: "Gate", inner: gate };
+  const first = file.tensors.get(`layers.${l}.0.weight`);
   return first === undefined ? { _tag: "Linear" } : { _tag: "Mlp", inner: first.shape[0] ?? 0 };
 }
-
-function checked(file: Safetensors, name: string, shape: ReadonlyArray<number>): E.Either<KvError, SafetensorsTensor> {
-  const tensor = file.tensors.get(name);
-  const [at, wanted] = [`tensor ${name}`, `${shape.join(" x ")} for this model`];
-  if (tensor === undefined) return E.left(wrong(file, at, "no such tensor", wanted));
-  if (tensor.shape.join() !== shape.join() || shape.includes(0)) return E.left(wrong(file, at, tensor.shape.join(" x "), wanted));
-  const bad = tensorNumbers(tensor).find((x) => !Number.isFinite(x));
-  return bad === undefined ? E.right(tensor) : E.left(wrong(file, at, String(bad), "finite numbers"));
-}
-
-const wrong = ({ file }: Safetensors, at: string, found: string, allowed: string): KvError => ({
-  _tag: "InvalidFile",
-  file,
-  at,
-  found,
-  allowed,
-});

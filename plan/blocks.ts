@@ -119,7 +119,7 @@ function planAdmit(
     protect: { sinks, recent: moment._tag === "OnExit" ? moment.window : 0 },
     merge: false,
   });
-  if (score._tag === "Learned") {
+  if (score._tag === "Learned" || score._tag === "Gate") {
     const name = `admit.${score.name}`;
     return E.right([
       { _tag: "Remember", name, initial: 0, score, by: "set" },
@@ -169,7 +169,7 @@ function planSelect(
       "rows are chosen for the query of a decoded token; use the moment Step",
     );
   }
-  const late = scoresIn(verb.score).find((s) => queriesOf(s) !== null || s._tag === "Learned");
+  const late = scoresIn(verb.score).find((s) => queriesOf(s) !== null || s._tag === "Learned" || s._tag === "Gate");
   if (late !== undefined) {
     return unsupported(`Select by ${late._tag}`, path, "it is known only after the attention that the selection is for; use PageBound");
   }

@@ -70,7 +70,7 @@ function paramText({ op, params }: Instr): string {
 export function splicedOps(plan: PlanParts, shape: LayerShape, layer: number, point: SplicePoint): Draft {
   const planned = plan.layers[layer];
   if (planned === undefined) return emptyDraft;
-  const [slots, draft] = exampleSlots(planned, shape, point)(emptyDraft);
+  const [slots, draft] = exampleSlots(planned, shape, point, plan.ports.has("rawKeys"))(emptyDraft);
   return plan.splice(point, layer, slots)(draft);
 }
 
@@ -78,7 +78,7 @@ export function splicedOps(plan: PlanParts, shape: LayerShape, layer: number, po
 export function selectedOps(plan: PlanParts, shape: LayerShape, layer: number, point: SplicePoint): Draft {
   const planned = plan.layers[layer];
   if (planned === undefined) return emptyDraft;
-  const [slots, draft] = exampleSlots(planned, shape, point)(emptyDraft);
+  const [slots, draft] = exampleSlots(planned, shape, point, plan.ports.has("rawKeys"))(emptyDraft);
   return plan.select(point, layer, slots)(draft)[1];
 }
 
@@ -90,22 +90,25 @@ export const pointsOf = (plan: PlanParts, chunk: number): ReadonlyArray<SplicePo
   ...plan.periods.map((n): SplicePoint => ({ _tag: "AfterStep", every: [n] })),
 ];
 
-function exampleSlots(plan: LayerPlan, shape: LayerShape, point: SplicePoint): S.State<Draft, LayerSlots> {
+function exampleSlots(plan: LayerPlan, shape: LayerShape, point: SplicePoint, raw: boolean): S.State<Draft, LayerSlots> {
   const names = ["queries", "lse", "queryPosition", "newest", "keys", "values", "position", "layout", "hidden"];
   const ring = plan.recentQueries === 0 ? [] : ["recent.queries", "recent.lse", "recent.position"];
   const columns = plan.columns.map((c) => `column.${c.name}`);
   const store = plan.store === null ? [] : ["store.keys", "store.values", "store.position", "store.layout"];
   const behind = names.length + ring.length + columns.length;
   return pipe(
-    S.sequenceArray([...names, ...ring, ...columns, ...store, ...plan.pages > 1 ? ["bounds"] : []].map(bound)),
+    S.sequenceArray([...names, ...ring, ...columns, ...store, ...plan.pages > 1 ? ["bounds"] : [], ...raw ? ["rawKeys", "newKeys"] : []].map(bound)),
     S.map((all): LayerSlots => {
       const at = (i: number): Slot => all[i] ?? NONE;
+      const end = behind + store.length + (plan.pages > 1 ? 1 : 0);
       const inRun = (i: number): Slot => point._tag === "PrefillEnd" ? NONE : at(i);
       return {
         queries: inRun(0),
         lse: inRun(1),
         queryPosition: inRun(2),
         hidden: inRun(8),
+        rawKeys: raw ? inRun(end) : NONE,
+        newKeys: raw ? inRun(end + 1) : NONE,
         tokenClass: NONE,
         newest: at(3),
         keys: at(4),

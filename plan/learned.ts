@@ -4,6 +4,7 @@
  */
 import { NONE, type Slot } from "../backends/program.ts";
 import { emit, temp, weight } from "./draft.ts";
+import { gate } from "./gate.ts";
 import type { Site } from "./site.ts";
 import type { Draft, LearnedForm } from "./types.ts";
 
@@ -28,6 +29,7 @@ const predict =
       const [b, d3] = weight(learnedWeight(score, layer, `${part}bias`))(d2);
       return [out, emit({ op: "matmul", args: [x, w, b, out], params: { m, n, k, accumulate: false } })(d3)];
     };
+    if (form._tag === "Gate") return gate({ m, shape, slots }, form.inner, (part) => learnedWeight(score, layer, part))(draft);
     if (form._tag === "Linear") return linear("", slots.hidden, shape.kvHeads, hidden)(draft);
     const [inner, d1] = linear("0.", slots.hidden, form.inner, hidden)(draft);
     const d2 = emit({ op: "map", args: [inner, NONE, NONE, inner], params: { fn: "gelu", count: m * form.inner, value: 0, heads: 0 } })(d1);

@@ -33,13 +33,7 @@ export const scoreError = (score: Score, moment: Moment, target: Target, path: s
   scoresIn(score).map((one) => ownError(one, moment, target, path)).find(E.isLeft) ?? E.right(undefined);
 
 function ownError(score: Score, moment: Moment, target: Target, path: string): E.Either<KvError, void> {
-  if (score._tag === "Learned" && target.learned?.[score.name] === undefined) {
-    return E.left({
-      _tag: "Unavailable",
-      what: `the network "${score.name}" that ${path} scores with`,
-      because: "the model was opened without its weights; give them as surrogates, on the command line by --surrogate",
-    });
-  }
+  if (score._tag === "Learned" || score._tag === "Gate") return learnedError(score, target, path);
   if (score._tag === "PageBound") {
     return unsupported("PageBound outside Select", path, "it is what a page promises the query that chooses rows; use it in Select");
   }
@@ -58,4 +52,16 @@ function ownError(score: Score, moment: Moment, target: Target, path: string): E
     queries.count,
     `an observation window from 1 to the prompt's ${target.promptTokens} tokens`,
   );
+}
+
+/** The model must have been opened with the network, and it must be of the kind that the score is. */
+function learnedError({ _tag, name }: Extract<Score, { readonly _tag: "Learned" | "Gate" }>, target: Target, path: string): E.Either<KvError, void> {
+  const forms = target.learned?.[name];
+  const what = `the ${_tag === "Gate" ? "gate" : "network"} "${name}" that ${path} scores with`;
+  if (forms === undefined) {
+    const because = "the model was opened without its weights; give them as surrogates, on the command line by --surrogate";
+    return E.left({ _tag: "Unavailable", what, because });
+  }
+  const fits = forms.every((form) => (form._tag === "Gate") === (_tag === "Gate"));
+  return fits ? E.right(undefined) : E.left({ _tag: "Unavailable", what, because: "the weights of that name are of the other kind" });
 }

@@ -80,7 +80,7 @@ const remember = (site: Site, { name, score, by }: Remember) => (state: Lowering
     const args = [site.slots.tokenClass, site.slots.position, site.slots.layout, site.slots.newest, target];
     return forget(name)({ ...state, draft: emit({ op: "perToken", args, params: { m: site.m, heads: site.shape.kvHeads } })(state.draft) });
   }
-  if (score._tag === "Learned") {
+  if (score._tag === "Learned" || score._tag === "Gate") {
     const known = JSON.stringify([name, score]);
     if (state.memo.has(known)) return state;
     const memo = new Map([...forget(name)(state).memo, [known, { slot: target, reads: [] }]]);

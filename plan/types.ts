@@ -26,12 +26,15 @@ export interface Target {
   readonly learned?: Readonly<Record<string, ReadonlyArray<LearnedForm>>>;
 }
 
-/** What computes a learned score from the hidden state of a layer, `D` numbers a token to one per KV head. */
+/** What computes a learned score of a layer, one number a token and KV head: from the hidden state, or from the keys. */
 export type LearnedForm =
   /** W x + b. */
   | { readonly _tag: "Linear" }
   /** W2 gelu(W1 x + b1) + b2, gelu in its exact form; `inner` is the length of b1. */
-  | { readonly _tag: "Mlp"; readonly inner: number };
+  | { readonly _tag: "Mlp"; readonly inner: number }
+  /** Of each KV head its own sigmoid(w2 gelu(W1 x + b1) + b2), x its key before and its key after rotation, each under an RMS norm; `inner`
+   * is the length of b1 per head. */
+  | { readonly _tag: "Gate"; readonly inner: number };
 
 /** The tier that older rows of a layer pass on to. */
 export interface StorePlan {
@@ -86,6 +89,10 @@ export interface LayerSlots {
   /** f32 [M, hidden]: what enters the attention block after its input norm (the tensor that queries, keys and values are projected from),
    * or NONE outside a forward pass. */
   readonly hidden: Slot;
+  /** f32 [M, Hkv, keyDim]: the run's keys before rotation, where the policy observes them, or NONE. */
+  readonly rawKeys: Slot;
+  /** f32 [M, Hkv, keyDim]: the same after rotation, or NONE. */
+  readonly newKeys: Slot;
   /** f32 [M, Hkv]: the classes of the run's tokens (0, 1 special, 2 punctuation), the same for every head, or NONE. */
   readonly tokenClass: Slot;
   /** u32 [1], the newest position. */

@@ -123,6 +123,7 @@ const scores: Decoder<Score> = tagged<Score>({
   Redundancy: struct({ _tag: word("Redundancy"), above: number }),
   TailLoss: struct({ _tag: word("TailLoss"), sinks: number, scope: word("candidates", "all") }),
   Learned: struct({ _tag: word("Learned"), name }),
+  Gate: struct({ _tag: word("Gate"), name }),
   TokenClass: struct({ _tag: word("TokenClass") }),
   Nearby: struct({ _tag: word("Nearby"), within: ratio, overGroup: fold }),
   Profile: struct({ _tag: word("Profile"), mass: score, near: score, kind: score, rules: nested, recovery: number }),

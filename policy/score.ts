@@ -44,6 +44,9 @@ export const column = (name: string, initial = 0): Score => ({ _tag: "Column", n
 /** What the network of this name predicts for the rows of a run, from their hidden states. */
 export const learned = (name: string): Score => ({ _tag: "Learned", name });
 
+/** How much the gate of this name wants to keep the rows of a run, 0 to 1, from their keys before and after rotation. */
+export const gate = (name: string): Score => ({ _tag: "Gate", name });
+
 /** Pools along positions inside a head over an odd `size`; the last `dropLast` rows neither take part nor change. */
 export const pool =
   (options: { readonly by: "max" | "mean"; readonly size: number; readonly dropLast: number }): (of: Score) => Score => (of) => ({

@@ -93,6 +93,9 @@ export type Score =
   /** What a network that the model was opened with, under this name, predicts from the hidden state of the row's token, per KV head.
    * Known for the rows of a run only: it stands alone in `Remember` by "set" or in `Admit`. */
   | { readonly _tag: "Learned"; readonly name: string }
+  /** How much a gate that the model was opened with, under this name, wants to keep the row, 0 to 1, from its key before and after rotation,
+   * per KV head. Known for the rows of a run only, like a learned score. */
+  | { readonly _tag: "Gate"; readonly name: string }
   /** Class of the row's token, from the tokenizer: 1 special, 2 punctuation, 0 any other. Like a learned score it is that of a run's rows. */
   | { readonly _tag: "TokenClass" }
   /** Attention mass from the run's queries that are nearer than this share of the prompt (rounded down, at least one position), summed. */
@@ -178,8 +181,9 @@ export type Verb =
   /** These layers keep no rows of their own and read those of layer `from`. */
   | { readonly _tag: "Share"; readonly from: number };
 
-/** What a policy may observe. The cache itself has `keys`, `values` and `position`; the others come from the host. */
-export type Port = "hidden" | "queries" | "keys" | "values" | "attention" | "position" | "outputWeight" | "tokenClass";
+/** What a policy may observe. The cache itself has `keys`, `values` and `position`; the others come from the host. `rawKeys` are the keys of
+ * a run before rotation. */
+export type Port = "hidden" | "queries" | "keys" | "rawKeys" | "values" | "attention" | "position" | "outputWeight" | "tokenClass";
 
 /** When, where, what. */
 export interface Block {

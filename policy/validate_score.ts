@@ -51,6 +51,7 @@ function checkPart(score: Score, path: string): Check {
     case "TailLoss":
       return integer(`${path}.sinks`, score.sinks, 0, maxQueries);
     case "Learned":
+    case "Gate":
       return check(
         `${path}.name`,
         score.name,
@@ -79,9 +80,9 @@ const checkNested = ({ frequent, local, sinks }: Nested, path: string): Check =>
 
 /** A learned score and a token's class are those of a run's own rows, so they can be remembered (or admit them), but not weigh all rows. */
 export function checkLearned(verb: Extract<Verb, { readonly score: Score }>, moment: Moment, path: string): Check {
-  const found = parts(verb.score).find((part) => part._tag === "Learned" || part._tag === "TokenClass");
+  const found = parts(verb.score).find(({ _tag }) => _tag === "Learned" || _tag === "Gate" || _tag === "TokenClass");
   if (found === undefined) return null;
-  const admits = verb._tag === "Admit" && found._tag === "Learned";
+  const admits = verb._tag === "Admit" && found._tag !== "TokenClass";
   const alone = found === verb.score && (admits || (verb._tag === "Remember" && verb.by === "set"));
   return check(`${path}.score(${found._tag})`, `part of ${verb._tag}`, alone, 'the whole score of Admit, or of Remember by "set"') ??
     check(`${path}.moment`, moment._tag, moment._tag !== "PrefillEnd", "a moment of a run, which has hidden states");

@@ -39,6 +39,8 @@ export const layerSlots = (index: number, own: OwnLayer) => (draft: Draft): read
     lse: NONE,
     queryPosition: NONE,
     hidden: NONE,
+    rawKeys: NONE,
+    newKeys: NONE,
     tokenClass: NONE,
     newest: at(0),
     keys: at(1),
