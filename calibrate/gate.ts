@@ -164,7 +164,7 @@ async function gradientOf(
   const passed = await forward(gate, ready);
   if (E.isLeft(passed)) return passed;
   const { gates, activations, slopes } = passed.right;
-  const soft: Softly = gated(ready.head, gates, { lambda, window });
+  const soft: Softly = gated(ready.head, gates, { lambda, window, floor: least });
   const { inner, w1, w2 } = gate;
   const [g1, h1, g2, h2] = [new Float32Array(w1.length), new Float32Array(inner), new Float32Array(inner), new Float32Array(1)];
   for (const [p, { from, to, multiply }] of ready.parts.entries()) {

@@ -47,7 +47,11 @@ export function gateHead(text: GateText, shape: LayerShape, l: number, h: number
   const queries = queryPositions.flatMap((position, s) =>
     Array.from({ length: group }, (_, g) => {
       const from = (s * queryHeads + h * group + g) * keyDim;
-      return queryOf(Float32Array.from(rows?.queries.subarray(from, from + keyDim) ?? []), keys, values, position, { window, scale, valueDim });
+      return queryOf(Float32Array.from(rows?.queries.subarray(from, from + keyDim) ?? []), keys, values, position, {
+        window,
+        scale,
+        valueDim,
+      });
     })
   );
   const energy = queries.reduce((sum, q) => sum + q.teacher.reduce((s, x) => s + x * x, 0), 0);

@@ -17,11 +17,12 @@ export interface Softly {
   readonly gradient: Float64Array;
 }
 
-/** Squared distance of attention under these gates from attention without, as a share of its energy, and `lambda` times the regulariser. */
+/** Squared distance of attention under these gates, which count as at least `floor`, from attention without, as a share of its energy, and
+ * `lambda` times the regulariser. */
 export function gated(
   { queries, values, valueDim, energy, tokens }: GateHead,
   gates: ArrayLike<number>,
-  { lambda, window }: { readonly lambda: number; readonly window: number },
+  { lambda, window, floor }: Readonly<Record<"lambda" | "window" | "floor", number>>,
 ): Softly {
   const gradient = new Float64Array(gates.length);
   let distance = 0;
@@ -30,7 +31,7 @@ export function gated(
     const out = nearValues.slice();
     let all = near;
     for (let j = 0; j < older; j++) {
-      const w = (weights[j] ?? 0) * Math.max(gates[j] ?? 0, least);
+      const w = (weights[j] ?? 0) * Math.max(gates[j] ?? 0, floor);
       all += w;
       for (let c = 0; c < valueDim; c++) out[c] = (out[c] ?? 0) + w * (values[j * valueDim + c] ?? 0);
     }
@@ -59,7 +60,11 @@ export function gated(
  * assertAlmostEquals(regulariser([0.5, 0.5, 0.5, 0.5], 4, 2).cost, 0.94792, 1e-5);
  * ```
  */
-export function regulariser(gates: ArrayLike<number>, tokens: number, window: number): { readonly cost: number; readonly slopes: Float64Array } {
+export function regulariser(
+  gates: ArrayLike<number>,
+  tokens: number,
+  window: number,
+): { readonly cost: number; readonly slopes: Float64Array } {
   let cost = 0;
   const slopes = new Float64Array(gates.length);
   for (let j = 0; j < tokens; j++) {

@@ -12,6 +12,7 @@ const COLUMNS = [
   { title: "of full", align: "right" },
   { title: "prefill tok/s", align: "right" },
   { title: "decode tok/s", align: "right" },
+  { title: "rows read", align: "right" },
   { title: "ΔNLL", align: "right" },
   { title: "KL", align: "right" },
   { title: "top-1", align: "right" },
@@ -26,6 +27,7 @@ const cells = (run: Run): ReadonlyArray<string> => [
   percent(run.bytes / run.bytesFull),
   run.prefillTokensPerSecond.toFixed(0),
   run.decodeTokensPerSecond.toFixed(1),
+  grouped(Math.round(run.rowsRead)),
   signed(run.nllDelta, 3),
   run.kl.toFixed(3),
   percent(run.top1),
@@ -43,7 +45,7 @@ export function report({ model, backend, tokens, runs }: Comparison, { title, qu
   const notes =
     `The whole cache in f16 is ${
       megabytes(runs[0]?.bytesFull ?? 0)
-    } MB. ΔNLL (nats per token), KL and top-1 agreement: next to the full cache, ` +
+    } MB. Rows read: by the queries of one decoded token, over all layers and heads, on average. ΔNLL (nats per token), KL and top-1 agreement: next to the full cache, ` +
     "on the tokens that follow the document.";
   const width = Math.max(...runs.map(({ policy }) => policy.length));
   const answers = runs.map(({ policy, text }) => {

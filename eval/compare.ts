@@ -31,6 +31,9 @@ export interface Run {
   readonly prefillTokensPerSecond: number;
   /** One token at a time, from the compressed cache. */
   readonly decodeTokensPerSecond: number;
+  /** Rows that the queries of a decoded token read, over all layers and heads, mean over the tokens: counted, not planned. Less than the rows
+   * that are held where the policy selects; what the search for them reads (bounds of pages, centroids) is no row and not in it. */
+  readonly rowsRead: number;
   /** Against the full cache, on the tokens that follow the document: nats per token; see `Fidelity`. */
   readonly nllDelta: number;
   /** The same: nats per token. */
@@ -136,6 +139,7 @@ async function measure(model: Model, policy: Policy, task: CompareTask, options:
       bytesFull: fullBytes(model.spec.shape, prompt.length),
       prefillTokensPerSecond: prompt.length / seconds,
       decodeTokensPerSecond: followed.right.tokensPerSecond,
+      rowsRead: followed.right.rowsRead,
       text: text.right,
       logits: followed.right.logits,
     });
@@ -146,27 +150,36 @@ async function measure(model: Model, policy: Policy, task: CompareTask, options:
 
 type Report = (done: number, total: number) => void;
 
-/** Decodes the true continuation token by token from a fork: a row of logits per token, and the speed. */
+/** What decoding a continuation gives. */
+interface Followed {
+  readonly logits: Logits;
+  readonly tokensPerSecond: number;
+  readonly rowsRead: number;
+}
+
+/** Decodes the true continuation token by token from a fork: a row of logits per token, the speed, and the rows read per token. */
 async function follow(
   session: Session,
   tokens: ReadonlyArray<number>,
   report: Report,
-): Promise<Either<KvError, { readonly logits: Logits; readonly tokensPerSecond: number }>> {
+): Promise<Either<KvError, Followed>> {
   const forked = await forkSession(session)();
   if (E.isLeft(forked)) return forked;
   let at = forked.right;
   const logits = [at.logits];
+  let read = 0;
   const start = performance.now();
   for (const token of tokens.slice(0, -1)) {
     const next = await step(token)(at)();
     if (E.isLeft(next)) return next;
     at = next.right;
+    read += at.rowsRead;
     logits.push(at.logits);
     report(logits.length, tokens.length);
   }
   const tokensPerSecond = (tokens.length - 1) / ((performance.now() - start) / 1000);
   const freed = disposeSession(at)();
-  return E.isLeft(freed) ? freed : E.right({ logits, tokensPerSecond });
+  return E.isLeft(freed) ? freed : E.right({ logits, tokensPerSecond, rowsRead: read / Math.max(1, tokens.length - 1) });
 }
 
 /** Reads the question into a fork and decodes the likeliest tokens until one ends the answer. */

@@ -14,7 +14,8 @@ import { ownLayers, slotsOf } from "../cache/view.ts";
 import type { PolicyPlan, SplicePoint } from "../plan/types.ts";
 import { classScratch } from "../run/slots.ts";
 import { advance, bindings, dispose, reserve, settle, stage } from "../run/mod.ts";
-import { bytesIn, type Scratch, withScratch } from "../run/scratch.ts";
+import { countReads, readsBindings, readsScratch } from "../run/reads.ts";
+import { bytesIn, type Scratch, wholly, withScratch } from "../run/scratch.ts";
 import { type Forward, forward, type LogitRows, prefillEnd } from "./forward.ts";
 import type { Model } from "./model.ts";
 import { prepared } from "./programs.ts";
@@ -30,11 +31,15 @@ export interface Feed {
   readonly extra?: Readonly<Record<string, Binding>>;
 }
 
-/** What a run gives: f32 [rows, vocab], and the cache after it. */
+/** What a run gives: f32 [rows, vocab], how many rows a query of its tokens read over all layers and KV heads, and the cache after it. */
 export interface Fed {
   readonly cache: KvCache;
   readonly logits: Float32Array;
+  readonly rowsRead: number;
 }
+
+/** A run's part of that. */
+type Ran = Omit<Fed, "cache">;
 
 /** Runs tokens through the model: their rows enter the cache at the next positions, then the policy acts. The cache is consumed,
  * also on Left. Tokens must be checked ids. */
@@ -48,7 +53,10 @@ export const feed =
         TE.chain((program) =>
           pipe(
             TE.fromEither(classesOf(model, plan, tokens)),
-            TE.chain((classes) => execute(model, program, held, [...inputs(model, held.nextPosition, tokens, logits), ...classes], extra)),
+            TE.chain((classes) => {
+              const scratch = [...inputs(model, held.nextPosition, tokens, logits), ...classes];
+              return execute(model, program, { plan, point, m, cache: held }, scratch, extra);
+            }),
           )
         ),
       );
@@ -70,7 +78,7 @@ export const endPrefill = (model: Model, plan: PolicyPlan) => (cache: KvCache): 
     around(model, plan, point, 0, cache, (held) =>
       pipe(
         prepared(model.programs, programKey(plan, held, point._tag), () => prefillEnd({ spec: model.spec, plan, cache: held })),
-        TE.chain((program) => execute(model, program, held, [newest], {})),
+        TE.chain((program) => execute(model, program, { plan, point, m: 0, cache: held }, [newest], {})),
       )),
     TE.map((fed) => fed.cache),
   );
@@ -83,20 +91,20 @@ const around = (
   point: SplicePoint,
   m: number,
   cache: KvCache,
-  run: (held: KvCache) => TE.TaskEither<KvError, Float32Array>,
+  run: (held: KvCache) => TE.TaskEither<KvError, Ran>,
 ): TE.TaskEither<KvError, Fed> =>
 async () => {
   const held = await reserve(memory, plan, point, m)(cache)();
   if (E.isLeft(held)) return held;
-  const logits = await run(held.right)();
-  if (E.isLeft(logits)) {
+  const ran = await run(held.right)();
+  if (E.isLeft(ran)) {
     dispose(memory)(held.right)();
-    return logits;
+    return ran;
   }
   return await pipe(
     TE.fromIOEither(advance(memory, m, plan.evictsAt(point))(held.right)),
     TE.chain((next) => orDispose(memory, next, settle(memory)(next))),
-    TE.map((next) => ({ cache: next, logits: logits.right })),
+    TE.map((next) => ({ ...ran.right, cache: next })),
   )();
 };
 
@@ -110,16 +118,24 @@ const orDispose = (memory: Model["memory"], cache: KvCache, next: TE.TaskEither<
     }),
   );
 
-/** Stages, runs, and reads the logits where the inputs have room for some. */
+/** What a program runs over. */
+interface Over {
+  readonly plan: PolicyPlan;
+  readonly point: SplicePoint;
+  readonly m: number;
+  readonly cache: KvCache;
+}
+
+/** Stages, runs, and reads the logits where the inputs have room for some, and how many rows were read. */
 const execute = (
   { memory, backend }: Model,
   program: Prepared,
-  cache: KvCache,
+  { plan, point, m, cache }: Over,
   scratch: ReadonlyArray<Scratch>,
   extra: Readonly<Record<string, Binding>>,
-): TE.TaskEither<KvError, Float32Array> =>
-  withScratch(memory, scratch, (buffers) => {
-    const own = Object.fromEntries(Object.entries(buffers).map(([name, buffer]) => [name, { buffer }]));
+): TE.TaskEither<KvError, Ran> =>
+  withScratch(memory, [...scratch, ...readsScratch(memory, plan, point, cache)], (buffers) => {
+    const own = { ...wholly(buffers), ...readsBindings(memory, plan, point, cache, buffers) };
     const size = scratch.find((s) => s.label === "logits")?.content;
     return pipe(
       TE.fromIOEither(stage(memory)(cache)),
@@ -127,7 +143,12 @@ const execute = (
       TE.chain(() =>
         buffers.logits === undefined || typeof size !== "number" ? TE.right(new Uint8Array()) : backend.read(buffers.logits, 0, size)
       ),
-      TE.map((bytes) => new Float32Array(bytes.slice().buffer)),
+      TE.chain((bytes) =>
+        pipe(
+          countReads(memory, plan, point, cache, m)(buffers),
+          TE.map((rowsRead): Ran => ({ logits: new Float32Array(bytes.slice().buffer), rowsRead })),
+        )
+      ),
     );
   });
 

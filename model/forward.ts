@@ -161,10 +161,13 @@ const appendRows = (f: Run, l: number, own: OwnLayer, h: Slot, position: Slot) =
   const [rows, d3] = slotsFor(["keys", "values", "position", "layout"].map((part) => `L${l}.${part}`))(d2);
   const params = { m, heads, keyDim, valueDim, keyCodec: codecName(tail.keyCodec), valueCodec: codecName(tail.valueCodec) };
   const appended = emit({ op: "append", args: [keys.newKeys, v, position, ...rows], params })(d3);
-  return [keys, (plan.layers[l]?.columns ?? []).reduce((d: Draft, { name, initial: value }) => {
-    const [column, next] = bound(`L${l}.column.${name}`)(d);
-    return emit({ op: "extend", args: [column, rows[3] ?? NONE], params: { m, heads, value } })(next);
-  }, appended)];
+  return [
+    keys,
+    (plan.layers[l]?.columns ?? []).reduce((d: Draft, { name, initial: value }) => {
+      const [column, next] = bound(`L${l}.column.${name}`)(d);
+      return emit({ op: "extend", args: [column, rows[3] ?? NONE], params: { m, heads, value } })(next);
+    }, appended),
+  ];
 };
 
 /** The ring takes in this run's queries, then the policy acts. */

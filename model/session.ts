@@ -29,6 +29,8 @@ export interface Session {
   readonly cache: KvCache;
   /** f32 [vocab]: what follows the last token. */
   readonly logits: Float32Array;
+  /** Rows that the last token's queries read, over all layers and KV heads; those that a policy's selection left out were not. */
+  readonly rowsRead: number;
   /** Tokens decoded since prefill: `Every(n)` blocks count them. */
   readonly steps: number;
   /** Most tokens per run of text. */
@@ -156,7 +158,7 @@ const readChunks = (
   start: KvCache,
 ): TE.TaskEither<KvError, Fed> =>
 async () => {
-  let fed: Fed = { cache: start, logits: new Float32Array() };
+  let fed: Fed = { cache: start, logits: new Float32Array(), rowsRead: 0 };
   for (let from = 0; from < tokens.length; from += chunk) {
     if (await isAborted(signal)) {
       dispose(model.memory)(fed.cache)();

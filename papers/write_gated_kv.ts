@@ -2,7 +2,21 @@
  * Write-Gated KV: a small gate decides from a token's key, when it is made, whether its row may outlive the window of the newest.
  * @module
  */
-import { admit, append, block, type Card, column, type Entry, gate, makes, onExit, over, param, type Policy, policy } from "../policy/mod.ts";
+import {
+  admit,
+  append,
+  block,
+  type Card,
+  column,
+  type Entry,
+  gate,
+  makes,
+  onExit,
+  over,
+  param,
+  type Policy,
+  policy,
+} from "../policy/mod.ts";
 import { remember, showTerm, type Term } from "../policy/mod.ts";
 
 /** Options of {@link writeGatedKv}. */

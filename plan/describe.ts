@@ -97,7 +97,9 @@ function exampleSlots(plan: LayerPlan, shape: LayerShape, point: SplicePoint, ra
   const store = plan.store === null ? [] : ["store.keys", "store.values", "store.position", "store.layout"];
   const behind = names.length + ring.length + columns.length;
   return pipe(
-    S.sequenceArray([...names, ...ring, ...columns, ...store, ...plan.pages > 1 ? ["bounds"] : [], ...raw ? ["rawKeys", "newKeys"] : []].map(bound)),
+    S.sequenceArray(
+      [...names, ...ring, ...columns, ...store, ...plan.pages > 1 ? ["bounds"] : [], ...raw ? ["rawKeys", "newKeys"] : []].map(bound),
+    ),
     S.map((all): LayerSlots => {
       const at = (i: number): Slot => all[i] ?? NONE;
       const end = behind + store.length + (plan.pages > 1 ? 1 : 0);

@@ -123,6 +123,7 @@ function assemble(
     periods: [...periods].sort((a, b) => a - b),
     evictsAt: (point) => acting(point).some((v) => v._tag === "Evict" || v._tag === "Encode"),
     passesAt: (point, layer) => (blocks[layer] ?? []).some((b) => actsAt(b.moment, point) && b.verbs.some((v) => v._tag === "Encode")),
+    selectsAt: (point, layer) => (blocks[layer] ?? []).some((b) => actsAt(b.moment, point) && b.verbs.some((v) => v._tag === "Select")),
     rewritesAt: (point) => acting(point).some((v) => v._tag !== "Score") || layers.some(({ pages }) => pages > 1),
     ports: needs(policy),
     select: (point, layer, slots) => (draft) => {

@@ -55,7 +55,11 @@ function ownError(score: Score, moment: Moment, target: Target, path: string): E
 }
 
 /** The model must have been opened with the network, and it must be of the kind that the score is. */
-function learnedError({ _tag, name }: Extract<Score, { readonly _tag: "Learned" | "Gate" }>, target: Target, path: string): E.Either<KvError, void> {
+function learnedError(
+  { _tag, name }: Extract<Score, { readonly _tag: "Learned" | "Gate" }>,
+  target: Target,
+  path: string,
+): E.Either<KvError, void> {
   const forms = target.learned?.[name];
   const what = `the ${_tag === "Gate" ? "gate" : "network"} "${name}" that ${path} scores with`;
   if (forms === undefined) {

@@ -6,7 +6,7 @@ import * as E from "fp-ts/Either.js";
 import type { KvError } from "../cache/error.ts";
 import { pageBytes } from "../cache/view.ts";
 import type { PlannedBlock } from "./blocks.ts";
-import { emit, temp } from "./draft.ts";
+import { bound, emit, temp } from "./draft.ts";
 import { lowerScore, startLowering } from "./lower.ts";
 import { scoresIn } from "./scores.ts";
 import { rowCodec, type Site } from "./site.ts";
@@ -35,8 +35,11 @@ export function pagesOf(
     : E.right([...sizes][0] ?? 0);
 }
 
+/** What the counts of rows that a layer's query reads are bound to. */
+export const readsName = (layer: number): string => `L${layer}.reads`;
+
 /** Bounds of the pages that hold one of the last `m` rows, or of all (0). */
-const bound = ({ shape, plan, slots }: Site, m: number): (draft: Draft) => Draft => {
+const bounds = ({ shape, plan, slots }: Site, m: number): (draft: Draft) => Draft => {
   const { kvHeads: heads, keyDim: dim } = shape;
   const params = { heads, dim, codec: rowCodec(plan.keyCodec), page: plan.pages, m, rowBytes: pageBytes(plan.keyCodec, dim, plan.pages) };
   return emit({ op: "minmaxPages", args: [slots.keys, slots.layout, slots.bounds], params });
@@ -46,8 +49,8 @@ const bound = ({ shape, plan, slots }: Site, m: number): (draft: Draft) => Draft
 export const keepBounds = (site: Site, point: SplicePoint, blocks: ReadonlyArray<PlannedBlock>): (draft: Draft) => Draft => (draft) => {
   if (site.plan.pages <= 1) return draft;
   const moved = blocks.filter((b) => actsAt(b.moment, point)).some((b) => b.verbs.some((v) => v._tag === "Evict"));
-  if (moved || point._tag === "PrefillEnd") return bound(site, 0)(draft);
-  return point._tag === "AfterChunk" ? bound(site, queriesAt(point))(draft) : draft;
+  if (moved || point._tag === "PrefillEnd") return bounds(site, 0)(draft);
+  return point._tag === "AfterChunk" ? bounds(site, queriesAt(point))(draft) : draft;
 };
 
 /** The rows that the query of a decoded token reads, or null where it reads all. */
@@ -55,10 +58,10 @@ export const selectRows =
   (site: Site, point: SplicePoint, blocks: ReadonlyArray<PlannedBlock>) => (draft: Draft): readonly [Selected | null, Draft] => {
     const [verb] = selections(blocks.filter((b) => actsAt(b.moment, point)));
     if (verb === undefined) return [null, draft];
-    const { slots, shape: { kvHeads } } = site;
-    const bounded = site.plan.pages <= 1 ? draft : bound(site, 1)(draft);
+    const { slots } = site;
+    const bounded = site.plan.pages <= 1 ? draft : bounds(site, 1)(draft);
     const [score, { draft: scored }] = lowerScore(site, verb.score)(startLowering(bounded));
     const [keep, d1] = temp("read", slots.capacity * 4)(scored);
-    const [counts, d2] = temp("reads", kvHeads * 4)(d1);
+    const [counts, d2] = bound(readsName(site.layer))(d1);
     return [{ keep, counts }, choose(site, verb, score, slots.layout, keep, counts)(d2)];
   };

@@ -145,6 +145,8 @@ export interface PolicyPlan {
   readonly evictsAt: (point: SplicePoint) => boolean;
   /** True if older rows of this layer may pass on to its store at this point. */
   readonly passesAt: (point: SplicePoint, layer: number) => boolean;
+  /** True if this layer's query reads some rows only at this point; how many is written to `L{layer}.reads`. */
+  readonly selectsAt: (point: SplicePoint, layer: number) => boolean;
   /** True if some op changes rows or columns that are already there (then the cache must own its memory alone; see `run/reserve.ts`).
    * False means that splicing at this point adds nothing. */
   readonly rewritesAt: (point: SplicePoint) => boolean;

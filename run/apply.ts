@@ -17,7 +17,8 @@ import type { Draft, LayerPlan, LayerSlots, PolicyPlan, SplicePoint } from "../p
 import { advance, bindings, reserve, settle, stage } from "./bind.ts";
 import type { DenseRows } from "./dense.ts";
 import { type Memory, orRetire, retire } from "./memory.ts";
-import { bytesIn, runOnce, type Scratch, withScratch } from "./scratch.ts";
+import { readsBindings, readsScratch } from "./reads.ts";
+import { bytesIn, runOnce, type Scratch, wholly, withScratch } from "./scratch.ts";
 import { attendLayer, className, classScratch, layerSlots, slotsFor } from "./slots.ts";
 
 /** What a host's model computed for new tokens, per layer; positions follow on from `cache.nextPosition`. */
@@ -96,11 +97,12 @@ function runOver(
     { label: "newest", content: bytesIn(Uint32Array.of(Math.max(0, cache.nextPosition + m - 1))) },
     { label: "positions", content: bytesIn(positions) },
     ...(plan.ports.has("tokenClass") ? classScratch(cache.layers.map(({ shape }) => shape), tokens?.tokenClass ?? []) : []),
+    ...readsScratch(memory, plan, point, cache),
     ...(tokens?.layers ?? []).flatMap((layer, l) => tokenScratch(cache.layers[l]?.shape, layer, l, m)),
   ];
   const program = finish(`apply ${plan.text}`)(cache.layers.reduce((d: Draft, _, l) => layerOps(plan, point, cache, l, m)(d), emptyDraft));
   return withScratch(memory, scratch, (buffers) => {
-    const own: Readonly<Record<string, Binding>> = Object.fromEntries(Object.entries(buffers).map(([name, buffer]) => [name, { buffer }]));
+    const own: Readonly<Record<string, Binding>> = { ...wholly(buffers), ...readsBindings(memory, plan, point, cache, buffers) };
     return pipe(
       TE.fromIOEither(stage(memory)(cache)),
       TE.chain(() => program.body.length === 0 ? TE.right(undefined) : runOnce(memory, program, { ...bindings(cache), ...own })),

@@ -31,6 +31,7 @@ Deno.test("compare --json prints exactly the contract, the full cache first, and
     "bytesFull",
     "prefillTokensPerSecond",
     "decodeTokensPerSecond",
+    "rowsRead",
     "nllDelta",
     "kl",
     "top1",

@@ -22,7 +22,14 @@ const prompt = randomBytes(9, 40);
 /** Tensors of layer l, with the scale that makes gates spread out. */
 const gateOf = (l: number): ReadonlyArray<TensorToWrite> => {
   const { kvHeads, keyDim } = layers[l] ?? { kvHeads: 0, keyDim: 0 };
-  const shapes = { gamma1: [keyDim], gamma2: [keyDim], W1: [kvHeads, inner, 2 * keyDim], b1: [kvHeads, inner], w2: [kvHeads, inner], b2: [kvHeads] };
+  const shapes = {
+    gamma1: [keyDim],
+    gamma2: [keyDim],
+    W1: [kvHeads, inner, 2 * keyDim],
+    b1: [kvHeads, inner],
+    w2: [kvHeads, inner],
+    b2: [kvHeads],
+  };
   return Object.entries(shapes).map(([part, shape], i) => ({
     name: `layers.${l}.${part}`,
     type: "F32",
@@ -53,7 +60,9 @@ async function after(model: Model, text: string, chunk: number, read_ = prompt.l
   for (const token of prompt.slice(read_)) session = await orThrow(step(token)(session));
   const found = await orThrow(read(model.memory)(session.cache));
   await orThrow(disposeSession(session));
-  return found.layers.map((of) => of.map(({ positions, columns, keys }) => ({ positions: [...positions], gates: [...columns["gate"] ?? []], keys })));
+  return found.layers.map((of) =>
+    of.map(({ positions, columns, keys }) => ({ positions: [...positions], gates: [...columns["gate"] ?? []], keys }))
+  );
 }
 
 /** The formula, in f64, from a key after rotation at a position. */
@@ -118,22 +127,25 @@ onEveryGate("a threshold below 0 admits all, one of 1 nothing; between them more
   for (const [i, n] of counts.slice(1).entries()) assert(n <= (counts[i] ?? 0), String(counts));
 });
 
-onEveryGate("selection and eviction compose with it: rows are those of wgkv, or fewer; one query reads at most its budget", async (model) => {
-  const gated = await after(model, "wgkv(0.4, window=8)", 40, 32);
-  const positions = (of: typeof gated) => of.map((heads) => heads.map((h) => h.positions));
-  // Reading everything, and evicting nothing, change nothing.
-  assertEquals(positions(await after(model, "wgkv(0.4, window=8)+quest(64, page=4, dense=0)", 40, 32)), positions(gated));
-  assertEquals(positions(await after(model, "wgkv(0.4, window=8)+snapkv(64, window=8)", 40, 32)), positions(gated));
-  const pruned = await after(model, "wgkv(0.4, window=8)+snapkv(10, window=8)", 40, 40);
-  const before = await after(model, "wgkv(0.4, window=8)", 40, 40);
-  for (const [l, heads] of pruned.entries()) {
-    for (const [h, head] of heads.entries()) {
-      const held = before[l]?.[h]?.positions ?? [];
-      assertEquals(head.positions.length, Math.min(10, held.length));
-      assert(head.positions.every((p) => held.includes(p)));
+onEveryGate(
+  "selection and eviction compose with it: rows are those of wgkv, or fewer; one query reads at most its budget",
+  async (model) => {
+    const gated = await after(model, "wgkv(0.4, window=8)", 40, 32);
+    const positions = (of: typeof gated) => of.map((heads) => heads.map((h) => h.positions));
+    // Reading everything, and evicting nothing, change nothing.
+    assertEquals(positions(await after(model, "wgkv(0.4, window=8)+quest(64, page=4, dense=0)", 40, 32)), positions(gated));
+    assertEquals(positions(await after(model, "wgkv(0.4, window=8)+snapkv(64, window=8)", 40, 32)), positions(gated));
+    const pruned = await after(model, "wgkv(0.4, window=8)+snapkv(10, window=8)", 40, 40);
+    const before = await after(model, "wgkv(0.4, window=8)", 40, 40);
+    for (const [l, heads] of pruned.entries()) {
+      for (const [h, head] of heads.entries()) {
+        const held = before[l]?.[h]?.positions ?? [];
+        assertEquals(head.positions.length, Math.min(10, held.length));
+        assert(head.positions.every((p) => held.includes(p)));
+      }
     }
-  }
-});
+  },
+);
 
 Deno.test("a file of gates with a wrong shape, a missing or a spare tensor is refused by its name", async () => {
   const { openReference } = await import("../backends/reference/mod.ts");

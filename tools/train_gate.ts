@@ -50,14 +50,18 @@ async function textsOf(model: Model, split: "train" | "tune", count: number): Pr
 }
 
 /** Shares admitted, and distances with hard gates, of a head on held-out texts. */
-async function judged(backend: Backend, gate: Gate, heads: ReadonlyArray<GateHead>): Promise<{ share: number; distance: number; none: number }> {
+async function judged(
+  backend: Backend,
+  gate: Gate,
+  heads: ReadonlyArray<GateHead>,
+): Promise<{ share: number; distance: number; none: number }> {
   let [share, distance, none] = [0, 0, 0];
   for (const head of heads) {
     const gates = await orThrow(await gatesOf(backend, gate, head));
     const hard = gates.map((g) => g > THRESHOLD ? 1 : 0);
     share += hard.reduce((a, b) => a + b, 0) / hard.length / heads.length;
-    distance += gated(head, hard, { lambda: 0, window: RECIPE.window }).distance / heads.length;
-    none += gated(head, hard.map(() => 0), { lambda: 0, window: RECIPE.window }).distance / heads.length;
+    distance += gated(head, hard, { lambda: 0, window: RECIPE.window, floor: 0 }).distance / heads.length;
+    none += gated(head, hard.map(() => 0), { lambda: 0, window: RECIPE.window, floor: 0 }).distance / heads.length;
   }
   return { share, distance, none };
 }
@@ -87,7 +91,11 @@ async function main(out: string): Promise<void> {
       const { gate, losses } = await orThrow(await trainGate(backend, of(train), RECIPE, `gate ${l} ${h}`));
       gates.push(gate);
       const { share, distance, none } = await judged(backend, gate, of(tune));
-      console.log(`layer ${l} head ${h}: losses ${losses.map((x) => x.toFixed(4)).join(" ")}, admitted ${share.toFixed(3)}, distance ${distance.toFixed(4)} of ${none.toFixed(4)}`);
+      console.log(
+        `layer ${l} head ${h}: losses ${losses.map((x) => x.toFixed(4)).join(" ")}, admitted ${share.toFixed(3)}, distance ${
+          distance.toFixed(4)
+        } of ${none.toFixed(4)}`,
+      );
     }
     const [heads, dim, inner] = [shape.kvHeads, shape.keyDim, RECIPE.inner];
     const ones = new Float32Array(dim).fill(1);
