@@ -106,6 +106,13 @@ function checkRelations(instr: Instr): Complaint {
       if (kvHeads === 0 || heads % kvHeads !== 0) return ["heads a multiple of kvHeads, at least one", `${heads} and ${kvHeads}`];
       return page === 1 ? null : (instr.args[4] ?? NONE) === NONE ? ["bounds for pages of several rows", "none"] : checkPages(instr.params);
     }
+    case "kmeans":
+      return instr.params.stride >= 1 && instr.params.per + instr.params.count >= 1
+        ? null
+        : ["a stride, and a number of clusters or of rows per cluster, from 1", `${instr.params.stride}`];
+    case "centroids":
+    case "clusterScores":
+      return checkIndex(instr.params) ?? (instr.op === "centroids" ? null : checkGroups(instr.params));
     case "rope": {
       const { dim, dims } = instr.params;
       return dims % 2 === 0 && dims <= dim ? null : [`dims even and at most dim ${dim}`, String(dims)];
@@ -157,6 +164,17 @@ function checkPages({ page, rowBytes, dim, codec }: Pick<OpParams["minmaxPages"]
     `${rowBytes}`,
   ];
 }
+
+/** A centroid is a row of f32, which the slots between two of them must hold at addresses that are whole words. */
+function checkIndex({ stride, rowBytes, dim }: Pick<OpParams["centroids"], "stride" | "rowBytes" | "dim">): Complaint {
+  if (stride < 1) return ["a stride from 1", `${stride}`];
+  return rowBytes % 4 === 0 && stride * rowBytes >= 4 * dim
+    ? null
+    : [`rowBytes a multiple of 4 that holds ${4 * dim} bytes in ${stride} slots`, `${rowBytes}`];
+}
+
+const checkGroups = ({ heads, kvHeads }: Pick<OpParams["clusterScores"], "heads" | "kvHeads">): Complaint =>
+  kvHeads > 0 && heads % kvHeads === 0 ? null : ["heads a multiple of kvHeads, at least one", `${heads} and ${kvHeads}`];
 
 function checkOperand(
   values: ReadonlyArray<Value>,

@@ -252,6 +252,34 @@ export interface OpParams {
   };
   /** Attention of one query over chosen rows of one tier. */
   readonly attendRows: OpParams["attend"];
+  /** Groups rows that have no label by the direction of their keys. */
+  readonly kmeans: {
+    readonly heads: number;
+    readonly dim: number;
+    readonly codec: RowCodec;
+    readonly per: number;
+    readonly count: number;
+    readonly sinks: number;
+    readonly iterations: number;
+    readonly seed: number;
+    readonly stride: number;
+  };
+  /** Means of the keys of each label. */
+  readonly centroids: {
+    readonly heads: number;
+    readonly dim: number;
+    readonly codec: RowCodec;
+    readonly stride: number;
+    readonly rowBytes: number;
+  };
+  /** What the centroid of a row's label promises. */
+  readonly clusterScores: {
+    readonly heads: number;
+    readonly kvHeads: number;
+    readonly dim: number;
+    readonly stride: number;
+    readonly rowBytes: number;
+  };
 }
 
 /** Names of the closed table. */

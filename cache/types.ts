@@ -42,9 +42,10 @@ export interface TierStorage {
   readonly position: Buffer;
   /** f32 per slot, by name: observations that travel with their rows. */
   readonly columns: Readonly<Record<string, Buffer>>;
-  /** Minimum and maximum of every channel over each `rows` keys of a head, in the codec of the keys, `pageBytes` per slot; null where no
-   * policy asks for them. */
-  readonly pages: { readonly rows: number; readonly bounds: Buffer } | null;
+  /** `pageBytes` per slot: minimum and maximum of every channel over each `rows` keys of a head, in the codec of the keys; or, where `labels`
+   * names a column of cluster numbers, the f32 centroid of cluster c in the bytes of slot c * `rows` of its head. Null where no policy asks
+   * for either. */
+  readonly pages: { readonly rows: number; readonly labels: string | null; readonly bounds: Buffer } | null;
 }
 
 /** Rows of one layer under one codec pair. `segments` has one entry per KV head. */

@@ -6,6 +6,7 @@ import type { OpName } from "../backends/ops.ts";
 import { leavingCases, perTokenCases, rejoinCases } from "./admission_cases.ts";
 import { attendCases, attendReduceCases } from "./attend_cases.ts";
 import type { Case } from "./case.ts";
+import { centroidsCases, clusterScoresCases, kmeansCases } from "./cluster_cases.ts";
 import {
   headMeanCases,
   meanUnitCases,
@@ -72,6 +73,9 @@ const table: Readonly<Record<OpName, (seed: number) => ReadonlyArray<Case>>> = {
   boundQuery: boundQueryCases,
   pageScores: pageScoresCases,
   attendRows: attendRowsCases,
+  kmeans: kmeansCases,
+  centroids: centroidsCases,
+  clusterScores: clusterScoresCases,
 };
 
 /** The seed of the table as it is published. Another seed gives other numbers in the same sizes. */

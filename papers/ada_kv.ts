@@ -12,7 +12,7 @@ export interface AdaKvOptions {
 
 const term: Term<AdaKvOptions> = {
   name: "ada",
-  about: "heads of a layer compete for one budget, each keeps a floor",
+  about: "heads of a layer compete for one budget, each keeps a floor; over any method that scores rows, at budgets from a half down",
   params: { floor: param.shareOrNone("floor") },
   defaults: { floor: percent(20) },
 };

@@ -22,20 +22,22 @@ import { share, showTerm, type Sized, type Term } from "../policy/mod.ts";
 export interface H2oOptions {
   /** Newest rows that always stay: a count, or a share of the budget. */
   readonly recent: number | Ratio;
+  /** How the query heads of a group count together: by their mean, or by the largest of each step. */
+  readonly group: "mean" | "max";
   /** Hold the budget while decoding, as the paper does. */
   readonly decode: boolean;
 }
 
 const term: Term<Budgeted<H2oOptions>> = {
   name: "h2o",
-  about: "keeps the rows with the most accumulated attention (heavy hitters) and the newest",
-  params: { budget: param.size, recent: param.recentRows, decode: param.flag("decode") },
-  defaults: { budget: share(percent(20)), recent: percent(50), decode: true },
+  about: "keeps the rows with the most accumulated attention (heavy hitters) and the newest; when a budget must hold while decoding too",
+  params: { budget: param.size, recent: param.recentRows, decode: param.flag("decode"), group: param.choice("group", ["mean", "max"]) },
+  defaults: { budget: share(percent(20)), recent: percent(50), decode: true, group: "mean" },
 };
 
 const make = (o: Budgeted<H2oOptions>): Policy => {
   const text = showTerm(term)(o);
-  const sum = pipe(attention(currentQueries, "sum", "mean"), remember({ name: "mass", by: "sum" }));
+  const sum = pipe(attention(currentQueries, "sum", o.group), remember({ name: "mass", by: "sum" }));
   const leave = pipe(
     column("mass"),
     evict({ budget: o.budget, protect: { sinks: 0, recent: typeof o.recent === "number" ? o.recent : lowest(o.recent) } }),
@@ -53,7 +55,7 @@ const make = (o: Budgeted<H2oOptions>): Policy => {
  */
 export const h2o: (options?: Sized<H2oOptions>) => Policy = constructs(term, make);
 
-/** `h2o(rows, recent=, decode=)` in text. */
+/** `h2o(rows, recent=, decode=, group=)` in text. */
 export const entry: Entry = makes(term, make);
 
 /** What this is. */
@@ -64,7 +66,7 @@ export const card: Card = {
   venue: "NeurIPS 2023; authors' code in FMInference/H2O, nothing copied",
   defaults: "20 % of the prompt, half of it recent: heavy_ratio = recent_ratio = 0.1 in the authors' evaluation",
   departures: [
-    "one choice per KV head, by the mean over its group; the authors choose per query head",
+    "one choice per KV head, by the mean over its group (group=max: the largest); the authors choose per query head",
     "attention of past and present queries only; one of the authors' evaluation scripts looks at future ones too",
   ],
   example: "h2o(20%)",

@@ -14,7 +14,12 @@ import { type Card, emptyPolicy, type Entry, makes, type Policy } from "../polic
 export const keepAll: Policy = emptyPolicy;
 
 /** `keepall` in text. */
-export const entry: Entry = makes({ name: "keepall", about: "keeps every row: the full cache", params: {}, defaults: {} }, () => keepAll);
+export const entry: Entry = makes({
+  name: "keepall",
+  about: "keeps every row: the full cache; what others are measured against",
+  params: {},
+  defaults: {},
+}, () => keepAll);
 
 /** What this is. */
 export const card: Card = {

@@ -26,7 +26,7 @@ export interface KeyDiffOptions {
 
 const term: Term<Budgeted<KeyDiffOptions>> = {
   name: "keydiff",
-  about: "keeps the rows whose keys differ most from the mean key direction",
+  about: "keeps the rows whose keys differ most from the mean key direction; where no attention can be seen, also while text is read",
   params: { budget: param.size, decode: param.flag("decode") },
   defaults: { budget: share(percent(50)), decode: false },
 };

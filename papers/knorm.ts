@@ -13,7 +13,7 @@ export interface KnormOptions {
 
 const term: Term<Budgeted<KnormOptions>> = {
   name: "knorm",
-  about: "keeps the rows whose keys have the smallest norm",
+  about: "keeps the rows whose keys have the smallest norm; the cheapest score, for light pruning",
   params: { budget: param.size, decode: param.flag("decode") },
   defaults: { budget: share(percent(50)), decode: false },
 };

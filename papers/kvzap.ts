@@ -23,7 +23,8 @@ export interface KvzapOptions {
 
 const term: Term<KvzapOptions> = {
   name: "kvzap",
-  about: "drops rows whose predicted score is below a threshold as they leave the window; the model needs the network's weights",
+  about:
+    "drops rows whose predicted score is below a threshold as they leave the window; while long texts are read; the model needs the network's weights",
   params: {
     threshold: param.real("threshold"),
     window: param.count("window", 0, 65536),

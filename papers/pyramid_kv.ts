@@ -12,7 +12,7 @@ export interface PyramidKvOptions {
 
 const term: Term<PyramidKvOptions> = {
   name: "pyramid",
-  about: "early layers keep more rows than late ones, the same on average",
+  about: "early layers keep more rows than late ones, the same on average; over any method with a budget, where it is tight",
   params: { beta: param.count("beta", 1, 1000) },
   defaults: { beta: 20 },
 };

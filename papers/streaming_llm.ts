@@ -15,7 +15,7 @@ export interface StreamingLlmOptions {
 
 const term: Term<Budgeted<StreamingLlmOptions>> = {
   name: "streamingllm",
-  about: "keeps the first rows (attention sinks) and the newest",
+  about: "keeps the first rows (attention sinks) and the newest; for endless text where only the recent past matters",
   params: { budget: param.size, sinks: param.count("sinks", 0, param.maxRows), decode: param.flag("decode") },
   defaults: { budget: rows(2004), sinks: 4, decode: true },
 };

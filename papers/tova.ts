@@ -20,27 +20,29 @@ import { type Policy, rows, showTerm, type Sized, type Term } from "../policy/mo
 
 /** Options of {@link tova} beside its size. */
 export interface TovaOptions {
+  /** Newest rows that always stay; the paper has none, kvpress keeps one. */
+  readonly recent: number;
   /** Hold the budget while decoding, as the paper does. */
   readonly decode: boolean;
 }
 
 const term: Term<Budgeted<TovaOptions>> = {
   name: "tova",
-  about: "keeps the rows that the newest query attends to, the same for all heads of a layer",
-  params: { budget: param.size, decode: param.flag("decode") },
-  defaults: { budget: rows(512), decode: true },
+  about: "keeps the rows that the newest query attends to, the same for all heads of a layer; when every token may drop one row",
+  params: { budget: param.size, decode: param.flag("decode"), recent: param.count("recent", 0, 65536) },
+  defaults: { budget: rows(512), decode: true, recent: 0 },
 };
 
 const make = (o: Budgeted<TovaOptions>): Policy =>
   pipe(
     attention(lastQueries(1), "sum", "mean"),
     headMean,
-    evict({ budget: o.budget }),
+    evict({ budget: o.budget, protect: { sinks: 0, recent: o.recent } }),
     afterPrefill(showTerm(term)(o), o.decode),
   );
 
 /** TOVA (arXiv 2401.06104, section 4): score = attention of the newest query, mean over all query heads of the layer.
- * Nothing is protected, not even the newest row.
+ * Nothing is protected by default, not even the newest row.
  *
  * ```ts
  * import { assertEquals } from "@std/assert";
@@ -49,7 +51,7 @@ const make = (o: Budgeted<TovaOptions>): Policy =>
  */
 export const tova: (options?: Sized<TovaOptions>) => Policy = constructs(term, make);
 
-/** `tova(rows, decode=)` in text. */
+/** `tova(rows, decode=, recent=)` in text. */
 export const entry: Entry = makes(term, make);
 
 /** What this is. */

@@ -10,6 +10,7 @@ import { scoresIn } from "./scores.ts";
 import { emit, temp } from "./draft.ts";
 import { attention, groupVotes, nearby, tailLoss } from "./lower_queries.ts";
 import { lagSpread, redundancy, similarity } from "./lower_rows.ts";
+import { centroidScore } from "./clusters.ts";
 import { pageBound } from "./lower_pages.ts";
 import { rowCodec, type Site } from "./site.ts";
 import type { Draft } from "./types.ts";
@@ -35,8 +36,8 @@ export const newColumn = (site: Site, label: string): (draft: Draft) => readonly
 
 /** The score as a column slot. Remembered and named columns are used where they are. */
 export const lowerScore = (site: Site, score: Score) => (state: Lowering): readonly [Slot, Lowering] => {
-  // Learned scores, gates and classes never come here: they are remembered first, and read as columns.
-  if (score._tag === "Learned" || score._tag === "Gate" || score._tag === "TokenClass") return [NONE, state];
+  // Learned scores, gates, classes and clusters never come here: they are remembered first, and read as columns.
+  if (score._tag === "Learned" || score._tag === "Gate" || score._tag === "TokenClass" || score._tag === "Clusters") return [NONE, state];
   if (score._tag === "Column") return [state.named.get(score.name) ?? site.slots.columns[score.name] ?? NONE, state];
   const key = JSON.stringify(score);
   const known = state.memo.get(key);
@@ -47,7 +48,7 @@ export const lowerScore = (site: Site, score: Score) => (state: Lowering): reado
 };
 
 const compute =
-  (site: Site, score: Exclude<Score, { readonly _tag: "Column" | "Learned" | "Gate" | "TokenClass" }>) =>
+  (site: Site, score: Exclude<Score, { readonly _tag: "Column" | "Learned" | "Gate" | "TokenClass" | "Clusters" }>) =>
   (state: Lowering): readonly [Slot, Lowering] => {
     const { shape, slots } = site;
     const heads = shape.kvHeads;
@@ -107,6 +108,8 @@ const compute =
         const params = { heads, count: shareOf(score.share, site.budget) };
         return column(site, "promoted", (out) => emit({ op: "promote", args: [...args, out], params }))(next);
       }
+      case "Centroid":
+        return column(site, "centroid", (out) => centroidScore(site, score.of, out))(state);
       case "PageBound":
         return column(site, "page bound", (out) => pageBound(site, score, out))(state);
       case "Unary": {

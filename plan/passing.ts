@@ -7,6 +7,7 @@ import { blockRows, codecOf } from "../cache/codec.ts";
 import type { KvError } from "../cache/error.ts";
 import type { LayerShape } from "../cache/shape.ts";
 import type { PlannedBlock, PlannedVerb } from "./blocks.ts";
+import { makesClusters } from "./clusters.ts";
 import { codecError } from "./layers.ts";
 import { invalid } from "./resolve.ts";
 import type { StorePlan } from "./types.ts";
@@ -14,8 +15,13 @@ import type { StorePlan } from "./types.ts";
 type Encode = Extract<PlannedVerb, { readonly _tag: "Encode" }>;
 type Blocks = ReadonlyArray<PlannedBlock>;
 
-/** At every moment rows are chosen first and pass on last, whatever the order of blocks. */
-export const encodeLast = (blocks: Blocks): Blocks => {
+/** At every moment rows are chosen first, then they pass on, then what stays is grouped, whatever the order of blocks. */
+export const encodeLast = (blocks: Blocks): Blocks => clusterLast(passLast(blocks));
+
+/** Clusters are made of the rows that are left. */
+const clusterLast = (blocks: Blocks): Blocks => [...blocks.filter((b) => !makesClusters(b)), ...blocks.filter(makesClusters)];
+
+const passLast = (blocks: Blocks): Blocks => {
   const only = (encodes: boolean): Blocks =>
     blocks.flatMap(({ moment, verbs }) => {
       const some = verbs.filter((v) => (v._tag === "Encode") === encodes);

@@ -16,6 +16,7 @@ import { describePlan, type PlanParts, pointsOf, selectedOps, splicedOps } from 
 import { buildStorage, type LayerStorage } from "./layers.ts";
 import { storeOf, waitingBound } from "./passing.ts";
 import { boundOf, columnsOf, isThinned, ringOf } from "./holds.ts";
+import { clustersOf } from "./clusters.ts";
 import { keepBounds, pagesOf, selectRows } from "./select.ts";
 import type { Site } from "./site.ts";
 import { actsAt, queriesAt, spliceBlocks } from "./splice.ts";
@@ -89,6 +90,7 @@ function planLayers(
       recentQueries: ringOf(own),
       rowsBound,
       pages: pages.right,
+      clusters: clustersOf(own)?.column ?? null,
       thinned: isThinned(own),
     };
     const rows = (shape?.kvHeads ?? 0) * Math.min(target.promptTokens, rowsBound === null ? Infinity : rowsBound + target.chunk);

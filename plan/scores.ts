@@ -34,8 +34,12 @@ export const scoreError = (score: Score, moment: Moment, target: Target, path: s
 
 function ownError(score: Score, moment: Moment, target: Target, path: string): E.Either<KvError, void> {
   if (score._tag === "Learned" || score._tag === "Gate") return learnedError(score, target, path);
-  if (score._tag === "PageBound") {
-    return unsupported("PageBound outside Select", path, "it is what a page promises the query that chooses rows; use it in Select");
+  if (score._tag === "PageBound" || score._tag === "Centroid") {
+    return unsupported(
+      `${score._tag} outside Select`,
+      path,
+      "it is what a page or cluster promises the query that chooses rows; use it in Select",
+    );
   }
   const queries = queriesOf(score);
   if (queries === null) return E.right(undefined);

@@ -6,6 +6,7 @@ import * as E from "fp-ts/Either.js";
 import type { KvError } from "../cache/error.ts";
 import { pageBytes } from "../cache/view.ts";
 import type { PlannedBlock } from "./blocks.ts";
+import { clustersOf, makesClusters, meanKeys } from "./clusters.ts";
 import { bound, emit, temp } from "./draft.ts";
 import { lowerScore, startLowering } from "./lower.ts";
 import { scoresIn } from "./scores.ts";
@@ -29,6 +30,8 @@ export function pagesOf(
   if (all.length > 0 && (keyCodec._tag !== "Plain" || valueCodec._tag !== "Plain")) {
     return refuse("a selection among coded rows", "rows are chosen and read one by one; store them as f16 or f32");
   }
+  const clusters = clustersOf(blocks);
+  if (clusters !== null) return checkClusters(blocks, layer, clusters.stride);
   const sizes = new Set(all.flatMap(({ score }) => scoresIn(score)).flatMap((s) => s._tag === "PageBound" ? [s.page] : []));
   return sizes.size > 1
     ? refuse(`pages of ${[...sizes].join(" and ")} rows`, "a layer has the bounds of pages of one size")
@@ -37,6 +40,25 @@ export function pagesOf(
 
 /** What the counts of rows that a layer's query reads are bound to. */
 export const readsName = (layer: number): string => `L${layer}.reads`;
+
+/** Clusters are of rows that stay, and are not made beside bounds of pages. */
+function checkClusters(blocks: ReadonlyArray<PlannedBlock>, layer: number, stride: number): E.Either<KvError, number> {
+  const leaving = blocks.find(({ moment, verbs }) =>
+    moment._tag !== "PrefillEnd" && verbs.some((v) => v._tag === "Evict" || v._tag === "Encode")
+  );
+  const paged = selections(blocks).flatMap(({ score }) => scoresIn(score)).some((s) => s._tag === "PageBound");
+  const because = paged
+    ? "a layer has room for centroids or for bounds of pages"
+    : leaving !== undefined
+    ? "clusters are of rows that stay where they are; evict at the end of the prompt"
+    : null;
+  return because === null ? E.right(stride) : E.left({
+    _tag: "Unsupported",
+    what: `clusters beside ${paged ? "PageBound" : `${leaving?.verbs[0]?._tag} at ${leaving?.moment._tag}`} in layer ${layer}`,
+    where: "the planner",
+    because,
+  });
+}
 
 /** Bounds of the pages that hold one of the last `m` rows, or of all (0). */
 const bounds = ({ shape, plan, slots }: Site, m: number): (draft: Draft) => Draft => {
@@ -48,6 +70,11 @@ const bounds = ({ shape, plan, slots }: Site, m: number): (draft: Draft) => Draf
 /** What must be done to bounds after the policy has acted: rows that moved make other pages, rows of a chunk new ones. */
 export const keepBounds = (site: Site, point: SplicePoint, blocks: ReadonlyArray<PlannedBlock>): (draft: Draft) => Draft => (draft) => {
   if (site.plan.pages <= 1) return draft;
+  const { clusters } = site.plan;
+  if (clusters !== null) {
+    const made = blocks.some((b) => actsAt(b.moment, point) && makesClusters(b));
+    return made ? meanKeys(site, clusters)(draft) : draft;
+  }
   const moved = blocks.filter((b) => actsAt(b.moment, point)).some((b) => b.verbs.some((v) => v._tag === "Evict"));
   if (moved || point._tag === "PrefillEnd") return bounds(site, 0)(draft);
   return point._tag === "AfterChunk" ? bounds(site, queriesAt(point))(draft) : draft;
@@ -59,7 +86,7 @@ export const selectRows =
     const [verb] = selections(blocks.filter((b) => actsAt(b.moment, point)));
     if (verb === undefined) return [null, draft];
     const { slots } = site;
-    const bounded = site.plan.pages <= 1 ? draft : bounds(site, 1)(draft);
+    const bounded = site.plan.pages <= 1 || site.plan.clusters !== null ? draft : bounds(site, 1)(draft);
     const [score, { draft: scored }] = lowerScore(site, verb.score)(startLowering(bounded));
     const [keep, d1] = temp("read", slots.capacity * 4)(scored);
     const [counts, d2] = bound(readsName(site.layer))(d1);

@@ -10,6 +10,7 @@ import { closeUp, pass } from "./pass.ts";
 import { type Lowering, lowerScore, mapOp, newColumn, startLowering } from "./lower.ts";
 import { attention } from "./lower_queries.ts";
 import { rowCodec, type Site } from "./site.ts";
+import { cluster } from "./clusters.ts";
 import { rememberLearned } from "./learned.ts";
 import type { Draft, SplicePoint } from "./types.ts";
 
@@ -76,6 +77,7 @@ const remember = (site: Site, { name, score, by }: Remember) => (state: Lowering
   if (score._tag === "Attention" && by === "sum") {
     return forget(name)({ ...state, draft: attention(site, score, target, true)(state.draft) });
   }
+  if (score._tag === "Clusters") return forget(name)({ ...state, draft: cluster(site, score, target)(state.draft) });
   if (score._tag === "TokenClass") {
     const args = [site.slots.tokenClass, site.slots.position, site.slots.layout, site.slots.newest, target];
     return forget(name)({ ...state, draft: emit({ op: "perToken", args, params: { m: site.m, heads: site.shape.kvHeads } })(state.draft) });

@@ -64,8 +64,10 @@ export interface LayerPlan {
   readonly recentQueries: number;
   /** Most rows per head this layer can hold after its Append blocks, or null if it grows with the text. */
   readonly rowsBound: number | null;
-  /** Rows per page of which bounds are held, 0 for none. */
+  /** Rows per page of which bounds are held, or slots from one centroid to the next; 0 for none. */
   readonly pages: number;
+  /** The column of cluster numbers, where centroids are held and not bounds. */
+  readonly clusters: string | null;
   /** True if rows leave by a threshold while text is read: then memory grows with what stays instead of being there for all. */
   readonly thinned: boolean;
 }

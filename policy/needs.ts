@@ -36,6 +36,8 @@ function ownPorts(score: Score): ReadonlyArray<Port> {
       return ["position"];
     case "Norm":
       return [score.of];
+    case "Clusters":
+      return ["keys", "position"];
     case "KeySimilarity":
     case "Redundancy":
       return ["keys"];
@@ -44,6 +46,7 @@ function ownPorts(score: Score): ReadonlyArray<Port> {
     case "Attention":
     case "GroupVotes":
     case "PageBound":
+    case "Centroid":
       return ["queries", "keys"];
     case "TailLoss":
     case "Nearby":

@@ -124,6 +124,14 @@ export function inside(score: Score): ReadonlyArray<Score> {
   }
 }
 
+/** Numbers of clusters of rows with keys of like direction (ClusterKV, arXiv 2412.03213, section III). `remember` it into the column. */
+export const clusters = (
+  { into, per, count, sinks, iterations, seed }: Omit<Extract<Score, { readonly _tag: "Clusters" }>, "_tag">,
+): Score => ({ _tag: "Clusters", into, per, count, sinks, iterations, seed });
+
+/** What the centroid of a row's cluster promises the query. In `select` only. */
+export const centroid = (of: string): Score => ({ _tag: "Centroid", of });
+
 /** What the bounds of pages of `page` keys promise the query (Quest, arXiv 2406.10774, algorithm 1; with `channels`, hybrid sparse
  * attention, RocketKV, arXiv 2502.14051, section 3.4). In `select` only. */
 export const pageBound = (page: number, by: "max" | "softmax", channels: Ratio | null = null): Score => ({

@@ -117,6 +117,21 @@ export type Score =
   | { readonly _tag: "LagSpread"; readonly sinks: number; readonly lag: number; readonly ranked: boolean }
   /** Infinite for the best rows of a head by `first`, as many as this share of the eviction's budget (rounded down), else `then`. */
   | { readonly _tag: "Promote"; readonly share: Ratio; readonly first: Score; readonly then: Score }
+  /** Number of the row's cluster: rows that the column `into` has no number for, and that are behind those that have one and behind the first
+   * `sinks` positions, are grouped by the cosine of their keys, into `count` clusters or, where that is 0, one for each `per` rows. It stands
+   * alone in `Remember` by "set", into that column. */
+  | {
+    readonly _tag: "Clusters";
+    readonly into: string;
+    readonly per: number;
+    readonly count: number;
+    readonly sinks: number;
+    readonly iterations: number;
+    readonly seed: number;
+  }
+  /** The largest product of the group's queries with the centroid of the row's cluster, whose number is in column `of`; rows without a
+   * cluster come first, the newest before the others. In `Select` only. */
+  | { readonly _tag: "Centroid"; readonly of: string }
   /** What the bounds of the row's page of `page` keys promise the query that chooses rows: by "max" the largest bound of its group of query
    * heads, by "softmax" the mean over the group of the softmax over rows. `channels` is the share of channels, those with the largest |q|, that count; null is
    * all, each head by its own signs. In `Select` only. */

@@ -8,7 +8,7 @@ import { type Check, check, columnName, integer, share } from "./check.ts";
 import { maxLayers, showMoment } from "./moment.ts";
 import { maxRows } from "./param.ts";
 import type { Block, Budget, Layers, Moment, Policy, Protect, Verb } from "./types.ts";
-import { checkColumns, checkLearned, checkScore } from "./validate_score.ts";
+import { checkClustering, checkColumns, checkLearned, checkScore } from "./validate_score.ts";
 
 /** Longest text of a policy, UTF-16 units. */
 export const maxText = 4096;
@@ -104,7 +104,7 @@ function checkVerb(verb: Verb, { moment, layers }: Block, path: string, limits: 
     allowed.includes(moment._tag),
     `${verb._tag} at ${allowed.join(", ")}`,
   );
-  const learned = when ?? ("score" in verb ? checkLearned(verb, moment, path) : null);
+  const learned = when ?? ("score" in verb ? checkLearned(verb, moment, path) ?? checkClustering(verb, moment, path) : null);
   if (learned !== null) return learned;
   switch (verb._tag) {
     case "Score":

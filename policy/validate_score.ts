@@ -48,6 +48,10 @@ function checkPart(score: Score, path: string): Check {
     case "PageBound":
       return integer(`${path}.page`, score.page, 1, 4096) ??
         (score.channels === null ? null : share(`${path}.channels`, score.channels));
+    case "Clusters":
+      return checkClusters(score, path);
+    case "Centroid":
+      return columnName(`${path}.of`, score.of);
     case "TailLoss":
       return integer(`${path}.sinks`, score.sinks, 0, maxQueries);
     case "Learned":
@@ -75,6 +79,14 @@ function checkPart(score: Score, path: string): Check {
   }
 }
 
+const checkClusters = (
+  { into, per, count, sinks, iterations, seed }: Extract<Score, { readonly _tag: "Clusters" }>,
+  path: string,
+): Check =>
+  columnName(`${path}.into`, into) ?? integer(`${path}.per`, per, 4, maxQueries) ?? integer(`${path}.count`, count, 0, maxQueries) ??
+    integer(`${path}.sinks`, sinks, 0, maxQueries) ?? integer(`${path}.iterations`, iterations, 0, 1000) ??
+    integer(`${path}.seed`, seed, 0, 0xFFFFFFFF);
+
 const checkNested = ({ frequent, local, sinks }: Nested, path: string): Check =>
   share(`${path}.frequent`, frequent) ?? share(`${path}.local`, local) ?? integer(`${path}.sinks`, sinks, 0, maxQueries);
 
@@ -86,6 +98,25 @@ export function checkLearned(verb: Extract<Verb, { readonly score: Score }>, mom
   const alone = found === verb.score && (admits || (verb._tag === "Remember" && verb.by === "set"));
   return check(`${path}.score(${found._tag})`, `part of ${verb._tag}`, alone, 'the whole score of Admit, or of Remember by "set"') ??
     check(`${path}.moment`, moment._tag, moment._tag !== "PrefillEnd", "a moment of a run, which has hidden states");
+}
+
+/** Clusters are numbers that rows keep: they are remembered in their own column, whose other rows have -1, and there are rows enough. */
+export function checkClustering(verb: Extract<Verb, { readonly score: Score }>, moment: Moment, path: string): Check {
+  const found = parts(verb.score).find((part) => part._tag === "Clusters");
+  if (found?._tag !== "Clusters") return null;
+  const alone = found === verb.score && verb._tag === "Remember" && verb.by === "set" && verb.name === found.into && verb.initial === -1;
+  return check(
+    `${path}.score(Clusters)`,
+    `part of ${verb._tag}`,
+    alone,
+    `the whole score of Remember by "set" into ${found.into}, initially -1`,
+  ) ??
+    check(
+      `${path}.score(Clusters).count`,
+      `${found.count} clusters of ${moment._tag === "Every" ? moment.steps : "all"} rows`,
+      moment._tag !== "Every" || 2 * found.count <= moment.steps,
+      "at most one cluster for every two rows that come in between",
+    );
 }
 
 /** A column that is read must be remembered by some block, or named by a Score before it in its block, and all must agree on
@@ -101,7 +132,8 @@ export function checkColumns(blocks: ReadonlyArray<Block>): Check {
   for (const [b, block] of blocks.entries()) {
     const named = new Set<string>();
     for (const [v, verb] of block.verbs.entries()) {
-      for (const part of "score" in verb ? parts(verb.score) : []) {
+      for (const one of "score" in verb ? parts(verb.score) : []) {
+        const part = one._tag === "Centroid" ? { _tag: "Column", name: one.of, initial: -1 } : one;
         if (part._tag !== "Column" || named.has(part.name)) continue;
         const initial = initials.get(part.name);
         const path = `blocks[${b}].verbs[${v}].score(Column)`;

@@ -21,7 +21,7 @@ export const wrappers: Registry = [
   makes<{ readonly keys: RowCodec; readonly values: RowCodec }>(
     {
       name: "encode",
-      about: "stores rows so from the start: f32, f16 or codes of 8, 4 or 2 bits",
+      about: "stores rows so from the start: f32, f16 or codes of 8, 4 or 2 bits; when every row must stay at fewer bytes",
       params: { keys: codec("keys"), values: codec("values") },
       defaults: { keys: "q8", values: "q4" },
     },

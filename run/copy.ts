@@ -31,13 +31,13 @@ export const tierCopier = (memory: Memory, shape: LayerShape, like: Tier): TE.Ta
   const widths = [rowBytes(like.keyCodec, shape.keyDim), rowBytes(like.valueCodec, shape.valueDim), 4];
   const columns = Object.keys(like.storage.columns);
   const bytes = [...widths, ...columns.map(() => 4)];
-  const rows = like.storage.pages?.rows ?? 0;
+  const { rows, labels } = like.storage.pages ?? { rows: 0, labels: null };
   return pipe(
     program(memory, `copy ${shape.kvHeads} x ${bytes.join(" ")}`, () => copyProgram(shape.kvHeads, bytes)),
     TE.chain((moving) =>
       rows === 0 ? TE.right([moving]) : pipe(
-        program(memory, `pages ${shape.kvHeads} x ${rows} x ${shape.keyDim} ${codecName(like.keyCodec)}`, () =>
-          pagesProgram(shape, like, rows)),
+        program(memory, `pages ${shape.kvHeads} x ${rows} x ${shape.keyDim} ${codecName(like.keyCodec)} ${labels !== null}`, () =>
+          labels === null ? pagesProgram(shape, like, rows) : centroidsProgram(shape, like, rows)),
         TE.map((bounding) => [moving, bounding]),
       )
     ),
@@ -58,12 +58,25 @@ const pagesProgram = (shape: LayerShape, { keyCodec }: Tier, page: number): Prog
   return finish("bound pages")(emit({ op: "minmaxPages", args: [keys, layout, bounds], params })(named));
 };
 
+/** Centroids, likewise: their places depend on where their heads begin. */
+const centroidsProgram = ({ kvHeads: heads, keyDim: dim }: LayerShape, { keyCodec }: Tier, stride: number): Program => {
+  const [args, named] = S.sequenceArray(["keys", "labels", "layout", "bounds"].map(bound))(emptyDraft);
+  const params = { heads, dim, codec: codecName(keyCodec), stride, rowBytes: pageBytes(keyCodec, dim, stride) };
+  return finish("centroids")(emit({ op: "centroids", args, params })(named));
+};
+
 const boundPages = (memory: Memory, prepared: Prepared, { storage, segments }: Tier): IOEither<KvError, void> => () => {
   if (storage.pages === null) return E.right(undefined);
   const layout = memory.backend.alloc(roundBytes(memory, layoutBytes(segments.length)), "page layout")();
   if (E.isLeft(layout)) return layout;
   const wrote = memory.backend.write(layout.right, 0, encodeLayouts([segments], layoutBytes(segments.length)))();
-  const bindings = { keys: { buffer: storage.keys }, layout: { buffer: layout.right }, bounds: { buffer: storage.pages.bounds } };
+  const labels = storage.pages.labels === null ? undefined : storage.columns[storage.pages.labels];
+  const bindings = {
+    keys: { buffer: storage.keys },
+    layout: { buffer: layout.right },
+    bounds: { buffer: storage.pages.bounds },
+    ...(labels === undefined ? {} : { labels: { buffer: labels } }),
+  };
   const ran = E.isLeft(wrote) ? wrote : memory.backend.run(prepared, bindings)();
   const freed = memory.backend.free(layout.right)();
   return E.isLeft(ran) ? ran : freed;

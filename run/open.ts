@@ -59,8 +59,8 @@ function emptyLayers(
       layers.push({ _tag: "Alias", shape, layer: planned?.readsFrom ?? l });
       continue;
     }
-    const { keyCodec, valueCodec, pages } = planned;
-    const form = { shape, keyCodec, valueCodec, pages, columns: planned.columns.map((c) => c.name) };
+    const { keyCodec, valueCodec, pages, clusters: labels } = planned;
+    const form = { shape, keyCodec, valueCodec, pages, labels, columns: planned.columns.map((c) => c.name) };
     const store = planned.store === null
       ? null
       : emptyStore(memory, shape, planned.store, layouts.right.offsets[at++] ?? 0, `L${l}.store`)();

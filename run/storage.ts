@@ -18,8 +18,10 @@ export interface TierForm {
   readonly keyCodec: Codec;
   readonly valueCodec: Codec;
   readonly columns: ReadonlyArray<string>;
-  /** Rows per page of which bounds are held, 0 for none. */
+  /** Rows per page of which bounds are held, or slots per centroid; 0 for none. */
   readonly pages: number;
+  /** The column of cluster numbers, where centroids are held and not bounds. */
+  readonly labels: string | null;
 }
 
 /** The form of a tier that exists. */
@@ -29,6 +31,7 @@ export const formOf = (shape: LayerShape, tier: Tier): TierForm => ({
   valueCodec: tier.valueCodec,
   columns: Object.keys(tier.storage.columns),
   pages: tier.storage.pages?.rows ?? 0,
+  labels: tier.storage.pages?.labels ?? null,
 });
 
 /** `bytes` rounded up to what the backend allocates. */
@@ -91,7 +94,7 @@ export const allocTier =
       values,
       position,
       columns: Object.fromEntries(columns.flatMap((buffer, i) => form.columns[i] === undefined ? [] : [[form.columns[i], buffer]])),
-      pages: bounds === undefined ? null : { rows: form.pages, bounds },
+      pages: bounds === undefined ? null : { rows: form.pages, labels: form.labels, bounds },
     };
     const { keyCodec, valueCodec } = form;
     return E.right({ keyCodec, valueCodec, storage, segments, layoutOffset, exact: true, frozen: false });
@@ -107,7 +110,7 @@ export const emptyStore = (
 ): IOEither<KvError, Tier> =>
   allocTier(
     memory,
-    { shape, keyCodec, valueCodec, columns: [], pages: 0 },
+    { shape, keyCodec, valueCodec, columns: [], pages: 0, labels: null },
     segmentsOf(Array.from({ length: shape.kvHeads }, () => 0)),
     layoutOffset,
     label,

@@ -183,7 +183,10 @@ function addPages(memory: Memory, plan: PolicyPlan, cache: KvCache): E.Either<Kv
   const layers: LayerCache[] = [];
   for (const [l, layer] of cache.layers.entries()) {
     const [tail, rows] = [layer._tag === "Own" ? tailOf(layer) : null, plan.layers[l]?.pages ?? 0];
-    if (layer._tag === "Alias" || tail === null || rows <= 1 || tail.storage.pages?.rows === rows) {
+    const labels = plan.layers[l]?.clusters ?? null;
+    if (
+      layer._tag === "Alias" || tail === null || rows <= 1 || (tail.storage.pages?.rows === rows && tail.storage.pages.labels === labels)
+    ) {
       layers.push(layer);
       continue;
     }
@@ -196,7 +199,7 @@ function addPages(memory: Memory, plan: PolicyPlan, cache: KvCache): E.Either<Kv
     }
     made.push(...got.right);
     const [bounds] = got.right;
-    const storage = { ...tail.storage, pages: bounds === undefined ? null : { rows, bounds } };
+    const storage = { ...tail.storage, pages: bounds === undefined ? null : { rows, labels, bounds } };
     layers.push({ ...layer, tiers: [...layer.tiers.slice(0, -1), { ...tail, storage }] });
   }
   return made.length === 0 ? E.right(cache) : replaceBy(memory, cache, { ...cache, layers });

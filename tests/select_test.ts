@@ -102,3 +102,56 @@ onEveryBackend("RocketKV evicts to the survivors of its split once, after the pr
   assertEquals(found.rows.map(({ positions }) => positions.length), [35 + steps, 35 + steps]);
   assertEquals(found.rows.map(({ positions }) => [...positions].slice(-8)), [0, 1].map(() => [52, 53, 54, 55, 56, 57, 58, 59]));
 });
+
+onEveryBackend(
+  "ClusterKV with room for everything is full attention, bit for bit; with less, rows stay and reads change",
+  async (memory) => {
+    const full = await seen(memory, await text("keepall"));
+    const rest = "per=6, sinks=2, window=8, added=2, dense=0";
+    const positionsOf = (of: Seen) => of.rows.map(({ positions, keys, values }) => [positions, keys, values]);
+    const all = await seen(memory, await text(`clusterkv(1024, ${rest})`));
+    assertEquals([all.attended, positionsOf(all)], [full.attended, positionsOf(full)]);
+    const few = await seen(memory, await text(`clusterkv(12, ${rest})`));
+    assertEquals(positionsOf(few), positionsOf(full));
+    assert(few.attended.some((out, i) => out.some((x, c) => x !== full.attended[i]?.[c])), "fewer rows are read");
+    close(await seen(memory, await text(`clusterkv(12, ${rest})`), total - steps, true), few);
+  },
+);
+
+/** Attention of the last step's query heads over the rows of this choice, in f64. */
+function attendedOver(rowsOf: ReadonlyArray<HeadRows>, chosen: (head: number) => ReadonlyArray<number>): ReadonlyArray<number> {
+  const q = queries.subarray((total - 1) * 32, total * 32);
+  return Array.from({ length: 4 }, (_, h) => {
+    const { keys: k = new Float32Array(), values: v = new Float32Array() } = rowsOf[h >> 1] ?? {};
+    const own = chosen(h >> 1);
+    const logits = own.map((t) =>
+      Array.from({ length: 8 }, (_, c) => (q[h * 8 + c] ?? 0) * (k[t * 8 + c] ?? 0)).reduce((a, b) => a + b) / Math.sqrt(8)
+    );
+    const weights = logits.map(Math.exp);
+    const sum = weights.reduce((a, b) => a + b);
+    return Array.from({ length: 8 }, (_, c) => own.reduce((acc, t, i) => acc + (weights[i] ?? 0) / sum * (v[t * 8 + c] ?? 0), 0));
+  }).flat();
+}
+
+onEveryBackend(
+  "ClusterKV reads sinks, unclustered rows, then whole clusters by their mean keys, the last one its oldest rows",
+  async (memory) => {
+    const found = await seen(memory, await text("clusterkv(20, per=6, sinks=2, window=8, added=2, dense=0)"));
+    const q = queries.subarray((total - 1) * 32, total * 32);
+    const choice = (h: number): ReadonlyArray<number> => {
+      const k = found.rows[h]?.keys ?? new Float32Array();
+      const labels = [...found.rows[h]?.columns["cluster"] ?? []];
+      assertEquals(labels.filter((x) => x === -1).length, 2 + steps, "sinks and the decoded tokens have no cluster");
+      const promises = [...new Set(labels)].filter((c) => c >= 0).map((c) => {
+        const members = labels.flatMap((x, t) => x === c ? [t] : []);
+        const mean = Array.from({ length: 8 }, (_, d) => members.reduce((sum, t) => sum + (k[t * 8 + d] ?? 0), 0) / members.length);
+        const score = Math.max(...[0, 1].map((g) => mean.reduce((sum, x, d) => sum + x * (q[(2 * h + g) * 8 + d] ?? 0), 0)));
+        return { members, score };
+      }).toSorted((a, b) => b.score - a.score);
+      const unlabelled = labels.flatMap((x, t) => x === -1 ? [t] : []);
+      return [...unlabelled, ...promises.flatMap(({ members }) => members)].slice(0, 20);
+    };
+    const wanted = attendedOver(found.rows, choice);
+    wanted.forEach((x, i) => assert(Math.abs(x - (found.attended.at(-1)?.[i] ?? NaN)) < 1e-5, `number ${i}`));
+  },
+);

@@ -18,15 +18,15 @@ import { type Model, openModel } from "../model/model.ts";
 import { type TensorToWrite, writeSafetensors } from "../model/safetensors.ts";
 import { orThrow } from "../run/mod.ts";
 
-const [TRAIN, TUNE, TOKENS, QUERIES, SEED] = [24, 6, 2048, 32, 1];
-const arg = (name: string, fallback: number): number => Number(Deno.env.get(name) ?? fallback);
+/** Texts per split, tokens and queries per text, seed of everything. */
+const [TRAIN, TUNE, TOKENS, QUERIES, SEED] = [4, 1, 1024, 16, 1];
 const RECIPE: GateRecipe = {
-  inner: 96,
-  epochs: arg("EPOCHS", 5),
-  rate: arg("RATE", 3e-3),
+  inner: 32,
+  epochs: 8,
+  rate: 1e-2,
   decay: 0.01,
   clip: 1,
-  lambda: arg("LAMBDA", 0.16),
+  lambda: 5e-4,
   window: 256,
   seed: SEED,
 };
@@ -79,12 +79,10 @@ async function main(out: string): Promise<void> {
   if (source._tag !== "File") throw new Error("no model file");
   await using backend = await orThrow(openWasm({ threads: 1 }));
   await using model = await orThrow(openModel(backend, source.path));
-  const [train, tune] = [await textsOf(model, "train", arg("TRAIN", TRAIN)), await textsOf(model, "tune", arg("TUNE", TUNE))];
+  const [train, tune] = [await textsOf(model, "train", TRAIN), await textsOf(model, "tune", TUNE)];
   const { layers } = model.spec.shape;
   const tensors: TensorToWrite[] = [];
-  const only = Deno.env.get("LAYERS")?.split(",").map(Number);
   for (const [l, shape] of layers.entries()) {
-    if (only !== undefined && !only.includes(l)) continue;
     const gates: Gate[] = [];
     for (let h = 0; h < shape.kvHeads; h++) {
       const of = (texts: ReadonlyArray<GateText>) => texts.map((t) => gateHead(t, shape, l, h, RECIPE.window));

@@ -21,6 +21,7 @@ import { newestLike, redundancy } from "./pairs.ts";
 import { lengthen, transfer } from "./transfer.ts";
 import { foldValues } from "./fold_values.ts";
 import { blockRank, lagSpread, obey, profile, promote } from "./rules.ts";
+import { centroids, clusterScores, kmeans } from "./cluster.ts";
 import { boundQuery, minmaxPages, pageScores } from "./select.ts";
 import { groupVotes, softmax, tailLoss } from "./votes.ts";
 
@@ -71,6 +72,9 @@ const kernels: { readonly [O in OpName]: Kernel<O> } = {
   boundQuery,
   pageScores,
   attendRows,
+  kmeans,
+  centroids,
+  clusterScores,
 };
 
 /** Ops with a kernel. */

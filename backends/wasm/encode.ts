@@ -104,7 +104,11 @@ function scratchOf(context: Context, instr: Instr, before: Instr | undefined): S
       return { bytes: sizes.attendReduceScratch(queries, heads, kvHeads, keyDim, threads), continues: false };
     }
     case "newestLike":
+    case "centroids":
       return { bytes: sizes.newestLikeScratch(instr.params.dim, threads), continues: false };
+    case "kmeans":
+      // A record of 64 bytes per head, then room for each thread.
+      return { bytes: 64 * instr.params.heads + sizes.newestLikeScratch(instr.params.dim, threads), continues: false };
     case "transfer":
       return { bytes: sizes.transferScratch(instr.params.dim, threads), continues: false };
     default:

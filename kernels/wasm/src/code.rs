@@ -46,3 +46,6 @@ pub const MINMAX_PAGES: u32 = 42;
 pub const BOUND_QUERY: u32 = 43;
 pub const PAGE_SCORES: u32 = 44;
 pub const ATTEND_ROWS: u32 = 45;
+pub const KMEANS: u32 = 46;
+pub const CENTROIDS: u32 = 47;
+pub const CLUSTER_SCORES: u32 = 48;

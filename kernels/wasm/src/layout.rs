@@ -190,6 +190,11 @@ unsafe fn check_fold(instr: &Instr) -> u32 {
     if code != 0 || (0..instr.u(0)).all(ascending) { code } else { BAD_COUNT }
 }
 
+/// A head that holds rows has room for centroids in all of its capacity, which labels may reach.
+unsafe fn check_index(instr: &Instr, layout: usize, heads: usize, index: (usize, usize)) -> u32 {
+    reach(instr, layout, heads, &[index], |_, s| if s.length > 0 { s.capacity as u64 } else { 0 })
+}
+
 fn first(codes: &[u32]) -> u32 {
     codes.iter().copied().find(|c| *c != 0).unwrap_or(0)
 }
@@ -254,6 +259,18 @@ pub unsafe fn check(instr: &Instr) -> u32 {
             inside(instr, 2, instr.u(1), &[(1, row_bytes(instr, 2, 3)), (3, 4), bounds])
         }
         code::ATTEND_ROWS => check_attend_rows(instr),
+        code::KMEANS => {
+            // Means lie from the first slot of a head on, one for each new cluster: at most as many as its rows.
+            inside(instr, 2, instr.u(0), &[(0, row_bytes(instr, 1, 2)), (1, 4), (3, 4), (4, 4 * instr.u(1))])
+        }
+        code::CENTROIDS => first(&[
+            inside(instr, 2, instr.u(0), &[(0, row_bytes(instr, 1, 2)), (1, 4)]),
+            check_index(instr, 2, instr.u(0), (3, instr.u(4))),
+        ]),
+        code::CLUSTER_SCORES => first(&[
+            inside(instr, 3, instr.u(1), &[(2, 4), (4, 4), (5, 4)]),
+            check_index(instr, 3, instr.u(1), (1, instr.u(4))),
+        ]),
         _ => 0,
     }
 }

@@ -1,6 +1,7 @@
 //! From op codes to kernels. Parameters and operands are in the order of `backends/ops.ts`; what the encoder adds (weight types,
 //! scratch) follows them.
 
+pub mod cluster;
 pub mod columns;
 pub mod dense;
 pub mod fold;
@@ -28,6 +29,7 @@ pub unsafe fn phases(instr: &Instr) -> u32 {
         code::ATTEND | code::ATTEND_ROWS => attend::phases(instr),
         code::ATTEND_REDUCE => 2,
         code::FOLD_VALUES => 2,
+        code::KMEANS => cluster::phases(instr),
         _ => 1,
     }
 }
@@ -80,6 +82,9 @@ pub unsafe fn run(instr: &Instr, phase: u32, team: &Team) {
         code::MINMAX_PAGES => select::minmax_pages(instr, team),
         code::BOUND_QUERY => select::bound_query(instr, team),
         code::PAGE_SCORES => select::page_scores(instr, team),
+        code::KMEANS => cluster::kmeans(instr, phase, team),
+        code::CENTROIDS => cluster::centroids(instr, team),
+        code::CLUSTER_SCORES => cluster::cluster_scores(instr, team),
         _ => {}
     }
 }
