@@ -6,7 +6,7 @@ import { block, type Budgeted, type Card, centroid, clusters, constructs, type E
 import { onLayers, param, pipe, type Policy, policy, prefillEnd, remember, rows, select, showTerm } from "../policy/mod.ts";
 import { type Sized, step, type Term } from "../policy/mod.ts";
 
-/** Options of {@link clusterKv} beside its size: rows that a query reads per KV head, sinks and unclustered rows included. */
+/** Options of {@link clusterKv} beside its size, which counts sinks and unclustered rows. */
 export interface ClusterKvOptions {
   /** Rows of the prompt per cluster, on average. */
   readonly per: number;
@@ -41,17 +41,16 @@ const term: Term<Budgeted<ClusterKvOptions>> = {
 };
 
 const make = (o: Budgeted<ClusterKvOptions>): Policy => {
-  const text = showTerm(term)(o);
   const group = (count: number) => remember({ name: "cluster", by: "set", initial: -1 })(clusters({ into: "cluster", count, ...o }));
-  const read = policy(text, [
+  const read = policy(showTerm(term)(o), [
     block(prefillEnd, [group(0)]),
     block(every(o.window), [group(o.added)]),
     block(step, [pipe(centroid("cluster"), select(o.budget, { sinks: o.sinks, recent: 0 }))]),
   ]);
-  return o.dense === 0 ? read : policy(text, onLayers(layersFrom(o.dense))(read).blocks);
+  return o.dense === 0 ? read : policy(read.text, onLayers(layersFrom(o.dense))(read).blocks);
 };
 
-/** ClusterKV (arXiv 2412.03213, section III): cosine k-means per KV head; clusters by q.centroid, the last cut to its oldest rows.
+/** ClusterKV (arXiv 2412.03213, section III): cosine k-means per KV head, clusters read by q.centroid, the last cut to its oldest rows.
  *
  * ```ts
  * import { assertEquals } from "@std/assert";
@@ -74,8 +73,7 @@ export const card: Card = {
   departures: [
     "one choice per KV head, by the largest product in its group of query heads; the paper chooses per query head",
     "sinks and unclustered rows count toward the budget, so that what is read is exactly the budget",
-    "clusters start from seeded rows, one of each of as many stretches of the text; the authors draw with replacement",
-    "centroids are the means of the rows their clusters have in the end",
+    "clusters start from seeded rows of as many stretches of the text, not from draws with replacement; centroids are means of final rows",
   ],
   example: "clusterkv(1024)",
 };

@@ -74,6 +74,6 @@ export const card: Card = {
   arxiv: "2502.14051",
   venue: "ICML 2025; authors' code in NVlabs/RocketKV, nothing copied",
   defaults: "window 32, kernel 63, traffic halved between search and attention: the paper; rounding as in its speed code",
-  departures: ["the window ends with the prompt; in the authors' evaluation one token before", "no multi-turn view of a cache kept whole"],
+  departures: ["the window ends with the prompt; in the authors' evaluation one token before"],
   example: "rocketkv(256)",
 };

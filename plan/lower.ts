@@ -11,6 +11,7 @@ import { emit, temp } from "./draft.ts";
 import { attention, groupVotes, nearby, tailLoss } from "./lower_queries.ts";
 import { lagSpread, redundancy, similarity } from "./lower_rows.ts";
 import { centroidScore } from "./clusters.ts";
+import { view } from "./lower_view.ts";
 import { pageBound } from "./lower_pages.ts";
 import { rowCodec, type Site } from "./site.ts";
 import type { Draft } from "./types.ts";
@@ -107,6 +108,10 @@ const compute =
         const args = [first ?? NONE, then ?? NONE, slots.position, slots.layout];
         const params = { heads, count: shareOf(score.share, site.budget) };
         return column(site, "promoted", (out) => emit({ op: "promote", args: [...args, out], params }))(next);
+      }
+      case "Kept": {
+        const [of, next] = lowerScore(site, score.of)(state);
+        return column(site, "view", (out) => view(site, score, of, out))(next);
       }
       case "Centroid":
         return column(site, "centroid", (out) => centroidScore(site, score.of, out))(state);

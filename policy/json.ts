@@ -130,6 +130,7 @@ const scores: Decoder<Score> = tagged<Score>({
   Obey: struct({ _tag: word("Obey"), mass: score, kind: score, rule: score, rules: nested }),
   LagSpread: struct({ _tag: word("LagSpread"), sinks: number, lag: number, ranked: flag }),
   Promote: struct({ _tag: word("Promote"), share: ratio, first: score, then: score }),
+  Kept: struct({ _tag: word("Kept"), of: score, rows: number, recent: number }),
   Clusters: struct({ _tag: word("Clusters"), into: name, per: number, count: number, sinks: number, iterations: number, seed: number }),
   Centroid: struct({ _tag: word("Centroid"), of: name }),
   PageBound: struct({ _tag: word("PageBound"), page: number, channels: nullable(ratio), by: word("max", "softmax") }),

@@ -103,6 +103,9 @@ export const lagSpread = (sinks: number, lag: number, ranked: boolean): Score =>
 /** A share of the eviction's budget goes to the best rows by `first`; `then` decides about the others. */
 export const promote = (first: Score, of: Ratio): (then: Score) => Score => (then) => ({ _tag: "Promote", share: lowest(of), first, then });
 
+/** 1 for the best `rows` rows of each head, the last `recent` among them, else 0: a view of rows that all stay. */
+export const kept = (rows: number, recent: number): (of: Score) => Score => (of) => ({ _tag: "Kept", of, rows, recent });
+
 /** Scores directly inside a score. */
 export function inside(score: Score): ReadonlyArray<Score> {
   switch (score._tag) {
@@ -110,6 +113,7 @@ export function inside(score: Score): ReadonlyArray<Score> {
     case "HeadMean":
     case "Unary":
     case "Softmax":
+    case "Kept":
       return [score.of];
     case "Binary":
       return [score.left, score.right];

@@ -115,6 +115,8 @@ export type Score =
   /** Spread of a row over channels on the scale of the next block of `lag` rows, mean over keys and values; `ranked`: its rank inside the
    * block, as a share. Sinks, the last block and what follows score 1. */
   | { readonly _tag: "LagSpread"; readonly sinks: number; readonly lag: number; readonly ranked: boolean }
+  /** 1 for the rows that an eviction to `rows` rows per head by score `of` would keep, the last `recent` rows of a head among them; else 0. */
+  | { readonly _tag: "Kept"; readonly of: Score; readonly rows: number; readonly recent: number }
   /** Infinite for the best rows of a head by `first`, as many as this share of the eviction's budget (rounded down), else `then`. */
   | { readonly _tag: "Promote"; readonly share: Ratio; readonly first: Score; readonly then: Score }
   /** Number of the row's cluster: rows that the column `into` has no number for, and that are behind those that have one and behind the first

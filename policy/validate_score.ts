@@ -48,6 +48,8 @@ function checkPart(score: Score, path: string): Check {
     case "PageBound":
       return integer(`${path}.page`, score.page, 1, 4096) ??
         (score.channels === null ? null : share(`${path}.channels`, score.channels));
+    case "Kept":
+      return integer(`${path}.rows`, score.rows, 1, 2 ** 24) ?? integer(`${path}.recent`, score.recent, 0, score.rows);
     case "Clusters":
       return checkClusters(score, path);
     case "Centroid":

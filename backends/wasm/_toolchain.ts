@@ -4,6 +4,6 @@ export const toolchain: Readonly<Record<"rustc" | "linker" | "wasmBindgen" | "fa
   rustc: "rustc 1.96.0 (ac68faa20 2026-05-25) (built from a source tarball)",
   linker: "Debian LLD 19.1.7",
   wasmBindgen: "wasm-bindgen 0.2.130",
-  fast: "368c53ecea820155b8bf3405a3828dec70509634e0ab32070b6d84b807bc31f5",
-  simd128: "f0e9cb2efd94b4470a4d0380ac53054751af8ed091d22b9a051dc89acad6078f",
+  fast: "526a5bf3d3c578fc98fc01b84acce6b6a0f370e1c1e9fa1e2546511ebcea12bc",
+  simd128: "5081e46756162095229e6a8099f29e43d7c7164743ab54665226f16732c3f32c",
 };

@@ -1,0 +1,73 @@
+/**
+ * RocketKV-MT: for several turns. Every row stays; stage one, anew after every text, only says which rows stage two may read.
+ * @module
+ */
+import {
+  attention,
+  block,
+  type Card,
+  chunk,
+  column,
+  constant,
+  type Entry,
+  kept,
+  lastQueries,
+  makes,
+  minus,
+  pageBound,
+} from "../policy/mod.ts";
+import { param, pipe, plus, type Policy, policy, pool, prefillEnd, remember, rows, select, showTerm, step } from "../policy/mod.ts";
+import { type Term, times } from "../policy/mod.ts";
+import { type RocketKvOptions, split } from "./rocket_kv.ts";
+
+const term: Term<RocketKvOptions> = {
+  name: "rocketkv_mt",
+  about: "keeps everything, reads few rows of a view that is made anew for every turn; when later questions ask for what the first did not",
+  params: {
+    tokens: param.count("tokens", 16, 2 ** 20),
+    length: param.count("length", 16, 2 ** 24),
+    answer: param.count("answer", 0, 2 ** 20),
+    window: param.count("window", 1, 4096),
+    kernel: param.odd("kernel", 1023),
+  },
+  defaults: { tokens: 256, length: 4096, answer: 128, window: 128, kernel: 63 },
+};
+
+const make = (o: RocketKvOptions): Policy => {
+  const { survivors, page, channels, read } = split(o);
+  const votes = pipe(attention(lastQueries(o.window), "sum", "sum"), pool({ by: "max", size: o.kernel, dropLast: o.window }));
+  const see = remember({ name: "view", by: "set", initial: 1 })(kept(survivors, o.window)(votes));
+  // What pages promise are shares, from 0 to 1: rows outside the view lie below all inside. New rows are inside.
+  const outside = pipe(column("view", 1), minus(constant(1)), times(constant(2)));
+  return policy(showTerm(term)(o), [
+    block(chunk, [see]),
+    block(prefillEnd, [see]),
+    block(step, [pipe(pageBound(page, "softmax", channels), plus(outside), select(rows(read)))]),
+  ]);
+};
+
+/** RocketKV-MT (arXiv 2502.14051 v3, section 3.5): reads as RocketKV does, holds what the full cache holds, and bounds of pages.
+ *
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * assertEquals(rocketKvMt({ tokens: 512 }).text, "rocketkv_mt(512)");
+ * ```
+ */
+export const rocketKvMt = (options: Partial<RocketKvOptions> = {}): Policy => make({ ...term.defaults, ...options });
+
+/** `rocketkv_mt(tokens, length=, answer=, window=, kernel=)` in text. */
+export const entry: Entry = makes(term, make);
+
+/** What this is. */
+export const card: Card = {
+  name: term.name,
+  title: "RocketKV: Accelerating Long-Context LLM Inference via Two-Stage KV Cache Compression",
+  arxiv: "2502.14051",
+  venue: "ICML 2025; authors' code in NVlabs/RocketKV, nothing copied",
+  defaults: "those of rocketkv, and a window of 128: the paper for several turns",
+  departures: [
+    "the view is made after every chunk of text; that of a turn's last chunk is the one that its answer reads",
+    "pages are of the whole text, not of the rows of the view, and the softmax of the search is over all rows",
+  ],
+  example: "rocketkv_mt(256)",
+};
