@@ -113,6 +113,15 @@ function checkRelations(instr: Instr): Complaint {
     case "centroids":
     case "clusterScores":
       return checkIndex(instr.params) ?? (instr.op === "centroids" ? null : checkGroups(instr.params));
+    case "rerotate": {
+      const { dim, dims } = instr.params;
+      return dims % 2 === 0 && dims <= dim ? null : [`dims even and at most dim ${dim}`, String(dims)];
+    }
+    case "expectedAttention": {
+      const { keyDim, dims } = instr.params;
+      return checkGroups(instr.params) ??
+        (dims % 2 === 0 && dims <= keyDim ? null : [`dims even and at most keyDim ${keyDim}`, String(dims)]);
+    }
     case "rope": {
       const { dim, dims } = instr.params;
       return dims % 2 === 0 && dims <= dim ? null : [`dims even and at most dim ${dim}`, String(dims)];

@@ -39,7 +39,7 @@ export const clusterOps: Readonly<Record<ClusterOp, OpSpec>> = {
   },
   clusterScores: {
     summary:
-      "column: the largest q.m of the group of query heads, m the centroid of the row's label as `centroids` has it; rows without a label 2^100 (1 + t / length), t their index, so that they come first and the newest of them before the others. promises: of label c, at slot start + c",
+      "column: the largest q.m of the group of query heads, m the centroid of the row's label as `centroids` has it; rows without a label (t + 1) 2^100, t their index, so that they come first and the newest of them before the others. promises: of label c, at slot start + c",
     operands: [
       read("q", "f32", "Hq dim"),
       read("index", "rows", "slots rowBytes"),

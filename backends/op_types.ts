@@ -272,6 +272,26 @@ export interface OpParams {
     readonly stride: number;
     readonly rowBytes: number;
   };
+  /** Makes positions contiguous and turns keys accordingly. */
+  readonly rerotate: {
+    readonly heads: number;
+    readonly dim: number;
+    readonly codec: RowCodec;
+    readonly dims: number;
+    readonly count: number;
+  };
+  /** Attention that queries to come are expected to pay. */
+  readonly expectedAttention: {
+    readonly queries: number;
+    readonly heads: number;
+    readonly kvHeads: number;
+    readonly keyDim: number;
+    readonly keyCodec: RowCodec;
+    readonly dims: number;
+    readonly scale: number;
+    readonly sinks: number;
+    readonly spread: boolean;
+  };
   /** What the centroid of a row's label promises. */
   readonly clusterScores: {
     readonly heads: number;

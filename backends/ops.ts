@@ -18,6 +18,7 @@ import { scoreOps } from "./score_ops.ts";
 import { tierOps } from "./tier_ops.ts";
 import { selectOps } from "./select_ops.ts";
 import { clusterOps } from "./cluster_ops.ts";
+import { futureOps } from "./future_ops.ts";
 
 export { mapFns } from "./op_types.ts";
 export type { MapFn, OperandSpec, OpName, OpParams, OpSpec, ParamSpec, RowCodec, Tolerance } from "./op_types.ts";
@@ -272,6 +273,7 @@ export const ops: Readonly<Record<OpName, OpSpec>> = {
   ...ruleOps,
   ...selectOps,
   ...clusterOps,
+  ...futureOps,
 };
 
 /** Op names in code order. */

@@ -3,7 +3,7 @@
  * @module
  */
 import type { LayerShape } from "../cache/shape.ts";
-import { ropeTable } from "../model/rope.ts";
+import { ropeTable } from "../cache/rope.ts";
 import type { GateText } from "./gate_rows.ts";
 
 /** A query of the group of the head: its attention split at the window. */

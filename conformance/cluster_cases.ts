@@ -74,12 +74,12 @@ const centroidRanges = (layout: Layout, labels: Float32Array, stride: number, ro
     })
   );
 
-/** Labels in all rows, some of them none. */
-const everywhere = (layout: Layout, stride: number): Float32Array<ArrayBuffer> =>
+/** Labels in all rows, or some of them none. */
+const everywhere = (layout: Layout, stride: number, none = true): Float32Array<ArrayBuffer> =>
   columnOf(layout, (slot) => {
     const head = layout.segments.find(({ start, length }) => slot >= start && slot < start + length);
     if (head === undefined || room(head, stride) === 0) return -1;
-    return slot % 7 === 3 ? [-1, 0.25, 1e9, NaN][slot % 4] ?? -1 : (slot * 5) % room(head, stride);
+    return none && slot % 7 === 3 ? [-1, 0.25, 1e9, NaN][slot % 4] ?? -1 : (slot * 5) % room(head, stride);
   });
 
 export const centroidsCases = (seed: number): ReadonlyArray<Case> =>
@@ -105,7 +105,7 @@ export const clusterScoresCases = (seed: number): ReadonlyArray<Case> =>
     [2, 9].map((stride, j) => {
       const random = randomOf(`clusterScores ${lengths} ${dim} ${stride} ${i}`, seed);
       const [layout, kvHeads, group] = [layoutOf(random, lengths, 2), lengths.length, [1, 3, 7][(i + j) % 3] ?? 1];
-      const [rowBytes, labels] = [indexBytes(dim, stride), everywhere(layout, stride)];
+      const [rowBytes, labels] = [indexBytes(dim, stride), everywhere(layout, stride, j === 0)];
       const promised = layout.segments.map((head) => ({ from: head.start * 4, to: (head.start + used(labels, head, stride)) * 4 }));
       return caseOf(`case ${i}, one in ${stride} slots, groups of ${group}, ${dim} channels, ${layout.label}`, {
         op: "clusterScores",

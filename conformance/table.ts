@@ -23,6 +23,7 @@ import { evictionCases, sharedInputCases, temporaryCases, tiedCases } from "./pr
 import { appendCases, compactCases, copyRowsCases, extendCases, sliceCases, slideCases, truncateCases } from "./row_cases.ts";
 import { blockRankCases, foldValuesCases, lagSpreadCases, obeyCases, profileCases, promoteCases } from "./rule_cases.ts";
 import { attendRowsCases, boundQueryCases, minmaxPagesCases, pageScoresCases } from "./select_cases.ts";
+import { expectedAttentionCases, rerotateCases } from "./future_cases.ts";
 import { groupVotesCases, newestLikeCases, redundancyCases, softmaxCases, tailLossCases } from "./score_cases.ts";
 import { blockCases, lengthenCases, splitCases, transferCases } from "./transfer_cases.ts";
 
@@ -76,6 +77,8 @@ const table: Readonly<Record<OpName, (seed: number) => ReadonlyArray<Case>>> = {
   kmeans: kmeansCases,
   centroids: centroidsCases,
   clusterScores: clusterScoresCases,
+  rerotate: rerotateCases,
+  expectedAttention: expectedAttentionCases,
 };
 
 /** The seed of the table as it is published. Another seed gives other numbers in the same sizes. */

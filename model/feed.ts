@@ -15,11 +15,11 @@ import type { PolicyPlan, SplicePoint } from "../plan/types.ts";
 import { classScratch } from "../run/slots.ts";
 import { advance, bindings, dispose, reserve, settle, stage } from "../run/mod.ts";
 import { countReads, readsBindings, readsScratch } from "../run/reads.ts";
-import { bytesIn, type Scratch, wholly, withScratch } from "../run/scratch.ts";
+import { bytesIn, type Scratch, tableScratch, wholly, withScratch } from "../run/scratch.ts";
 import { type Forward, forward, type LogitRows, prefillEnd } from "./forward.ts";
 import type { Model } from "./model.ts";
 import { prepared } from "./programs.ts";
-import { ropeTable } from "./rope.ts";
+import { ropeTable } from "../cache/rope.ts";
 import { tokenClasses } from "./token_class.ts";
 
 /** Tokens of one run, and what is wanted of it. */
@@ -134,7 +134,7 @@ const execute = (
   scratch: ReadonlyArray<Scratch>,
   extra: Readonly<Record<string, Binding>>,
 ): TE.TaskEither<KvError, Ran> =>
-  withScratch(memory, [...scratch, ...readsScratch(memory, plan, point, cache)], (buffers) => {
+  withScratch(memory, [...scratch, ...tableScratch(plan), ...readsScratch(memory, plan, point, cache)], (buffers) => {
     const own = { ...wholly(buffers), ...readsBindings(memory, plan, point, cache, buffers) };
     const size = scratch.find((s) => s.label === "logits")?.content;
     return pipe(

@@ -7,7 +7,7 @@
  * import { adaKv, cards, pyramidKv, snapKv } from "./mod.ts";
  * const policy = pipe(snapKv({ rows: 512, window: 8 }), pyramidKv(), adaKv());
  * assertEquals(policy.text, "snapkv(512, window=8)|pyramid(20)|ada(20%)");
- * assertEquals(cards.length, 22);
+ * assertEquals(cards.length, 23);
  * ```
  * @module
  */
@@ -32,6 +32,7 @@ import * as questFile from "./quest.ts";
 import * as rocketkv from "./rocket_kv.ts";
 import * as dbudgetkv from "./d_budget_kv.ts";
 import * as rocketkvMt from "./rocket_kv_mt.ts";
+import * as expectedFile from "./expected_attention.ts";
 import * as clusterkv from "./cluster_kv.ts";
 import * as wgkv from "./write_gated_kv.ts";
 
@@ -55,6 +56,7 @@ export { dBudgetKv, type DBudgetKvOptions } from "./d_budget_kv.ts";
 export { quest, type QuestOptions } from "./quest.ts";
 export { rocketKv, type RocketKvOptions } from "./rocket_kv.ts";
 export { rocketKvMt } from "./rocket_kv_mt.ts";
+export { expectedAttention, type ExpectedAttentionOptions } from "./expected_attention.ts";
 export { clusterKv, type ClusterKvOptions } from "./cluster_kv.ts";
 export { writeGatedKv, type WriteGatedKvOptions } from "./write_gated_kv.ts";
 export { showPolicy } from "../policy/mod.ts";
@@ -80,6 +82,7 @@ const papers: ReadonlyArray<{ readonly card: Card; readonly entry: Entry }> = [
   questFile,
   rocketkv,
   rocketkvMt,
+  expectedFile,
   clusterkv,
   wgkv,
 ];

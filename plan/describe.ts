@@ -25,14 +25,18 @@ export function describePlan(plan: PlanParts, target: Target): string {
     const section = (name: string, part: ReadonlyArray<string>): ReadonlyArray<string> => part.length === 0 ? [] : [name, ...part];
     return [...section("before the attention of each decoded token", before), ...section(pointName(point), lines)];
   });
-  return [head, "storage", ...storage, ...ops, ""].join("\n");
+  const turned = plan.rerotates ? ["then positions without gaps, and keys turned to them"] : [];
+  return [head, "storage", ...storage, ...ops, ...turned, ""].join("\n");
 }
 
 function storageLine(layer: LayerPlan, index: number): string {
   if (layer.readsFrom !== index) return `reads the rows of layer ${layer.readsFrom}`;
   const columns = layer.columns.map((c) => `, column ${c.name} from ${c.initial}`).join("");
   const ring = layer.recentQueries === 0 ? "" : `, last ${layer.recentQueries} queries`;
-  const pages = layer.pages <= 1 ? "" : `, bounds of pages of ${layer.pages} rows`;
+  const what = layer.clusters === null
+    ? `bounds of pages of ${layer.pages} rows`
+    : `centroids of ${layer.clusters}, one in ${layer.pages} slots`;
+  const pages = layer.pages <= 1 ? "" : `, ${what}`;
   const rows = layer.rowsBound === null ? "" : `, at most ${layer.rowsBound} rows a head after each append`;
   return `keys ${codecName(layer.keyCodec)}, values ${codecName(layer.valueCodec)}${storeText(layer)}${columns}${ring}${pages}${rows}`;
 }

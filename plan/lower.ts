@@ -8,7 +8,7 @@ import type { Nested, Score } from "../policy/types.ts";
 import { shareOf } from "./resolve.ts";
 import { scoresIn } from "./scores.ts";
 import { emit, temp } from "./draft.ts";
-import { attention, groupVotes, nearby, tailLoss } from "./lower_queries.ts";
+import { attention, expectedAttention, groupVotes, nearby, tailLoss } from "./lower_queries.ts";
 import { lagSpread, redundancy, similarity } from "./lower_rows.ts";
 import { centroidScore } from "./clusters.ts";
 import { view } from "./lower_view.ts";
@@ -82,6 +82,8 @@ const compute =
         const params = { heads, dropLast: score.dropLast };
         return column(site, "softmax", (out) => emit({ op: "softmax", args: [of, slots.layout, out], params }))(next);
       }
+      case "Expected":
+        return column(site, "expected", (out) => expectedAttention(site, score, out))(state);
       case "GroupVotes":
         return column(site, "votes", (out) => groupVotes(site, score, out))(state);
       case "Redundancy":

@@ -4,8 +4,9 @@
  */
 import { NONE, type Slot } from "../backends/program.ts";
 import type { QuerySet, Score } from "../policy/types.ts";
-import { emit, temp } from "./draft.ts";
+import { bound, emit, temp } from "./draft.ts";
 import { shareOf } from "./resolve.ts";
+import { turnsName } from "./turns.ts";
 import { rowCodec, type Site } from "./site.ts";
 import type { Draft } from "./types.ts";
 
@@ -76,6 +77,17 @@ export const groupVotes = (site: Site, score: Extract<Score, { readonly _tag: "G
     dropLast: score.dropLast,
   };
   return emit({ op: "groupVotes", args: [q, slots.keys, slots.layout, position, out], params })(ready);
+};
+
+/** Attention that queries to come are expected to pay. */
+export const expectedAttention = (site: Site, score: Extract<Score, { readonly _tag: "Expected" }>, out: Slot) => (draft: Draft): Draft => {
+  const { shape: { queryHeads: heads, kvHeads, keyDim, rope, scale }, plan, slots } = site;
+  const [{ count, q, position }, ready] = queriesIn(site, { _tag: "Last", count: score.queries })(draft);
+  const [table, d1] = bound(turnsName(rope, score))(ready);
+  const [logits, d2] = temp("logits", slots.capacity * 4)(d1);
+  const { sinks, spread } = score;
+  const params = { queries: count, heads, kvHeads, keyDim, keyCodec: rowCodec(plan.keyCodec), dims: rope.dims, scale, sinks, spread };
+  return emit({ op: "expectedAttention", args: [q, position, slots.keys, slots.layout, table, out, logits], params })(d2);
 };
 
 /** Attention norm of the newest query that is lost with a row and all before it. */

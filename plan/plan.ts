@@ -20,6 +20,7 @@ import { clustersOf } from "./clusters.ts";
 import { keepBounds, pagesOf, selectRows } from "./select.ts";
 import type { Site } from "./site.ts";
 import { actsAt, queriesAt, spliceBlocks } from "./splice.ts";
+import { tablesOf } from "./turns.ts";
 import type { LayerPlan, LayerSlots, LearnedForm, PolicyPlan, SplicePoint, Target } from "./types.ts";
 
 /** Plans a policy: budgets and layer ranges become numbers, verbs become ops. Left if the policy can mean nothing for
@@ -46,6 +47,8 @@ export function planPolicy(policy: Policy, target: Target): E.Either<KvError, Po
   if (E.isLeft(sound)) return sound;
   const storage = buildStorage(policy, target);
   if (E.isLeft(storage)) return storage;
+  const turned = checkRerotate(policy, storage.right);
+  if (E.isLeft(turned)) return turned;
   const blocks = planBlocks(policy, target, (l) => storage.right[l]?.readsFrom === l);
   if (E.isLeft(blocks)) return blocks;
   const layers = planLayers(storage.right, blocks.right, target);
@@ -126,6 +129,8 @@ function assemble(
     evictsAt: (point) => acting(point).some((v) => v._tag === "Evict" || v._tag === "Encode"),
     passesAt: (point, layer) => (blocks[layer] ?? []).some((b) => actsAt(b.moment, point) && b.verbs.some((v) => v._tag === "Encode")),
     selectsAt: (point, layer) => (blocks[layer] ?? []).some((b) => actsAt(b.moment, point) && b.verbs.some((v) => v._tag === "Select")),
+    tables: tablesOf(blocks, target),
+    rerotates: policy.blocks.some((b) => b.verbs.some((v) => v._tag === "Rerotate")),
     rewritesAt: (point) => acting(point).some((v) => v._tag !== "Score") || layers.some(({ pages }) => pages > 1),
     ports: needs(policy),
     select: (point, layer, slots) => (draft) => {
@@ -159,6 +164,21 @@ function checkOps(plan: PolicyPlan, { backend, shape, chunk }: Target): E.Either
   return coded === undefined
     ? E.right(undefined)
     : unsupportedOp(`the op ${coded.op} over rows stored as ${coded.found}`, "this version", "it reads rows that are stored as f32 or f16");
+}
+
+/** Keys turn once: what acts later looks at rows and queries of the new positions only if it did not look before. */
+function checkRerotate({ blocks }: Policy, storage: ReadonlyArray<LayerStorage>): E.Either<KvError, void> {
+  if (!blocks.some((b) => b.verbs.some((v) => v._tag === "Rerotate"))) return E.right(undefined);
+  const later = blocks.find(({ moment }) => moment._tag !== "PrefillEnd" && moment._tag !== "Build" && moment._tag !== "Chunk");
+  const passing = blocks.some(({ moment, verbs }) => moment._tag !== "Build" && verbs.some((v) => v._tag === "Encode"));
+  if (passing || storage.some(({ keyCodec }) => keyCodec._tag !== "Plain")) {
+    return unsupportedOp("Rerotate beside Encode", "the planner", "codes cannot be turned; keep keys as f16 or f32");
+  }
+  return later === undefined ? E.right(undefined) : unsupportedOp(
+    `Rerotate beside ${later.verbs[0]?._tag} at ${later.moment._tag}`,
+    "the planner",
+    "positions close up once, at the end of the prompt; let nothing act while decoding",
+  );
 }
 
 const unsupportedOp = (what: string, where: string, because: string): E.Either<KvError, never> =>

@@ -16,6 +16,7 @@ export function queriesOf(score: Score): QuerySet | null {
       return score.queries;
     case "Nearby":
       return { _tag: "Current" };
+    case "Expected":
     case "GroupVotes":
       return { _tag: "Last", count: score.queries };
     case "TailLoss":

@@ -133,6 +133,12 @@ export type SplicePoint =
   | { readonly _tag: "PrefillEnd" }
   | { readonly _tag: "AfterStep"; readonly every: ReadonlyArray<number> };
 
+/** Numbers that ops of a plan read under this name, the same in every run. */
+export interface PlanTable {
+  readonly name: string;
+  readonly numbers: Float32Array;
+}
+
 /** Names under which a cache's memory is bound: `L3.keys`, `L3.column.mass`, `L3.recent.lse`, … */
 export interface PolicyPlan {
   /** Short text form of the policy. */
@@ -149,6 +155,10 @@ export interface PolicyPlan {
   readonly passesAt: (point: SplicePoint, layer: number) => boolean;
   /** True if this layer's query reads some rows only at this point; how many is written to `L{layer}.reads`. */
   readonly selectsAt: (point: SplicePoint, layer: number) => boolean;
+  /** What must be bound to run the plan's ops, beside the cache. */
+  readonly tables: ReadonlyArray<PlanTable>;
+  /** True if positions become contiguous at the end of prefill, after all else. */
+  readonly rerotates: boolean;
   /** True if some op changes rows or columns that are already there (then the cache must own its memory alone; see `run/reserve.ts`).
    * False means that splicing at this point adds nothing. */
   readonly rewritesAt: (point: SplicePoint) => boolean;

@@ -119,6 +119,7 @@ const scores: Decoder<Score> = tagged<Score>({
   Unary: struct({ _tag: word("Unary"), fn: word("neg", "abs", "exp", "log", "sqrt"), of: score }),
   Binary: struct({ _tag: word("Binary"), fn: word("add", "sub", "mul", "div", "max", "min"), left: score, right: score }),
   Softmax: struct({ _tag: word("Softmax"), dropLast: number, of: score }),
+  Expected: struct({ _tag: word("Expected"), queries: number, future: number, sinks: number, spread: flag }),
   GroupVotes: struct({ _tag: word("GroupVotes"), queries: number, dropLast: number }),
   Redundancy: struct({ _tag: word("Redundancy"), above: number }),
   TailLoss: struct({ _tag: word("TailLoss"), sinks: number, scope: word("candidates", "all") }),
@@ -147,6 +148,7 @@ const verb: Decoder<Verb> = tagged<Verb>({
   Evict: struct({ _tag: word("Evict"), score, budget, across: word("head", "layer"), floor: nullable(ratio), protect, merge: flag }),
   Select: struct({ _tag: word("Select"), score, budget, protect }),
   Encode: struct({ _tag: word("Encode"), keys: codec, values: codec, recent: number, below: nullable(below) }),
+  Rerotate: struct({ _tag: word("Rerotate") }),
   Share: struct({ _tag: word("Share"), from: number }),
 });
 

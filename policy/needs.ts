@@ -21,6 +21,7 @@ import type { Policy, Port, Score, Verb } from "./types.ts";
 export const needs = (policy: Policy): ReadonlySet<Port> => new Set(policy.blocks.flatMap((b) => b.verbs).flatMap(portsOfVerb));
 
 function portsOfVerb(verb: Verb): ReadonlyArray<Port> {
+  if (verb._tag === "Rerotate") return ["keys", "position"];
   const own = "score" in verb ? portsOf(verb.score) : verb._tag === "Encode" && verb.below !== null ? portsOf(verb.below.score) : [];
   const protects = verb._tag === "Admit"
     ? verb.sinks > 0
@@ -45,6 +46,7 @@ function ownPorts(score: Score): ReadonlyArray<Port> {
       return ["keys", "values"];
     case "Attention":
     case "GroupVotes":
+    case "Expected":
     case "PageBound":
     case "Centroid":
       return ["queries", "keys"];

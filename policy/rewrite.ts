@@ -19,10 +19,11 @@
  */
 import { budgetPerLayer, lowest, pyramidal, showBudget, showRatio } from "./budget.ts";
 import { blockEq, blocksEq } from "./equal.ts";
-import { append, every, showLayers, showMoment, step } from "./moment.ts";
-import { policy } from "./policy.ts";
+import { append, every, prefillEnd, showLayers, showMoment, step } from "./moment.ts";
+import { block, policy } from "./policy.ts";
 import { constant, norm, plus, promote, times } from "./score.ts";
 import type { Block, Budget, Layers, Moment, Policy, Protect, Ratio, Verb } from "./types.ts";
+import { closeGaps } from "./verb.ts";
 
 /** A function from policy to policy. */
 export type Rewrite = (of: Policy) => Policy;
@@ -77,6 +78,13 @@ export const adaptive = (floor: Ratio | null): Rewrite => {
 /** The values of rows that leave are folded into the rows with the nearest keys that stay, weighted by cosine and value norm (the rule of
  * NVIDIA/kvpress, `merging`): (v + sum of w v_e) / (1 + sum of w), w = max(0, cos) |v_e| / (|v_e| + |v|). Keys stay as they are. */
 export const merging: Rewrite = rewrite("merge", mapVerbs((v) => v._tag === "Evict" ? { ...v, merge: true } : v));
+
+/** At the end of prefill, positions become contiguous and keys turn accordingly (StreamingLLM, arXiv 2309.17453, section 3.2; kvpress'
+ * `KeyRerotation`). */
+export const rerotating: Rewrite = rewrite("rerotate", (blocks) => {
+  const last: Block = block(prefillEnd, [closeGaps]);
+  return blocks.some((b) => blockEq.equals(b, last)) ? blocks : [...blocks, last];
+});
 
 /** Evictions in two stages: `first` of the budget goes to the best rows by the score as it is, the rest to the best rows by the score (plus
  * `epsilon`) times the l1 norm of the value (CriticalKV, arXiv 2502.03805, algorithm 1). */

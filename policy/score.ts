@@ -67,6 +67,15 @@ export const softmax = (dropLast: number): (of: Score) => Score => (of) => ({ _t
  * mean over queries (R-KV, arXiv 2505.24133, equations 2 and 3). */
 export const groupVotes = (queries: number, dropLast: number): Score => ({ _tag: "GroupVotes", queries, dropLast });
 
+/** Attention that later queries are expected to pay (Expected Attention, arXiv 2510.00636). */
+export const expected = ({ queries, future, sinks, spread }: Omit<Extract<Score, { readonly _tag: "Expected" }>, "_tag">): Score => ({
+  _tag: "Expected",
+  queries,
+  future,
+  sinks,
+  spread,
+});
+
 /** Mean cosine similarity of each key with the others of its head; what a row has in common with its newest likeness, one with a cosine
  * larger than `above`, is not held against that one (R-KV, arXiv 2505.24133, section 3.3 as its code has it). */
 export const redundancy = (above: number): Score => ({ _tag: "Redundancy", above });

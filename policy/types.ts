@@ -82,6 +82,15 @@ export type Score =
   | { readonly _tag: "Binary"; readonly fn: Binary; readonly left: Score; readonly right: Score }
   /** Softmax over the rows of a head but the last `dropLast`, which get 0. */
   | { readonly _tag: "Softmax"; readonly dropLast: number; readonly of: Score }
+  /** Attention that the next `future` queries are expected to pay, mean over the query heads of the group: queries are taken as normal, with the
+   * mean and (`spread`) the variance that the last `queries` have, those at positions below `sinks` aside. */
+  | {
+    readonly _tag: "Expected";
+    readonly queries: number;
+    readonly future: number;
+    readonly sinks: number;
+    readonly spread: boolean;
+  }
   /** The last `queries` vote: softmax, over a head's rows but the last `dropLast`, of the largest logit of the group; mean over queries. */
   | { readonly _tag: "GroupVotes"; readonly queries: number; readonly dropLast: number }
   /** Mean cosine similarity of the row's key with the other keys of its head. A row that is the newest one more alike than `above` to
@@ -195,6 +204,8 @@ export type Verb =
     readonly recent: number;
     readonly below: { readonly score: Score; readonly value: number } | null;
   }
+  /** Positions become contiguous, in all layers, and every key turns by as much as its position moved. */
+  | { readonly _tag: "Rerotate" }
   /** These layers keep no rows of their own and read those of layer `from`. */
   | { readonly _tag: "Share"; readonly from: number };
 

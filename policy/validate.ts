@@ -93,6 +93,7 @@ const moments: Readonly<Record<Verb["_tag"], ReadonlyArray<Moment["_tag"]>>> = {
   Evict: ["PrefillEnd", "Append", "Chunk", "Step", "Every", "OnExit"],
   Select: ["Append", "Chunk", "Step", "Every"],
   Encode: ["Build", "PrefillEnd", "Append", "Chunk", "Step"],
+  Rerotate: ["PrefillEnd"],
   Share: ["Build"],
 };
 
@@ -122,6 +123,8 @@ function checkVerb(verb: Verb, { moment, layers }: Block, path: string, limits: 
     case "Select":
       return checkScore(verb.score, `${path}.score`) ?? checkBudget(verb.budget, `${path}.budget`, limits) ??
         checkProtect(verb.protect, verb.budget, `${path}.protect`, limits);
+    case "Rerotate":
+      return check(`${path}.layers`, layers._tag, layers._tag === "All", "all layers: positions are those of the whole text");
     case "Encode":
       return checkEncode(verb, moment, path);
     case "Share": {

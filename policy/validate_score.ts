@@ -41,6 +41,9 @@ function checkPart(score: Score, path: string): Check {
         integer(`${path}.dropLast`, score.dropLast, 0, maxQueries);
     case "Softmax":
       return integer(`${path}.dropLast`, score.dropLast, 0, maxQueries);
+    case "Expected":
+      return integer(`${path}.queries`, score.queries, 1, maxQueries) ?? integer(`${path}.future`, score.future, 1, maxQueries) ??
+        integer(`${path}.sinks`, score.sinks, 0, maxQueries);
     case "GroupVotes":
       return integer(`${path}.queries`, score.queries, 1, maxQueries) ?? integer(`${path}.dropLast`, score.dropLast, 0, maxQueries);
     case "Redundancy":

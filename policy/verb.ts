@@ -67,5 +67,8 @@ export const select = (budget: Budget, protect: Protect = unprotected): (score: 
  */
 export const encode = (keys: RowCodec, values: RowCodec, recent = 0): Verb => ({ _tag: "Encode", keys, values, recent, below: null });
 
+/** Positions become contiguous, and keys turn accordingly: what is left is read as if nothing had been between. */
+export const closeGaps: Verb = { _tag: "Rerotate" };
+
 /** These layers keep no rows of their own and read those of layer `from`. */
 export const readFrom = (from: number): Verb => ({ _tag: "Share", from });

@@ -7,7 +7,7 @@ import { rows } from "./budget.ts";
 import { allLayers, build, prefillEnd } from "./moment.ts";
 import * as param from "./param.ts";
 import { block, policy } from "./policy.ts";
-import { at, decoding, everySteps, merging, onLayers, perLayer, protect, streaming, withBudget } from "./rewrite.ts";
+import { at, decoding, everySteps, merging, onLayers, perLayer, protect, rerotating, streaming, withBudget } from "./rewrite.ts";
 import { makes, type Registry, rewrites } from "./term.ts";
 import type { Budget, Protect } from "./types.ts";
 import { encode } from "./verb.ts";
@@ -33,6 +33,13 @@ export const wrappers: Registry = [
   ),
   rewrites(plain("decoding", "hold the budget after every decoded token too"), () => decoding),
   rewrites(plain("merge", "fold the values of rows that leave into their nearest survivors"), () => merging),
+  rewrites(
+    plain(
+      "rerotate",
+      "after the prompt, positions without gaps and keys turned to them; when texts run on beyond what the model was made for",
+    ),
+    () => rerotating,
+  ),
   rewrites(
     { name: "every", about: "act at every n-th decoded token", params: { n: param.count("n", 1, param.maxRows) }, defaults: { n: 16 } },
     ({ n }) => everySteps(n),

@@ -18,7 +18,8 @@ import { advance, bindings, reserve, settle, stage } from "./bind.ts";
 import type { DenseRows } from "./dense.ts";
 import { type Memory, orRetire, retire } from "./memory.ts";
 import { readsBindings, readsScratch } from "./reads.ts";
-import { bytesIn, runOnce, type Scratch, wholly, withScratch } from "./scratch.ts";
+import { rerotateInPlace } from "./rerotate.ts";
+import { bytesIn, runOnce, type Scratch, tableScratch, wholly, withScratch } from "./scratch.ts";
 import { attendLayer, className, classScratch, layerSlots, slotsFor } from "./slots.ts";
 
 /** What a host's model computed for new tokens, per layer; positions follow on from `cache.nextPosition`. */
@@ -78,6 +79,7 @@ export const apply =
         pipe(
           TE.fromIOEither(advance(memory, m, plan.evictsAt(point))(ready)),
           TE.chain((next) => pipe(settle(memory)(next), orRetire(memory, next))),
+          TE.chain((next) => plan.rerotates && point._tag === "PrefillEnd" ? rerotateInPlace(memory)(next) : TE.right(next)),
           TE.map((next) => ({ cache: next, attended })),
         )
       ),
@@ -98,6 +100,7 @@ function runOver(
     { label: "positions", content: bytesIn(positions) },
     ...(plan.ports.has("tokenClass") ? classScratch(cache.layers.map(({ shape }) => shape), tokens?.tokenClass ?? []) : []),
     ...readsScratch(memory, plan, point, cache),
+    ...tableScratch(plan),
     ...(tokens?.layers ?? []).flatMap((layer, l) => tokenScratch(cache.layers[l]?.shape, layer, l, m)),
   ];
   const program = finish(`apply ${plan.text}`)(cache.layers.reduce((d: Draft, _, l) => layerOps(plan, point, cache, l, m)(d), emptyDraft));

@@ -20,9 +20,10 @@ import { validatePolicy } from "../policy/validate.ts";
 import { advance, bindings, growStores, isExact, settle, stage } from "./bind.ts";
 import { checkLive, type Memory, retire } from "./memory.ts";
 import { observes, policyProgram } from "./policy_program.ts";
+import { rerotateInPlace } from "./rerotate.ts";
 import { classScratch } from "./slots.ts";
 import { copyCache, shrink, tailOf } from "./resize.ts";
-import { bytesIn, runOnce, type Scratch, withScratch } from "./scratch.ts";
+import { bytesIn, runOnce, type Scratch, tableScratch, withScratch } from "./scratch.ts";
 import { conform } from "./transform.ts";
 
 /** Queries a host observed, for policies that score by attention. */
@@ -73,7 +74,8 @@ export const compress =
 export function planFor(memory: Memory, policy: Policy, cache: KvCache, observations?: Observations): E.Either<KvError, PolicyPlan> {
   const sound = validatePolicy(policy, { layers: cache.layers.length });
   if (E.isLeft(sound)) return sound;
-  if (needs(policy).has("hidden")) return E.left({ _tag: "MissingPort", port: "hidden", wantedBy: policy.text });
+  const inside = (["hidden", "rawKeys"] as const).find((port) => needs(policy).has(port));
+  if (inside !== undefined) return E.left({ _tag: "MissingPort", port: inside, wantedBy: policy.text });
   const first = ownLayers(cache)[0];
   const tail = first === undefined ? null : tailOf(first.own);
   return planPolicy({ ...policy, blocks: [...cache.layers.flatMap(asStored), ...policy.blocks] }, {
@@ -109,6 +111,7 @@ const applyPlan =
       TE.fromIOEither(advance(memory, 0, true)(cache)),
       TE.chain(settle(memory)),
       TE.chain(shrink(memory)),
+      TE.chain((pruned) => plan.rerotates ? rerotateInPlace(memory)(pruned) : TE.right(pruned)),
     )();
   };
 
@@ -120,6 +123,7 @@ const run = (memory: Memory, plan: PolicyPlan, observations: Observations | unde
   if (program.body.length === 0) return TE.fromIOEither(stage(memory)(cache));
   const scratch: ReadonlyArray<Scratch> = [
     { label: "newest", content: bytesIn(Uint32Array.of(Math.max(0, cache.nextPosition - 1))) },
+    ...tableScratch(plan),
     { label: "observed.position", content: bytesIn(Uint32Array.from(observations?.positions ?? [])) },
     ...(observations?.tokenClass === undefined ? [] : classScratch(cache.layers.map(({ shape }) => shape), observations.tokenClass)),
     ...(observations?.queries ?? []).map((queries, l) => ({ label: `L${l}.observed.queries`, content: bytesIn(queries) })),

@@ -11,6 +11,7 @@ export { type HeadRows, read, readPositions, type ReadRows } from "./read.ts";
 export { type Applied, apply, type Tokens } from "./apply.ts";
 export { attend, type Attended } from "./attend.ts";
 export { compress, type Observations } from "./compress.ts";
+export { rerotate, rerotateInPlace } from "./rerotate.ts";
 export { orThrow } from "./or_throw.ts";
 export { type Scoped, scoped } from "./scoped.ts";
 export { type PastKeyValues, type PastOptions, type PastTensor, type PrunedPast, prunePast, type StepInputs, stepInputs } from "./past.ts";

@@ -9,6 +9,7 @@ import type { Binding, Weight } from "../backends/backend.ts";
 import type { Program } from "../backends/program.ts";
 import type { KvError } from "../cache/error.ts";
 import type { Buffer } from "../cache/types.ts";
+import type { PolicyPlan } from "../plan/types.ts";
 import type { Memory } from "./memory.ts";
 import { allocAll, freeAll } from "./storage.ts";
 
@@ -17,6 +18,10 @@ export interface Scratch {
   readonly label: string;
   readonly content: Uint8Array | number;
 }
+
+/** What a plan's ops read beside the cache. */
+export const tableScratch = ({ tables }: Pick<PolicyPlan, "tables">): ReadonlyArray<Scratch> =>
+  tables.map(({ name, numbers }) => ({ label: name, content: bytesIn(numbers) }));
 
 /** Allocates scratch buffers, uses them, frees them whatever happens. */
 export const withScratch = <A>(

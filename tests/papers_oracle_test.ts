@@ -6,7 +6,7 @@
  */
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
-import { adaKv, h2o, keyDiff, knorm, snapKv, streamingLlm, tova } from "../papers/mod.ts";
+import { adaKv, expectedAttention, h2o, keyDiff, knorm, snapKv, streamingLlm, tova } from "../papers/mod.ts";
 import { percent, pipe, type Policy, ratio } from "../policy/mod.ts";
 import { compress, dispose, type Memory, orThrow, read } from "../run/mod.ts";
 import { uniformShape } from "../cache/mod.ts";
@@ -22,6 +22,13 @@ interface Layer {
   readonly group: number;
   /** Key of KV head h at row t. */
   readonly key: (h: number, t: number) => ReadonlyArray<number>;
+  /** Value of KV head h at row t. */
+  readonly value: (h: number, t: number) => ReadonlyArray<number>;
+  /** Query i of query head g of KV head h, after rotation. */
+  readonly query: (h: number, g: number, i: number) => ReadonlyArray<number>;
+  /** The vector rotated by so many positions. */
+  readonly turned: (x: ReadonlyArray<number>, by: number) => ReadonlyArray<number>;
+  readonly scale: number;
   /** Attention probability of query head g of KV head h, query i on row j. */
   readonly p: (h: number, g: number, i: number, j: number) => number;
 }
@@ -32,7 +39,7 @@ const dot = (a: ReadonlyArray<number>, b: ReadonlyArray<number>): number => sum(
 const length = (a: ReadonlyArray<number>): number => Math.sqrt(dot(a, a));
 
 function layerOf({ shape, dense, queries, tokens: n }: Sample, l: number): Layer {
-  const { kvHeads: heads = 0, queryHeads = 0, keyDim: dim = 0, scale = 0 } = shape.layers[l] ?? {};
+  const { kvHeads: heads = 0, queryHeads = 0, keyDim: dim = 0, scale = 0, rope = { theta: 1, dims: 0 } } = shape.layers[l] ?? {};
   const group = queryHeads / heads;
   const cut = (from: Float32Array | undefined, at: number) => [...from?.subarray(at * dim, (at + 1) * dim) ?? []];
   const key = (h: number, t: number) => cut(dense.layers[l]?.keys, h * n + t);
@@ -44,7 +51,17 @@ function layerOf({ shape, dense, queries, tokens: n }: Sample, l: number): Layer
       return weights.map((w) => w / total);
     })
   );
-  return { n, heads, group, key, p: (h, g, i, j) => rows[h * group + g]?.[i]?.[j] ?? 0 };
+  const value = (h: number, t: number) => cut(dense.layers[l]?.values, h * n + t);
+  const query = (h: number, g: number, i: number) => cut(queries[l], i * queryHeads + h * group + g);
+  const half = rope.dims / 2;
+  const turned = (x: ReadonlyArray<number>, by: number) =>
+    x.map((own, c) => {
+      if (c >= rope.dims) return own;
+      const angle = by * rope.theta ** (-2 * (c % half) / rope.dims);
+      const other = x[c < half ? c + half : c - half] ?? 0;
+      return own * Math.cos(angle) + (c < half ? -other : other) * Math.sin(angle);
+    });
+  return { n, heads, group, key, value, query, turned, scale, p: (h, g, i, j) => rows[h * group + g]?.[i]?.[j] ?? 0 };
 }
 
 /** Scores of the rows of each head, and which rows are out of competition. */
@@ -91,6 +108,27 @@ const rules = (b: number, w: number, k: number, by: "max" | "mean"): ReadonlyArr
       return [...pooled(votes, k, by), ...range(w)];
     },
     safe: (row, n) => row >= n - w,
+  },
+  {
+    policy: expectedAttention({ rows: Math.max(b, 1), queries: w, future: 3, sinks: 1 }),
+    budget: Math.max(b, 1),
+    score: ({ n, group, key, value, query, turned, scale }, h) => {
+      const perHead = range(group).map((g) => {
+        // Each query where it would be rotated at the next three positions, on average; its own position is taken back.
+        const ahead = range(w).map((i) => n - w + i).filter((i) => i >= 1).map((i) =>
+          range(3).map((f) => turned(query(h, g, i), n + f - i)).reduce((a, b) => a.map((x, c) => x + (b[c] ?? 0))).map((x) => x / 3)
+        );
+        const logits = range(n).map((t) => {
+          const dots = ahead.map((q) => scale * dot(q, key(h, t)));
+          const m = ahead.length === 0 ? 0 : mean(dots);
+          return m + (ahead.length === 0 ? 0 : mean(dots.map((x) => (x - m) ** 2))) / 2;
+        });
+        const weights = logits.map(Math.exp);
+        return weights.map((x) => x / sum(weights));
+      });
+      return range(n).map((t) => mean(perHead.map((p) => p[t] ?? 0)) * length(value(h, t)));
+    },
+    safe: (row) => row < 1,
   },
   {
     policy: tova({ rows: b }),

@@ -9,7 +9,9 @@ import { pipe } from "fp-ts/function.js";
 import {
   adaKv,
   cards,
+  clusterKv,
   dBudgetKv,
+  expectedAttention,
   fastGen,
   h2o,
   keyDiff,
@@ -19,9 +21,11 @@ import {
   pyramidKv,
   registry,
   rKv,
+  rocketKvMt,
   snapKv,
   streamingLlm,
   tova,
+  writeGatedKv,
 } from "../papers/mod.ts";
 import { adaptive, and, append, at, decoding, every, everySteps, layersFrom, needs, onLayers, percent, perLayer } from "../policy/mod.ts";
 import { type Policy, policyEq, policyFromJson, policyMonoid, policyToJson, protect, pyramid, type Rewrite, rows } from "../policy/mod.ts";
@@ -157,6 +161,16 @@ const made: ReadonlyArray<fc.Arbitrary<Policy>> = [
     .map(([thousandths, sinks, exempt, scope]) => dBudgetKv({ loss: thousandths / 1000, sinks, exempt, scope })),
   fc.tuple(fc.integer({ min: 1, max: 100 }), ratio, ratio, fc.nat(8))
     .map(([hundredths, frequent, local, sinks]) => fastGen({ recovery: hundredths / 100, frequent, local, sinks })),
+  fc.tuple(size, fc.integer({ min: 1, max: 64 }), fc.nat(8), fc.boolean()).map(([s, queries, sinks, spread]) =>
+    expectedAttention({ ...s, queries, sinks, spread, norm: !spread })
+  ),
+  fc.tuple(size, fc.integer({ min: 4, max: 90 }), fc.nat(8), fc.integer({ min: 1, max: 9 })).map(([s, per, sinks, added]) =>
+    clusterKv({ ...s, per, sinks, added, window: 2 * added })
+  ),
+  fc.integer({ min: 16, max: 999 }).map((tokens) => rocketKvMt({ tokens })),
+  fc.tuple(fc.integer({ min: -100, max: 200 }), fc.integer({ min: 1, max: 300 }), fc.nat(8)).map(([hundredths, window, sinks]) =>
+    writeGatedKv({ threshold: hundredths / 100, window, sinks })
+  ),
   fc.tuple(size, fc.boolean(), fc.nat(8), fc.integer({ min: 1, max: 300 })).map(([s, cross, sinks, lag]) =>
     lagKv({ ...s, cross, sinks, lag })
   ),

@@ -121,7 +121,7 @@ export const clusterScores: Kernel<"clusterScores"> = ({ heads, kvHeads, dim, st
     promises.set(scores, head.start);
     for (let t = 0; t < head.length; t++) {
       const label = labelAt(labels, head.start + t, head, stride);
-      out[head.start + t] = label < 0 ? 2 ** 100 * (1 + t / head.length) : at(scores, label);
+      out[head.start + t] = label < 0 ? (t + 1) * 2 ** 100 : at(scores, label);
     }
   }
 };

@@ -21,6 +21,7 @@ import { newestLike, redundancy } from "./pairs.ts";
 import { lengthen, transfer } from "./transfer.ts";
 import { foldValues } from "./fold_values.ts";
 import { blockRank, lagSpread, obey, profile, promote } from "./rules.ts";
+import { expectedAttention, rerotate } from "./future.ts";
 import { centroids, clusterScores, kmeans } from "./cluster.ts";
 import { boundQuery, minmaxPages, pageScores } from "./select.ts";
 import { groupVotes, softmax, tailLoss } from "./votes.ts";
@@ -75,6 +76,8 @@ const kernels: { readonly [O in OpName]: Kernel<O> } = {
   kmeans,
   centroids,
   clusterScores,
+  rerotate,
+  expectedAttention,
 };
 
 /** Ops with a kernel. */

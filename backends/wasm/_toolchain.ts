@@ -4,6 +4,6 @@ export const toolchain: Readonly<Record<"rustc" | "linker" | "wasmBindgen" | "fa
   rustc: "rustc 1.96.0 (ac68faa20 2026-05-25) (built from a source tarball)",
   linker: "Debian LLD 19.1.7",
   wasmBindgen: "wasm-bindgen 0.2.130",
-  fast: "526a5bf3d3c578fc98fc01b84acce6b6a0f370e1c1e9fa1e2546511ebcea12bc",
-  simd128: "5081e46756162095229e6a8099f29e43d7c7164743ab54665226f16732c3f32c",
+  fast: "ebe05b2bfd70ab95846fb3356044051c6dd819cad0373c2c691d83699f7eb12b",
+  simd128: "22d86ced96b92a1d886ad6dd798c3e76ec1af226d65a2e1f4d2c0f6ec34819e5",
 };

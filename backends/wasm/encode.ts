@@ -106,6 +106,8 @@ function scratchOf(context: Context, instr: Instr, before: Instr | undefined): S
     case "newestLike":
     case "centroids":
       return { bytes: sizes.newestLikeScratch(instr.params.dim, threads), continues: false };
+    case "expectedAttention":
+      return { bytes: sizes.newestLikeScratch(instr.params.keyDim, threads), continues: false };
     case "kmeans":
       // A record of 64 bytes per head, then room for each thread.
       return { bytes: 64 * instr.params.heads + sizes.newestLikeScratch(instr.params.dim, threads), continues: false };

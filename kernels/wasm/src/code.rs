@@ -49,3 +49,5 @@ pub const ATTEND_ROWS: u32 = 45;
 pub const KMEANS: u32 = 46;
 pub const CENTROIDS: u32 = 47;
 pub const CLUSTER_SCORES: u32 = 48;
+pub const REROTATE: u32 = 49;
+pub const EXPECTED_ATTENTION: u32 = 50;

@@ -208,7 +208,7 @@ pub unsafe fn cluster_scores(instr: &Instr, team: &Team) {
         for t in 0..s.rows() {
             *out.add(t) = match label_of(*labels.add(s.from() + t), &s, stride) {
                 Some(label) => *promises.add(label),
-                None => UNLABELLED * (1.0 + t as f32 / s.rows() as f32),
+                None => (t + 1) as f32 * UNLABELLED,
             };
         }
     });

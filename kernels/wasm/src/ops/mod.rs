@@ -5,6 +5,7 @@ pub mod cluster;
 pub mod columns;
 pub mod dense;
 pub mod fold;
+pub mod future;
 pub mod lag;
 pub mod pairs;
 pub mod rank;
@@ -30,6 +31,7 @@ pub unsafe fn phases(instr: &Instr) -> u32 {
         code::ATTEND_REDUCE => 2,
         code::FOLD_VALUES => 2,
         code::KMEANS => cluster::phases(instr),
+        code::EXPECTED_ATTENTION => future::phases(instr),
         _ => 1,
     }
 }
@@ -85,6 +87,8 @@ pub unsafe fn run(instr: &Instr, phase: u32, team: &Team) {
         code::KMEANS => cluster::kmeans(instr, phase, team),
         code::CENTROIDS => cluster::centroids(instr, team),
         code::CLUSTER_SCORES => cluster::cluster_scores(instr, team),
+        code::REROTATE => future::rerotate(instr, team),
+        code::EXPECTED_ATTENTION => future::expected_attention(instr, phase, team),
         _ => {}
     }
 }
