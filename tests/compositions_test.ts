@@ -44,7 +44,6 @@ const rewrites = [
   "|critical(50%)",
   "|layers(1..)",
   "|protect(1)",
-  "|rerotate",
 ];
 
 const composed = fc.array(fc.tuple(fc.constantFrom(...Object.values(methods)), fc.constantFrom(...rewrites)), {
