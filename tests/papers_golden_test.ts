@@ -5,9 +5,20 @@
 import { assertEquals } from "@std/assert";
 import { type ModelShape, uniformShape } from "../cache/mod.ts";
 import { h2o, parsePolicy } from "../papers/mod.ts";
-import { append, compress, type Dense, dispose, fromDense, type Memory, type Observations, orThrow, read } from "../run/mod.ts";
+import { openWebGpu } from "../backends/webgpu/mod.ts";
+import { append, compress, type Dense, dispose, fromDense, type Memory, type Observations, openMemory, orThrow, read } from "../run/mod.ts";
 import { golden, type GoldenRows } from "./papers_golden.ts";
 import { onEveryBackend } from "./support.ts";
+import { adapterName, withoutAdapter } from "./support/webgpu.ts";
+
+/** The cases as WebGPU runs them: all on one device, because opening one and compiling shaders take longer than a case. */
+const onOneDevice: { readonly name: string; readonly body: (memory: Memory) => Promise<void> }[] = [];
+
+/** One test per backend in WebAssembly and plain loops, and a step of the test on WebGPU. */
+function onBackends(name: string, body: (memory: Memory) => Promise<void>): void {
+  onEveryBackend(name, body);
+  onOneDevice.push({ name, body });
+}
 
 /** A host's side of a case. */
 interface Host {
@@ -79,10 +90,10 @@ async function keptBy(
 }
 
 for (const { name, policy, rows, classes, kept } of golden) {
-  onEveryBackend(name, async (memory) => assertEquals(await keptBy(memory, policy, hostOf(rows), classes), kept));
+  onBackends(name, async (memory) => assertEquals(await keptBy(memory, policy, hostOf(rows), classes), kept));
 }
 
-onEveryBackend("H2O: survivors carry their mass; what attention adds later is added to it", async (memory) => {
+onBackends("H2O: survivors carry their mass; what attention adds later is added to it", async (memory) => {
   // Channel i of a key is the logarithm of the probability that query i gives the row.
   const p = [[0.5, 0.3, 0.2, 0], [0.1, 0.2, 0.3, 0.4]];
   const keyOf = (t: number) => p.map((row) => (row[t] ?? 0) === 0 ? -60 : Math.log(row[t] ?? 0));
@@ -102,7 +113,7 @@ onEveryBackend("H2O: survivors carry their mass; what attention adds later is ad
   assertEquals(mass, [0.6, 0.5, 0.4]);
 });
 
-onEveryBackend("PyramidKV: 128 rows, window 8, 32 layers, 4,096 tokens: 242 rows in the first layer, 25 in the last", async (memory) => {
+onBackends("PyramidKV: 128 rows, window 8, 32 layers, 4,096 tokens: 242 rows in the first layer, 25 in the last", async (memory) => {
   const shape = uniformShape({ layers: 32, queryHeads: 1, kvHeads: 1, headDim: 1, scale: 1 });
   const row = { keys: new Float32Array(4096).fill(1), values: new Float32Array(4096) };
   const cache = await orThrow(fromDense(memory, f32)({ shape, layers: shape.layers.map(() => row) }));
@@ -113,7 +124,7 @@ onEveryBackend("PyramidKV: 128 rows, window 8, 32 layers, 4,096 tokens: 242 rows
   assertEquals(kept, shape.layers.map((_, l) => 234 - 7 * l + 8));
 });
 
-onEveryBackend("layers(...) leaves the other layers whole", async (memory) => {
+onBackends("layers(...) leaves the other layers whole", async (memory) => {
   const shape = uniformShape({ layers: 4, queryHeads: 1, kvHeads: 1, headDim: 1, scale: 1 });
   const row = { keys: new Float32Array(10).fill(1), values: new Float32Array(10) };
   const cache = await orThrow(fromDense(memory, f32)({ shape, layers: shape.layers.map(() => row) }));
@@ -123,7 +134,7 @@ onEveryBackend("layers(...) leaves the other layers whole", async (memory) => {
   assertEquals(kept, [5, 10, 3, 3]);
 });
 
-onEveryBackend("merge: a leaver of the same direction and norm is folded in with weight 1/2: (v + v_e / 2) / 1.5", async (memory) => {
+onBackends("merge: a leaver of the same direction and norm is folded in with weight 1/2: (v + v_e / 2) / 1.5", async (memory) => {
   const shape = shapeOf(1, 1, 2);
   const dense: Dense = { shape, layers: [{ keys: Float32Array.of(1, 0, 0, 3, 2, 0), values: Float32Array.of(0, 3, 4, 4, 3, 0) }] };
   const cache = await orThrow(fromDense(memory, f32)(dense));
@@ -132,4 +143,14 @@ onEveryBackend("merge: a leaver of the same direction and norm is folded in with
   // Row 0 stays; row 2 has its direction and norm 3; row 1 is orthogonal to it and vanishes.
   assertEquals([...head?.positions ?? []], [0]);
   assertEquals([...head?.values ?? []].map((x) => Math.round(x * 1e4) / 1e4), [1, 2]);
+});
+
+Deno.test({ name: `the golden table on webgpu (${adapterName || "no adapter"})`, ignore: withoutAdapter }, async (t) => {
+  await using backend = await orThrow(openWebGpu());
+  for (const { name, body } of onOneDevice) {
+    await t.step(name, async () => {
+      using memory = openMemory(backend);
+      await body(memory);
+    });
+  }
 });

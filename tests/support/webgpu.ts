@@ -13,4 +13,7 @@ const words = [adapter?.info.vendor, adapter?.info.architecture, adapter?.info.d
 /** The adapter that tests run on. */
 export const adapterName: string = words.filter((word) => word !== undefined && word !== "").join(" ");
 
+/** Optional features that it offers. */
+export const adapterFeatures: ReadonlySet<string> = new Set(adapter?.features ?? []);
+
 console.log(withoutAdapter ? "SKIPPED: tests of WebGPU, no graphics adapter here (see .ci/run)" : `WebGPU adapter: ${adapterName}`);
