@@ -4,7 +4,20 @@
  */
 import type { OpParams } from "../ops.ts";
 import { NONE } from "../program.ts";
-import { formOf, groups, invocations, type Kernel, operands, paramWords, plain, slotOf, slotsIn, storedAs } from "./kernel.ts";
+import {
+  type Dispatch,
+  formOf,
+  groups,
+  type InstrOf,
+  invocations,
+  type Kernel,
+  operands,
+  paramWords,
+  plain,
+  slotOf,
+  slotsIn,
+  storedAs,
+} from "./kernel.ts";
 
 /** Work items that keep a device busy, over all tiles of queries. */
 const enough = 256;
@@ -17,6 +30,12 @@ const shares = ({ m, heads, kvHeads, valueDim }: OpParams["attend"]) => {
   const tiles = Math.ceil(perHead / tileRows);
   const items = Math.max(2 * kvHeads, Math.ceil(enough / Math.max(1, tiles)));
   return { items, tiles, words: items * perHead * (valueDim + 2) };
+};
+
+/** Workgroups that can have a part: one begins every 64 rows at most, and one in every head. */
+const workgroups = (instr: InstrOf<"attend"> | InstrOf<"attendRows">, items: number, tiles: number): Dispatch["grid"] => {
+  const slots = slotsIn(instr, "position");
+  return (size) => [Math.min(items, instr.params.kvHeads + Math.ceil(slots(size) / 64)), tiles, 1];
 };
 
 const forms = ({ keyDim, valueDim, keyCodec, valueCodec }: OpParams["attend"]) => ({
@@ -35,7 +54,7 @@ export const attend: Kernel<"attend"> = (instr) => {
   return {
     scratch: words * 4,
     dispatches: [
-      plain(instr, () => [items, tiles, 1], {
+      plain(instr, workgroups(instr, items, tiles), {
         ...common,
         entry: "partial",
         bound: [...operands(instr, "q", "keys", "values", "position", "layout", "queryPosition"), parts],
@@ -58,7 +77,7 @@ export const attendRows: Kernel<"attendRows"> = (instr) => {
         entry: "prepare",
         bound: [...operands(instr, "layout", "queryPosition", "counts"), parts],
       }),
-      plain(instr, () => [items, tiles, 1], {
+      plain(instr, workgroups(instr, items, tiles), {
         ...common,
         entry: "partial",
         bound: [...operands(instr, "q", "keys", "values", "position", "keep"), parts],

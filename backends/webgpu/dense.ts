@@ -72,7 +72,8 @@ export const matmul: Kernel<"matmul"> = (instr, weightAt) => {
         constants: { weightType: weightTypes.indexOf(type), isBiased: flag(slotOf(instr, "bias") !== NONE) },
         bound: [...operands(instr, "x", "bias", "out"), [3, { _tag: "Tile", slot: weight, tile }]],
         words: () => paramWords(instr, [first, rows]),
-        isExact: type === "F32" || type === "BF16",
+        // Halves hold weights that are halves; a decoded number may lie beyond them.
+        isExact: type !== "F16",
       });
     }),
   };

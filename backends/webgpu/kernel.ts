@@ -39,7 +39,7 @@ export interface Dispatch {
   readonly bound: ReadonlyArray<readonly [binding: number, what: Bound]>;
   readonly words: (size: SizeOf) => Uint32Array<ArrayBuffer>;
   readonly grid: (size: SizeOf) => Grid;
-  /** True where no form of the shader will do that rounds to f16 on the way. */
+  /** True where numbers would not survive as f16: forms of the shader for `shader-f16` are then left out. */
   readonly isExact?: boolean;
 }
 
