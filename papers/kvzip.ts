@@ -2,20 +2,8 @@
  * KVzip: the model repeats its prompt, and what that takes no notice of is not needed for any question.
  * @module
  */
-import {
-  block,
-  type Budgeted,
-  type Card,
-  column,
-  constructs,
-  type Entry,
-  evict,
-  makes,
-  param,
-  type Policy,
-  policy,
-} from "../policy/mod.ts";
-import { prefillEnd, reconstruction, remember, rows, showTerm, type Sized, type Term } from "../policy/mod.ts";
+import { block, type Budgeted, type Card, column, constructs, type Entry, evict, makes, param } from "../policy/mod.ts";
+import { type Policy, policy, prefillEnd, reconstruction, remember, rows, showTerm, type Sized, type Term } from "../policy/mod.ts";
 
 /** Options of {@link kvzip} beside its size, which counts the prefix. */
 export interface KvzipOptions {
@@ -45,11 +33,13 @@ const term: Term<Budgeted<KvzipOptions>> = {
   defaults: { budget: rows(1024), plus: false, cut: "model", chunk: 2000, denominators: "inference", sinks: 4 },
 };
 
-const make = ({ budget, plus, cut, chunk, denominators, sinks, ...o }: Budgeted<KvzipOptions>): Policy =>
-  policy(showTerm(term)({ budget, plus, cut, chunk, denominators, sinks, ...o }), [
+const make = (o: Budgeted<KvzipOptions>): Policy =>
+  policy(showTerm(term)(o), [
     block(prefillEnd, [
-      remember({ name: "kvzip", by: "set" })(reconstruction({ plus, denominators, chunk, per: "row" })),
-      evict({ budget, across: cut, protect: { sinks, recent: 0 } })(column("kvzip")),
+      remember({ name: "kvzip", by: "set" })(
+        reconstruction({ plus: o.plus, denominators: o.denominators, chunk: o.chunk, per: "row" }),
+      ),
+      evict({ budget: o.budget, across: o.cut, protect: { sinks: o.sinks, recent: 0 } })(column("kvzip")),
     ]),
   ]);
 
