@@ -37,6 +37,8 @@ export {
   type Session,
   step,
 } from "./session.ts";
+export { type LoadOptions, loadSession, saveSession } from "./cache_file.ts";
+export type { Fingerprint } from "./cache_identity.ts";
 export { forced, logitsOver } from "./forced.ts";
 export {
   type CacheState,
