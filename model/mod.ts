@@ -36,6 +36,8 @@ export {
   type Session,
   step,
 } from "./session.ts";
+export { type LoadOptions, loadSession, saveSession } from "./cache_file.ts";
+export type { Fingerprint } from "./cache_identity.ts";
 export { forced, logitsOver } from "./forced.ts";
 export { continueFrom, type DecodeOptions, generate, type GenerateOptions, type Prompt, promptTokens, type Recovery } from "./generate.ts";
 export type { CacheState, DeviceLost, Step } from "./steps.ts";

@@ -119,6 +119,7 @@ function assemble(
   };
   const plan: PlanParts = {
     text: policy.text,
+    source: { policy, promptTokens: target.promptTokens, chunk: target.chunk, codec: target.codec },
     layers,
     periods: [...periods].sort((a, b) => a - b),
     evictsAt: (point) => acting(point).some((v) => v._tag === "Evict" || v._tag === "Encode"),

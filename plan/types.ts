@@ -5,7 +5,7 @@
  */
 import type { Codec } from "../cache/types.ts";
 import type { ModelShape } from "../cache/shape.ts";
-import type { Port } from "../policy/types.ts";
+import type { Policy, Port } from "../policy/types.ts";
 import type { Caps } from "../backends/backend.ts";
 import type { Instr, Slot, Value } from "../backends/program.ts";
 import type { OpName } from "../backends/ops.ts";
@@ -124,10 +124,18 @@ export type SplicePoint =
   | { readonly _tag: "PrefillEnd" }
   | { readonly _tag: "AfterStep"; readonly every: ReadonlyArray<number> };
 
+/** What a plan was made of, beside the model and the backend. */
+export interface PlanSource extends Pick<Target, "promptTokens" | "chunk" | "codec"> {
+  /** The policy. */
+  readonly policy: Policy;
+}
+
 /** Names under which a cache's memory is bound: `L3.keys`, `L3.column.mass`, `L3.recent.lse`, … */
 export interface PolicyPlan {
   /** Short text form of the policy. */
   readonly text: string;
+  /** What was planned, and for what: planning it again for the same model gives the same plan. */
+  readonly source: PlanSource;
   /** Storage of each layer. */
   readonly layers: ReadonlyArray<LayerPlan>;
   /** Periods n of the policy's Every(n) blocks, ascending. */
