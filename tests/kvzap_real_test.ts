@@ -39,7 +39,7 @@ async function keptBy(open: (typeof wasmBuilds)[number]["open"], how: ReadonlyAr
 /** Rows that one keeps and the other does not, with the distance of their score from the threshold. */
 const margins = (one: Kept, other: Kept, scores: Kept, threshold: number): ReadonlyArray<number> =>
   one.flatMap(({ positions }, h) =>
-    [...positions.symmetricDifference(other[h]?.positions ?? new Set())]
+    [...positions.symmetricDifference(other[h]?.positions ?? new Set<number>())]
       .map((p) => Math.abs((scores[h]?.scores.get(p) ?? NaN) - threshold))
   );
 
