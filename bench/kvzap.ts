@@ -53,7 +53,20 @@ async function caseFor(scorer: KvzapCost["scorer"]): Promise<Case> {
   }, [[], emptyDraft]);
   const [h = NONE, newest = NONE, keys = NONE, values = NONE, position = NONE, words = NONE, column = NONE] = slots;
   const at: LayerSlots = {
-    ...{ queries: NONE, lse: NONE, queryPosition: NONE, hidden: h, tokenClass: NONE, newest, keys, values, position, layout: words },
+    ...{
+      queries: NONE,
+      lse: NONE,
+      queryPosition: NONE,
+      hidden: h,
+      rawKeys: NONE,
+      newKeys: NONE,
+      tokenClass: NONE,
+      newest,
+      keys,
+      values,
+      position,
+      layout: words,
+    },
     ...{ columns: { kvzap: column }, bounds: NONE, capacity: layout.slots, store: null, recent: null },
   };
   const program = finish(`kvzap ${scorer}`)(plan.splice({ _tag: "AfterChunk", m: chunk }, 0, at)(draft));

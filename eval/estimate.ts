@@ -88,8 +88,11 @@ const targetOf = (policy: Policy, { shape, tokens, chunk, codec }: EstimateOptio
   learned: Object.fromEntries(
     policy.blocks.flatMap((b) => b.verbs).flatMap((v) =>
       "score" in v && (v.score._tag === "Learned" || v.score._tag === "Gate") ? [v.score] : []
-    ).map(({ _tag, name }) => [name, shape.layers.map((): LearnedForm => _tag === "Gate" ? { _tag, inner: 1 } : { _tag: "Linear" })]),
+    ).map((
+      { _tag, name },
+    ) => [name, shape.layers.map((): LearnedForm => _tag === "Gate" ? { _tag: "KeyGate", inner: 1 } : { _tag: "Linear" })]),
   ),
+  reconstructs: true,
   promptTokens: tokens,
   chunk,
   codec,

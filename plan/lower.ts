@@ -35,10 +35,17 @@ export const startLowering = (draft: Draft): Lowering => ({ draft, memo: new Map
 /** A new column temporary of this layer. */
 export const newColumn = (site: Site, label: string): (draft: Draft) => readonly [Slot, Draft] => temp(label, site.slots.capacity * 4);
 
+/** Scores that are remembered before anything reads them. */
+type Remembered = Extract<Score, { readonly _tag: "Learned" | "Gate" | "TokenClass" | "Clusters" | "Reconstruction" }>;
+
+const isRemembered = (score: Score): score is Remembered =>
+  score._tag === "Learned" || score._tag === "Gate" || score._tag === "TokenClass" || score._tag === "Clusters" ||
+  score._tag === "Reconstruction";
+
 /** The score as a column slot. Remembered and named columns are used where they are. */
 export const lowerScore = (site: Site, score: Score) => (state: Lowering): readonly [Slot, Lowering] => {
-  // Learned scores, gates, classes and clusters never come here: they are remembered first, and read as columns.
-  if (score._tag === "Learned" || score._tag === "Gate" || score._tag === "TokenClass" || score._tag === "Clusters") return [NONE, state];
+  // These never come here: they are remembered first, and read as columns.
+  if (isRemembered(score)) return [NONE, state];
   if (score._tag === "Column") return [state.named.get(score.name) ?? site.slots.columns[score.name] ?? NONE, state];
   const key = JSON.stringify(score);
   const known = state.memo.get(key);
@@ -49,8 +56,7 @@ export const lowerScore = (site: Site, score: Score) => (state: Lowering): reado
 };
 
 const compute =
-  (site: Site, score: Exclude<Score, { readonly _tag: "Column" | "Learned" | "Gate" | "TokenClass" | "Clusters" }>) =>
-  (state: Lowering): readonly [Slot, Lowering] => {
+  (site: Site, score: Exclude<Score, Remembered | { readonly _tag: "Column" }>) => (state: Lowering): readonly [Slot, Lowering] => {
     const { shape, slots } = site;
     const heads = shape.kvHeads;
     switch (score._tag) {

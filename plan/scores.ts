@@ -35,6 +35,9 @@ export const scoreError = (score: Score, moment: Moment, target: Target, path: s
 
 function ownError(score: Score, moment: Moment, target: Target, path: string): E.Either<KvError, void> {
   if (score._tag === "Learned" || score._tag === "Gate") return learnedError(score, target, path);
+  if (score._tag === "Reconstruction" && target.reconstructs !== true) {
+    return E.left({ _tag: "MissingPort", port: "reconstruction", wantedBy: `${path}: the model must read its prompt again` });
+  }
   if (score._tag === "PageBound" || score._tag === "Centroid") {
     return unsupported(
       `${score._tag} outside Select`,
@@ -71,6 +74,6 @@ function learnedError(
     const because = "the model was opened without its weights; give them as surrogates, on the command line by --surrogate";
     return E.left({ _tag: "Unavailable", what, because });
   }
-  const fits = forms.every((form) => (form._tag === "Gate") === (_tag === "Gate"));
+  const fits = forms.every((form) => (form._tag === "KeyGate") === (_tag === "Gate"));
   return fits ? E.right(undefined) : E.left({ _tag: "Unavailable", what, because: "the weights of that name are of the other kind" });
 }

@@ -58,6 +58,8 @@ function ownPorts(score: Score): ReadonlyArray<Port> {
       return ["position"];
     case "Learned":
       return ["hidden"];
+    case "Reconstruction":
+      return ["reconstruction"];
     case "Gate":
       return ["rawKeys"];
     case "TokenClass":

@@ -67,6 +67,8 @@ function checkPart(score: Score, path: string): Check {
         /^[a-z][a-z0-9-]{0,31}$/.test(score.name),
         "1 to 32 small letters, digits and -, a letter first",
       );
+    case "Reconstruction":
+      return integer(`${path}.chunk`, score.chunk, 1, maxQueries);
     case "Profile":
     case "Obey":
       return checkNested(score.rules, `${path}.rules`) ??
@@ -95,14 +97,24 @@ const checkClusters = (
 const checkNested = ({ frequent, local, sinks }: Nested, path: string): Check =>
   share(`${path}.frequent`, frequent) ?? share(`${path}.local`, local) ?? integer(`${path}.sinks`, sinks, 0, maxQueries);
 
-/** A learned score and a token's class are those of a run's own rows, so they can be remembered (or admit them), but not weigh all rows. */
+/** Scores that are no part of others. */
+const alone: ReadonlySet<Score["_tag"]> = new Set(["Learned", "Gate", "TokenClass", "Reconstruction"]);
+
+/** A learned score and a token's class are those of a run's own rows, a reconstruction is one of a whole prompt: they can be remembered (or
+ * admit rows), but not be parts of others. */
 export function checkLearned(verb: Extract<Verb, { readonly score: Score }>, moment: Moment, path: string): Check {
-  const found = parts(verb.score).find(({ _tag }) => _tag === "Learned" || _tag === "Gate" || _tag === "TokenClass");
+  const found = parts(verb.score).find(({ _tag }) => alone.has(_tag));
   if (found === undefined) return null;
-  const admits = verb._tag === "Admit" && found._tag !== "TokenClass";
-  const alone = found === verb.score && (admits || (verb._tag === "Remember" && verb.by === "set"));
-  return check(`${path}.score(${found._tag})`, `part of ${verb._tag}`, alone, 'the whole score of Admit, or of Remember by "set"') ??
-    check(`${path}.moment`, moment._tag, moment._tag !== "PrefillEnd", "a moment of a run, which has hidden states");
+  const admits = verb._tag === "Admit" && (found._tag === "Learned" || found._tag === "Gate");
+  const whole = found === verb.score && (admits || (verb._tag === "Remember" && verb.by === "set"));
+  const atEnd = found._tag === "Reconstruction";
+  return check(`${path}.score(${found._tag})`, `part of ${verb._tag}`, whole, 'the whole score of Admit, or of Remember by "set"') ??
+    check(
+      `${path}.moment`,
+      moment._tag,
+      atEnd === (moment._tag === "PrefillEnd"),
+      atEnd ? "PrefillEnd, when there is a whole prompt to repeat" : "a moment of a run, which has hidden states",
+    );
 }
 
 /** Clusters are numbers that rows keep: they are remembered in their own column, whose other rows have -1, and there are rows enough. */

@@ -18,6 +18,7 @@ import type { Block, Policy } from "../policy/types.ts";
 import { needs } from "../policy/needs.ts";
 import { validatePolicy } from "../policy/validate.ts";
 import { advance, bindings, growStores, isExact, settle, stage } from "./bind.ts";
+import { jointScratch } from "./joint.ts";
 import { checkLive, type Memory, retire } from "./memory.ts";
 import { observes, policyProgram } from "./policy_program.ts";
 import { rerotateInPlace } from "./rerotate.ts";
@@ -74,8 +75,8 @@ export const compress =
 export function planFor(memory: Memory, policy: Policy, cache: KvCache, observations?: Observations): E.Either<KvError, PolicyPlan> {
   const sound = validatePolicy(policy, { layers: cache.layers.length });
   if (E.isLeft(sound)) return sound;
-  const inside = (["hidden", "rawKeys"] as const).find((port) => needs(policy).has(port));
-  if (inside !== undefined) return E.left({ _tag: "MissingPort", port: inside, wantedBy: policy.text });
+  const port = (["hidden", "rawKeys", "reconstruction"] as const).find((one) => needs(policy).has(one));
+  if (port !== undefined) return E.left({ _tag: "MissingPort", port, wantedBy: policy.text });
   const first = ownLayers(cache)[0];
   const tail = first === undefined ? null : tailOf(first.own);
   return planPolicy({ ...policy, blocks: [...cache.layers.flatMap(asStored), ...policy.blocks] }, {
@@ -125,6 +126,7 @@ const run = (memory: Memory, plan: PolicyPlan, observations: Observations | unde
     { label: "newest", content: bytesIn(Uint32Array.of(Math.max(0, cache.nextPosition - 1))) },
     ...tableScratch(plan),
     { label: "observed.position", content: bytesIn(Uint32Array.from(observations?.positions ?? [])) },
+    ...jointScratch(plan, { _tag: "PrefillEnd" }, cache),
     ...(observations?.tokenClass === undefined ? [] : classScratch(cache.layers.map(({ shape }) => shape), observations.tokenClass)),
     ...(observations?.queries ?? []).map((queries, l) => ({ label: `L${l}.observed.queries`, content: bytesIn(queries) })),
   ];

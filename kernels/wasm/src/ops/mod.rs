@@ -5,6 +5,7 @@ pub mod cluster;
 pub mod columns;
 pub mod dense;
 pub mod fold;
+pub mod gate;
 pub mod future;
 pub mod lag;
 pub mod pairs;
@@ -84,6 +85,7 @@ pub unsafe fn run(instr: &Instr, phase: u32, team: &Team) {
         code::MINMAX_PAGES => select::minmax_pages(instr, team),
         code::BOUND_QUERY => select::bound_query(instr, team),
         code::PAGE_SCORES => select::page_scores(instr, team),
+        code::SINK_GATE => gate::sink_gate(instr, team),
         code::KMEANS => cluster::kmeans(instr, phase, team),
         code::CENTROIDS => cluster::centroids(instr, team),
         code::CLUSTER_SCORES => cluster::cluster_scores(instr, team),

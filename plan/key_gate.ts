@@ -13,7 +13,7 @@ import type { Draft } from "./types.ts";
 const EPS = 1e-6;
 
 /** f32 [m, kvHeads], 0 to 1; `named` gives the names of weights. */
-export const gate = (
+export const keyGate = (
   { m, shape: { kvHeads: heads, keyDim: dim }, slots }: Pick<Site, "m" | "shape" | "slots">,
   inner: number,
   named: (part: string) => string,
