@@ -4,6 +4,7 @@
  * @module
  */
 import type { RowCodec } from "../cache/codec.ts";
+import type { GroupOpParams } from "./group_op_types.ts";
 
 export type { RowCodec };
 
@@ -47,7 +48,7 @@ export const mapFns: ReadonlyArray<MapFn> = [
 ];
 
 /** Parameters per op, all static for a prepared program. */
-export interface OpParams {
+export interface OpParams extends GroupOpParams {
   /** Rows of an embedding table, times `scale`. */
   readonly embed: { readonly m: number; readonly dim: number; readonly scale: number };
   /** RMS norm of `rows` rows. */
@@ -261,54 +262,6 @@ export interface OpParams {
     readonly count: number;
     readonly size: number;
     readonly scale: number;
-  };
-  /** Groups rows that have no label by the direction of their keys. */
-  readonly kmeans: {
-    readonly heads: number;
-    readonly dim: number;
-    readonly codec: RowCodec;
-    readonly per: number;
-    readonly count: number;
-    readonly sinks: number;
-    readonly iterations: number;
-    readonly seed: number;
-    readonly stride: number;
-  };
-  /** Means of the keys of each label. */
-  readonly centroids: {
-    readonly heads: number;
-    readonly dim: number;
-    readonly codec: RowCodec;
-    readonly stride: number;
-    readonly rowBytes: number;
-  };
-  /** Makes positions contiguous and turns keys accordingly. */
-  readonly rerotate: {
-    readonly heads: number;
-    readonly dim: number;
-    readonly codec: RowCodec;
-    readonly dims: number;
-    readonly count: number;
-  };
-  /** Attention that queries to come are expected to pay. */
-  readonly expectedAttention: {
-    readonly queries: number;
-    readonly heads: number;
-    readonly kvHeads: number;
-    readonly keyDim: number;
-    readonly keyCodec: RowCodec;
-    readonly dims: number;
-    readonly scale: number;
-    readonly sinks: number;
-    readonly spread: boolean;
-  };
-  /** What the centroid of a row's label promises. */
-  readonly clusterScores: {
-    readonly heads: number;
-    readonly kvHeads: number;
-    readonly dim: number;
-    readonly stride: number;
-    readonly rowBytes: number;
   };
 }
 

@@ -28,6 +28,7 @@ const shipped: ReadonlyArray<Shipped> = [{
   files: {
     "kvzap-linear": "smollm2-135m-instruct.kvzap-linear.safetensors",
     "kvzap-mlp": "smollm2-135m-instruct.kvzap-mlp.safetensors",
+    "wgkv": "smollm2-135m-instruct.wgkv.safetensors",
   },
 }];
 

@@ -72,7 +72,7 @@ export const card: Card = {
   defaults: "threshold 0.1, window 256, no sinks: the authors' code",
   departures: [
     "rows leave after each chunk of a prompt: within a chunk queries also see what leaves with it; chunks of one token are the paper's rule",
-    "the gates for SmolLM2 are trained layer by layer, the authors' through the whole model (surrogates/README.md)",
+    "the gates for SmolLM2 are trained layer by layer, the authors' through the whole model (surrogates/wgkv.md)",
     "selection and eviction are policies of their own: wgkv+quest(1024), wgkv+snapkv(50%)",
   ],
   example: "wgkv(0.1)",

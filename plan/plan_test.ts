@@ -61,6 +61,7 @@ Deno.test("keepAll stores rows as the target says and does nothing at any point"
     recentQueries: 0,
     store: null,
     rowsBound: null,
+    clusters: null,
     pages: 0,
     thinned: false,
   });

@@ -10,7 +10,7 @@ import type { Buffer, KvCache } from "../cache/types.ts";
 import { ownerOf, ownLayers, rowsOf } from "../cache/view.ts";
 import { readsName } from "../plan/select.ts";
 import type { PolicyPlan, SplicePoint } from "../plan/types.ts";
-import { type Memory } from "./memory.ts";
+import type { Memory } from "./memory.ts";
 import type { Scratch } from "./scratch.ts";
 import { roundBytes } from "./storage.ts";
 

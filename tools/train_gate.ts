@@ -1,6 +1,6 @@
 /**
  * Makes the gate of Write-Gated KV under `surrogates/`: `deno run -A tools/train_gate.ts OUT` reads the texts of `calibrate/corpus.ts`,
- * trains every KV head's gate by local distillation and writes weights and their card to OUT.
+ * trains every KV head's gate by local distillation, prints how each fares on held-out texts, and writes the weights to OUT.
  * @module
  */
 import type { Backend } from "../backends/backend.ts";
@@ -19,14 +19,14 @@ import { type TensorToWrite, writeSafetensors } from "../model/safetensors.ts";
 import { orThrow } from "../run/mod.ts";
 
 /** Texts per split, tokens and queries per text, seed of everything. */
-const [TRAIN, TUNE, TOKENS, QUERIES, SEED] = [4, 1, 1024, 16, 1];
+const [TRAIN, TUNE, TOKENS, QUERIES, SEED] = [3, 1, 1024, 12, 1];
 const RECIPE: GateRecipe = {
   inner: 32,
   epochs: 8,
   rate: 1e-2,
   decay: 0.01,
   clip: 1,
-  lambda: 5e-4,
+  lambda: 2e-2,
   window: 256,
   seed: SEED,
 };
