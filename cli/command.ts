@@ -11,6 +11,8 @@ import { wrapped } from "./table.ts";
 /** One command of the command line. */
 export interface Command {
   readonly name: string;
+  /** Words of which one must follow the name. */
+  readonly subjects?: ReadonlyArray<string>;
   /** One line for the list of commands. */
   readonly summary: string;
   /** What help says beside the options. */
@@ -37,9 +39,9 @@ export function helpOf(command: Command): string {
     `  ${spelled(option).padEnd(width)}  ${option.about}${option.kind === "list" ? " (may be repeated)" : ""}\n`
   );
   const examples = command.examples.map(({ line, does }) => `  kvfold ${line}\n${wrapped(does, 96, "      ")}`);
-  return `kvfold ${command.name}: ${command.summary}\n\n${wrapped(command.about, 100, "")}\nOptions\n${lines.join("")}\nExample\n${
-    examples.join("")
-  }`;
+  return `kvfold ${
+    [command.name, ...command.subjects === undefined ? [] : [command.subjects.join("|")]].join(" ")
+  }: ${command.summary}\n\n${wrapped(command.about, 100, "")}\nOptions\n${lines.join("")}\nExample\n${examples.join("")}`;
 }
 
 /** The list of commands. */

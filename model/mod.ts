@@ -63,6 +63,7 @@ export {
   writeSafetensors,
 } from "./safetensors.ts";
 export { readSurrogate, type Surrogate, surrogateName } from "./surrogate.ts";
+export { FINGERPRINT, fingerprintOf } from "./fingerprint.ts";
 export { shippedSurrogates } from "./shipped.ts";
 export { type ChatParts, chatParts } from "./chat_parts.ts";
 export { reconstruct, type ReconstructOptions, type RowScores, type Whole } from "./reconstruct.ts";

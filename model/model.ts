@@ -10,6 +10,7 @@ import type { KvError } from "../cache/error.ts";
 import type { Rope } from "../cache/shape.ts";
 import type { LearnedForm } from "../plan/types.ts";
 import { closeMemory, type Memory, openMemory } from "../run/mod.ts";
+import { checkFingerprints, fingerprintOf } from "./fingerprint.ts";
 import { readModelFile } from "./model_file.ts";
 import { closePrograms, openPrograms, type Programs } from "./programs.ts";
 import { ropesOf } from "./rope.ts";
@@ -23,6 +24,8 @@ export interface Model {
   readonly _tag: "Model";
   /** Architecture and shapes. */
   readonly spec: ModelSpec;
+  /** What tells this model from others whatever its weights are quantised to (see `fingerprintOf`). */
+  readonly fingerprint: string;
   /** Where weights and caches live. */
   readonly backend: Backend;
   /** Who holds which cache memory: every cache value of this model lives in it. */
@@ -76,10 +79,13 @@ export const openModel =
     if (E.isLeft(file)) return file;
     const surrogates = readSurrogates(file.right.spec.shape, options.surrogates ?? {});
     if (E.isLeft(surrogates)) return surrogates;
+    const fingerprint = fingerprintOf(file.right);
+    const made = checkFingerprints(file.right.spec.name, fingerprint, Object.values(options.surrogates ?? {}));
+    if (E.isLeft(made)) return made;
     const tensors = [...file.right.tensors.values(), ...Object.values(surrogates.right).flatMap((s) => s.tensors)];
     const weights = loadWeights(backend, file.right.spec, tensors, options.progress ?? (() => {}));
     const learned = R.map((s: Surrogate) => s.forms)(surrogates.right);
-    return E.isLeft(weights) ? weights : E.right(assemble(backend, file.right, weights.right, learned, limit));
+    return E.isLeft(weights) ? weights : E.right(assemble(backend, file.right, fingerprint, weights.right, learned, limit));
   };
 
 async function readSource(source: string | Uint8Array | ModelFile): Promise<E.Either<KvError, ModelFile>> {
@@ -123,6 +129,7 @@ function usesOf({ name, rows }: ModelTensor, { tiedOutput }: ModelSpec): WeightS
 function assemble(
   backend: Backend,
   { spec, tokenizer }: ModelFile,
+  fingerprint: string,
   weights: Model["weights"],
   learned: Model["learned"],
   limit: number,
@@ -139,5 +146,18 @@ function assemble(
     return Promise.resolve();
   };
   const { ropes } = ropesOf(spec.shape.layers);
-  return { _tag: "Model", spec, backend, memory, weights, learned, programs, ropes, tokenizer, close, [Symbol.asyncDispose]: close };
+  return {
+    _tag: "Model",
+    spec,
+    fingerprint,
+    backend,
+    memory,
+    weights,
+    learned,
+    programs,
+    ropes,
+    tokenizer,
+    close,
+    [Symbol.asyncDispose]: close,
+  };
 }

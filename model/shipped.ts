@@ -5,26 +5,21 @@
 import * as E from "fp-ts/Either.js";
 import type { TaskEither } from "fp-ts/TaskEither.js";
 import type { KvError } from "../cache/error.ts";
+import { fingerprintOf } from "./fingerprint.ts";
 import { readSafetensors, type Safetensors } from "./safetensors.ts";
-import type { ModelFile, ModelSpec } from "./types.ts";
+import type { ModelFile } from "./types.ts";
 
-/** Weights are only good for the very model they were trained on: its name in the file and its sizes tell it. */
+/** Weights are only good for the very model they were trained on, whatever it is quantised to. */
 interface Shipped {
-  readonly name: string;
-  readonly architecture: ModelSpec["architecture"];
-  readonly layers: number;
-  readonly hidden: number;
-  readonly vocab: number;
+  /** See {@link fingerprintOf}. */
+  readonly fingerprint: string;
   /** Learned score to file under `surrogates/`. */
   readonly files: Readonly<Record<string, string>>;
 }
 
+/** SmolLM2-135M-Instruct. */
 const shipped: ReadonlyArray<Shipped> = [{
-  name: "Smollm2 135M 8k Lc100K Mix1 Ep2",
-  architecture: "llama",
-  layers: 30,
-  hidden: 576,
-  vocab: 49152,
+  fingerprint: "6526e939d850f921",
   files: {
     "kvzap-linear": "smollm2-135m-instruct.kvzap-linear.safetensors",
     "kvzap-mlp": "smollm2-135m-instruct.kvzap-mlp.safetensors",
@@ -41,9 +36,10 @@ const shipped: ReadonlyArray<Shipped> = [{
  * ```
  */
 export const shippedSurrogates =
-  ({ spec }: Pick<ModelFile, "spec">): TaskEither<KvError, Readonly<Record<string, Safetensors>>> => async () => {
+  (model: Pick<ModelFile, "spec" | "tensors">): TaskEither<KvError, Readonly<Record<string, Safetensors>>> => async () => {
     const found: Record<string, Safetensors> = {};
-    for (const [score, name] of Object.entries(shipped.find((s) => isFor(s, spec))?.files ?? {})) {
+    const own = fingerprintOf(model);
+    for (const [score, name] of Object.entries(shipped.find(({ fingerprint }) => fingerprint === own)?.files ?? {})) {
       const bytes = await readShipped(name);
       const file = bytes === null ? null : readSafetensors(name, bytes);
       if (file !== null && E.isLeft(file)) return file;
@@ -51,10 +47,6 @@ export const shippedSurrogates =
     }
     return E.right(found);
   };
-
-const isFor = ({ name, architecture, layers, hidden, vocab }: Shipped, { shape, ...spec }: ModelSpec): boolean =>
-  spec.name === name && spec.architecture === architecture && shape.layers.length === layers && shape.hidden === hidden &&
-  shape.vocab === vocab;
 
 /** Bytes of a file beside the source, on disk or on the server the source came from; null if it is not there, as in a bundle. */
 async function readShipped(name: string): Promise<Uint8Array | null> {
