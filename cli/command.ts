@@ -46,8 +46,9 @@ export function helpOf(command: Command): string {
 
 /** The list of commands. */
 export function overview(commands: ReadonlyArray<Command>): string {
-  const width = Math.max(...commands.map(({ name }) => name.length));
-  const lines = commands.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}\n`);
+  const full = ({ name, subjects = [] }: Command): string => subjects.length === 0 ? name : `${name} ${subjects.join("|")}`;
+  const width = Math.max(...commands.map((command) => full(command).length));
+  const lines = commands.map((command) => `  ${full(command).padEnd(width)}  ${command.summary}\n`);
   return `kvfold: a language model reads a text with a smaller key-value cache, and you see what that costs\n\n${lines.join("")}\n` +
     "kvfold COMMAND --help shows the options of a command and a worked example.\n";
 }

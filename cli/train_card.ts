@@ -14,7 +14,8 @@ import { grouped, table } from "./table.ts";
 /** What was trained on what. */
 export interface Made {
   readonly model: string;
-  readonly fingerprint: string;
+  /** SHA-256 of the vectors of its norms. */
+  readonly norms: string;
   readonly backend: string;
   readonly positions: number;
   readonly seed: number;
@@ -93,8 +94,8 @@ export const card = (made: Made, networks: ReadonlyArray<Network>): string =>
 
 # KVzap surrogates for ${made.model}
 
-Trained with the method of arXiv 2601.07891 for the model with the fingerprint \`${made.fingerprint}\` (a hash of its norms, the same for
-every quantisation); weights are kvfold's own output.
+Trained with the method of arXiv 2601.07891 for the model whose norms have the SHA-256
+\`${made.norms}\`, the same for every quantisation; weights are kvfold's own output.
 
 ## Recipe
 

@@ -10,8 +10,9 @@ import type { KvError } from "../cache/error.ts";
 import type { Rope } from "../cache/shape.ts";
 import type { LearnedForm } from "../plan/types.ts";
 import { closeMemory, type Memory, openMemory } from "../run/mod.ts";
-import { checkFingerprints, fingerprintOf } from "./fingerprint.ts";
+import { digestOf } from "./cache_identity.ts";
 import { readModelFile } from "./model_file.ts";
+import { checkNorms, normsDigest } from "./norms.ts";
 import { closePrograms, openPrograms, type Programs } from "./programs.ts";
 import { ropesOf } from "./rope.ts";
 import type { Safetensors } from "./safetensors.ts";
@@ -24,8 +25,8 @@ export interface Model {
   readonly _tag: "Model";
   /** Architecture and shapes. */
   readonly spec: ModelSpec;
-  /** What tells this model from others whatever its weights are quantised to (see `fingerprintOf`). */
-  readonly fingerprint: string;
+  /** What tells this model from others whatever its weights are quantised to (see {@link normsDigest}). */
+  readonly norms: string;
   /** Where weights and caches live. */
   readonly backend: Backend;
   /** Who holds which cache memory: every cache value of this model lives in it. */
@@ -36,6 +37,8 @@ export interface Model {
   readonly programs: Programs;
   /** Networks that learned scores may name, each with its form per layer. */
   readonly learned: Readonly<Record<string, ReadonlyArray<LearnedForm>>>;
+  /** SHA-256 of the weights, and of the networks that learned scores name; computed on first use. */
+  readonly digests: () => Promise<{ readonly weights: string; readonly networks: string }>;
   /** The different rotations of the layers, as programs name them (`rope.{i}`). */
   readonly ropes: ReadonlyArray<Rope>;
   /** The file's tokenizer, built on first use. */
@@ -79,13 +82,16 @@ export const openModel =
     if (E.isLeft(file)) return file;
     const surrogates = readSurrogates(file.right.spec.shape, options.surrogates ?? {});
     if (E.isLeft(surrogates)) return surrogates;
-    const fingerprint = fingerprintOf(file.right);
-    const made = checkFingerprints(file.right.spec.name, fingerprint, Object.values(options.surrogates ?? {}));
+    const norms = await normsDigest(file.right);
+    const made = checkNorms(file.right.spec.name, norms, Object.values(options.surrogates ?? {}));
     if (E.isLeft(made)) return made;
-    const tensors = [...file.right.tensors.values(), ...Object.values(surrogates.right).flatMap((s) => s.tensors)];
+    const networks = Object.values(surrogates.right).flatMap((s) => s.tensors);
+    const tensors = [...file.right.tensors.values(), ...networks];
     const weights = loadWeights(backend, file.right.spec, tensors, options.progress ?? (() => {}));
     const learned = R.map((s: Surrogate) => s.forms)(surrogates.right);
-    return E.isLeft(weights) ? weights : E.right(assemble(backend, file.right, fingerprint, weights.right, learned, limit));
+    return E.isLeft(weights)
+      ? weights
+      : E.right(assemble(backend, file.right, weights.right, learned, { norms, digests: digestsOf(file.right, networks) }, limit));
   };
 
 async function readSource(source: string | Uint8Array | ModelFile): Promise<E.Either<KvError, ModelFile>> {
@@ -126,12 +132,19 @@ function usesOf({ name, rows }: ModelTensor, { tiedOutput }: ModelSpec): WeightS
   return rows === 1 && /(norm\.weight|\.bias)$/.test(name) ? ["vector"] : ["matmul"];
 }
 
+/** Computed once; the tokenizer keeps the file's bytes alive anyway. */
+function digestsOf(file: ModelFile, networks: ReadonlyArray<ModelTensor>): Model["digests"] {
+  const make = async () => ({ weights: await digestOf([...file.tensors.values()]), networks: await digestOf(networks) });
+  let made: ReturnType<Model["digests"]> | null = null;
+  return () => made ??= make();
+}
+
 function assemble(
   backend: Backend,
   { spec, tokenizer }: ModelFile,
-  fingerprint: string,
   weights: Model["weights"],
   learned: Model["learned"],
+  { norms, digests }: Pick<Model, "norms" | "digests">,
   limit: number,
 ): Model {
   const memory = openMemory(backend);
@@ -149,11 +162,12 @@ function assemble(
   return {
     _tag: "Model",
     spec,
-    fingerprint,
     backend,
     memory,
     weights,
     learned,
+    norms,
+    digests,
     programs,
     ropes,
     tokenizer,

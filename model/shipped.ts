@@ -5,21 +5,21 @@
 import * as E from "fp-ts/Either.js";
 import type { TaskEither } from "fp-ts/TaskEither.js";
 import type { KvError } from "../cache/error.ts";
-import { fingerprintOf } from "./fingerprint.ts";
+import { normsDigest } from "./norms.ts";
 import { readSafetensors, type Safetensors } from "./safetensors.ts";
 import type { ModelFile } from "./types.ts";
 
 /** Weights are only good for the very model they were trained on, whatever it is quantised to. */
 interface Shipped {
-  /** See {@link fingerprintOf}. */
-  readonly fingerprint: string;
+  /** See {@link normsDigest}. */
+  readonly norms: string;
   /** Learned score to file under `surrogates/`. */
   readonly files: Readonly<Record<string, string>>;
 }
 
 /** SmolLM2-135M-Instruct. */
 const shipped: ReadonlyArray<Shipped> = [{
-  fingerprint: "6526e939d850f921",
+  norms: "f14ca965dd8c12488f2b2dd6e729f48f37fadc74c53efe93824267d8a2d27c20",
   files: {
     "kvzap-linear": "smollm2-135m-instruct.kvzap-linear.safetensors",
     "kvzap-mlp": "smollm2-135m-instruct.kvzap-mlp.safetensors",
@@ -38,8 +38,8 @@ const shipped: ReadonlyArray<Shipped> = [{
 export const shippedSurrogates =
   (model: Pick<ModelFile, "spec" | "tensors">): TaskEither<KvError, Readonly<Record<string, Safetensors>>> => async () => {
     const found: Record<string, Safetensors> = {};
-    const own = fingerprintOf(model);
-    for (const [score, name] of Object.entries(shipped.find(({ fingerprint }) => fingerprint === own)?.files ?? {})) {
+    const own = await normsDigest(model);
+    for (const [score, name] of Object.entries(shipped.find(({ norms }) => norms === own)?.files ?? {})) {
       const bytes = await readShipped(name);
       const file = bytes === null ? null : readSafetensors(name, bytes);
       if (file !== null && E.isLeft(file)) return file;

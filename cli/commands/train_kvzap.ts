@@ -1,5 +1,5 @@
 /**
- * `kvfold train`: makes the small networks that learned scores need, for a model of one's own.
+ * `kvfold train kvzap`: makes the small networks that KVzap prunes by, for a model of one's own.
  * @module
  */
 import * as E from "fp-ts/Either.js";
@@ -8,8 +8,8 @@ import { join } from "node:path";
 import { FLOOR } from "../../calibrate/pairs.ts";
 import type { Kind } from "../../calibrate/train.ts";
 import type { KvError } from "../../cache/error.ts";
-import { FINGERPRINT } from "../../model/fingerprint.ts";
 import type { Model } from "../../model/model.ts";
+import { NORMS } from "../../model/norms.ts";
 import { readSafetensors, writeSafetensors } from "../../model/safetensors.ts";
 import { readSurrogate } from "../../model/surrogate.ts";
 import type { Command } from "../command.ts";
@@ -24,7 +24,7 @@ import { claim, collectAll, fitAll, type StoredFit } from "../train_run.ts";
 import { promptSets, type Texts, textsFor } from "../train_texts.ts";
 
 /** The command. */
-export const train: Command = {
+export const trainKvzap: Command = {
   name: "train",
   subjects: ["kvzap"],
   summary: "trains the networks that KVzap prunes by, for any model that loads",
@@ -64,7 +64,7 @@ const trained = (model: Model, called: string, job: Job, texts: Texts, io: Io): 
   if (pairs < hidden) {
     return invalid("--prompts", `${pairs} training pairs`, `at least ${hidden}, as many as the model has hidden channels`);
   }
-  const same = { fingerprint: model.fingerprint, backend: model.backend.name, positions: job.positions, seed: job.seed, texts: texts.hash };
+  const same = { norms: model.norms, backend: model.backend.name, positions: job.positions, seed: job.seed, texts: texts.hash };
   if (drawn < job.prompts) io.note(`kvfold: the texts have room for ${drawn} of ${job.prompts} training prompts`);
   const claimed = await claim(job.out, { format: 1, model: called, ...same })();
   if (E.isLeft(claimed)) return claimed;
@@ -124,7 +124,7 @@ function weightsOf(model: Model, made: Made, score: string, kind: Kind, fits: Re
   const tensors = fits.flatMap((fit, l) => fit.tensors.map((t) => ({ ...t, name: `layers.${l}.${t.name}` })));
   const metadata = new Map([
     ["model", made.model],
-    [FINGERPRINT, made.fingerprint],
+    [NORMS, made.norms],
     ["recipe", JSON.stringify(kind)],
     ["texts.sha256", made.texts],
   ]);

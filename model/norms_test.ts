@@ -3,7 +3,7 @@ import * as E from "fp-ts/Either.js";
 import { openReference } from "../backends/reference/mod.ts";
 import { showError } from "../cache/error.ts";
 import { orThrow } from "../run/mod.ts";
-import { FINGERPRINT, fingerprintOf } from "./fingerprint.ts";
+import { NORMS, normsDigest } from "./norms.ts";
 import { inductionModel } from "./induction.ts";
 import { openModel } from "./model.ts";
 import { readSafetensors, writeSafetensors } from "./safetensors.ts";
@@ -18,12 +18,12 @@ const changed = (name: string, change: (bytes: Uint8Array) => Uint8Array): Model
 });
 const bump = (bytes: Uint8Array): Uint8Array => bytes.map((b, i) => i === bytes.length - 1 ? b ^ 1 : b);
 
-Deno.test("a fingerprint changes with the last bit of a norm and not with a matrix, which quantisation changes", () => {
-  const own = fingerprintOf(model);
-  assert(/^[0-9a-f]{16}$/.test(own), own);
-  assertEquals(fingerprintOf({ ...model, tensors: new Map([...model.tensors].toReversed()) }), own);
-  assertEquals(fingerprintOf(changed("blk.0.attn_q.weight", bump)), own);
-  for (const name of ["blk.0.attn_norm.weight", "output_norm.weight"]) assertNotEquals(fingerprintOf(changed(name, bump)), own);
+Deno.test("the digest changes with the last bit of a norm and not with a matrix, which quantisation changes", async () => {
+  const own = await normsDigest(model);
+  assert(/^[0-9a-f]{64}$/.test(own), own);
+  assertEquals(await normsDigest({ tensors: new Map([...model.tensors].toReversed()) }), own);
+  assertEquals(await normsDigest(changed("blk.0.attn_q.weight", bump)), own);
+  for (const name of ["blk.0.attn_norm.weight", "output_norm.weight"]) assertNotEquals(await normsDigest(changed(name, bump)), own);
 });
 
 Deno.test("weights made for another model of the same sizes are refused; those that name no model are taken", async () => {
@@ -41,9 +41,9 @@ Deno.test("weights made for another model of the same sizes are refused; those t
     return E.isLeft(opened) ? showError(opened.left) : "taken";
   };
   assertEquals(await open(new Map()), "taken");
-  assertEquals(await open(new Map([[FINGERPRINT, fingerprintOf(model)]])), "taken");
-  const refused = await open(new Map([[FINGERPRINT, "0123456789abcdef"], ["model", "Elsewhere-1B"]]));
-  for (const part of ["other.safetensors", "0123456789abcdef (Elsewhere-1B)", fingerprintOf(model), "induction"]) {
+  assertEquals(await open(new Map([[NORMS, await normsDigest(model)]])), "taken");
+  const refused = await open(new Map([[NORMS, "0123456789abcdef"], ["model", "Elsewhere-1B"]]));
+  for (const part of ["other.safetensors", "0123456789abcdef… (Elsewhere-1B)", (await normsDigest(model)).slice(0, 16), "induction"]) {
     assertStringIncludes(refused, part);
   }
   assertEquals(backend.liveBytes().weights, 0, "a refusal leaves nothing in the backend");
