@@ -50,10 +50,10 @@ export async function readPairs(shards: ReadonlyArray<string>, read: ReadShard, 
   const scores = joined(ys);
   const below = new Float64Array(heads);
   const y = scores.map((v, i) => {
-    if (v < FLOOR) below[i % heads] = (below[i % heads] ?? 0) + heads / scores.length;
+    if (v < FLOOR) below[i % heads] = (below[i % heads] ?? 0) + 1;
     return Math.log(Math.max(v, FLOOR));
   });
-  return E.right({ x: joined(xs), y, width, heads, underflowed: [...below] });
+  return E.right({ x: joined(xs), y, width, heads, underflowed: [...below].map((n) => n * heads / scores.length) });
 }
 
 function joined(parts: ReadonlyArray<Float32Array>): Float32Array {

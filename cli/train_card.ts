@@ -8,7 +8,7 @@ import { FLOOR } from "../calibrate/pairs.ts";
 import { LENGTHS } from "../calibrate/prompts.ts";
 import type { Kind } from "../calibrate/train.ts";
 import { heatMap, lineChart } from "../report/mod.ts";
-import type { StoredFit } from "./train_run.ts";
+import { deadHeads, isDead, type StoredFit } from "./train_run.ts";
 import { grouped, table } from "./table.ts";
 
 /** What was trained on what. */
@@ -39,14 +39,6 @@ const mean = (x: ReadonlyArray<number>): number => x.reduce((a, b) => a + b, 0) 
 /** Mean over the heads of all layers that have anything to learn: one whose scores are all below the clamp correlates with nothing. */
 const over = (fits: ReadonlyArray<StoredFit>, of: (fit: StoredFit) => ReadonlyArray<number>): number =>
   mean(fits.flatMap((fit) => of(fit).filter((_, h) => !isDead(fit, h))));
-
-const isDead = ({ underflowed }: StoredFit, head: number): boolean => (underflowed[head] ?? 0) >= 1;
-
-/** Heads whose scores are all below the clamp, and heads in all. */
-export function deadHeads(fits: ReadonlyArray<StoredFit>): { readonly dead: number; readonly heads: number } {
-  const heads = fits.flatMap((fit) => fit.underflowed.map((_, h) => isDead(fit, h)));
-  return { dead: heads.filter((dead) => dead).length, heads: heads.length };
-}
 
 /** Where predicted scores of the first held-out set are cut so that this share lies below. */
 function cutAt(fits: ReadonlyArray<StoredFit>, share: number): number {

@@ -4,7 +4,7 @@
  * @module
  */
 import * as E from "fp-ts/Either.js";
-import * as TE from "fp-ts/TaskEither.js";
+import type * as TE from "fp-ts/TaskEither.js";
 import { join } from "node:path";
 import { collect } from "../calibrate/collect.ts";
 import { type Pairs, readPairs } from "../calibrate/pairs.ts";
@@ -33,6 +33,15 @@ export interface Shards extends Omit<PromptSet, "prompts"> {
 export interface StoredFit extends LayerFit {
   /** Share of training scores too small for a logarithm, per head. */
   readonly underflowed: ReadonlyArray<number>;
+}
+
+/** Whether no training row of a head has a score above the clamp. */
+export const isDead = ({ underflowed }: StoredFit, head: number): boolean => (underflowed[head] ?? 0) >= 1;
+
+/** Such heads, and heads in all. */
+export function deadHeads(fits: ReadonlyArray<StoredFit>): { readonly dead: number; readonly heads: number } {
+  const heads = fits.flatMap((fit) => fit.underflowed.map((_, h) => isDead(fit, h)));
+  return { dead: heads.filter((dead) => dead).length, heads: heads.length };
 }
 
 /** Makes the folder, or checks that it is of a run with the same arguments. */

@@ -77,7 +77,7 @@ function bf16File(tensors: ReadonlyArray<readonly [string, ReadonlyArray<number>
 
 for (const { name, queryHeads, hidden, kvHeads, inner, layers, linear, mlp } of published) {
   Deno.test(`published weights for ${name}: names, shapes and bf16 as they are, and every wrong shape is refused by its tensor`, async () => {
-    const some = 2; // A whole MLP would be 150 MB and more.
+    const some = 1; // A whole MLP would be 150 MB and more.
     const of = (count: number) => ({ ...uniformShape({ layers: count, queryHeads, kvHeads, headDim: 128 }), hidden });
     const layerOf = {
       linear: (l: number) => [[`layers.${l}.weight`, [kvHeads, hidden]], [`layers.${l}.bias`, [kvHeads]]] as const,
@@ -95,7 +95,7 @@ for (const { name, queryHeads, hidden, kvHeads, inner, layers, linear, mlp } of 
       assertEquals(forms.length, count);
       assertEquals([...new Set(read.map(({ type }) => type))], ["BF16"]);
       assertEquals(read.reduce((sum, { rows, cols }) => sum + rows * cols, 0) * layers / count, parameters);
-      for (const i of kind === "mlp" ? [0, 1, 2, 3, 5] : [0, 1, 2 * layers - 1]) {
+      for (const i of kind === "mlp" ? [0, 1, 2, 3] : [0, 1, 2 * layers - 1]) {
         const [wrong = "", dims = []] = tensors[i] ?? [];
         const result = await open(tensors.map((t, j) => i === j ? [wrong, [...dims.slice(0, -1), (dims.at(-1) ?? 0) + 1]] as const : t));
         const said = E.isLeft(result) ? showError(result.left) : "taken";

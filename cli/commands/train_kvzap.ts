@@ -3,7 +3,7 @@
  * @module
  */
 import * as E from "fp-ts/Either.js";
-import * as TE from "fp-ts/TaskEither.js";
+import type * as TE from "fp-ts/TaskEither.js";
 import { join } from "node:path";
 import { FLOOR } from "../../calibrate/pairs.ts";
 import type { Kind } from "../../calibrate/train.ts";
@@ -20,7 +20,7 @@ import { invalid } from "../options.ts";
 import { grouped, wrapped } from "../table.ts";
 import type { Made, Metrics, Network } from "../train_card.ts";
 import { type Job, jobOf, kindOf, TRAIN_OPTIONS } from "../train_job.ts";
-import { claim, collectAll, fitAll, type StoredFit } from "../train_run.ts";
+import { claim, collectAll, deadHeads, fitAll, type StoredFit } from "../train_run.ts";
 import { promptSets, type Texts, textsFor } from "../train_texts.ts";
 
 /** The command. */
@@ -73,6 +73,12 @@ const trained = (model: Model, called: string, job: Job, texts: Texts, io: Io): 
   const kinds = job.kinds.map((tag) => kindOf(job, tag, hidden));
   const fits = await fitAll(model, job.out, kinds, shards.right, io)();
   if (E.isLeft(fits)) return fits;
+  const { dead, heads } = deadHeads(fits.right[0] ?? []);
+  const share = `${dead} of ${heads} heads of ${called} give no training row a KVzip+ score of ${FLOOR} or more`;
+  if (dead === heads) {
+    return E.left({ _tag: "Unsupported", what: "training on these texts", where: "this model", because: `${share}: nothing to learn` });
+  }
+  if (dead > 0) io.note(`kvfold: ${share}; their networks say so for every row`);
   const made: Made = {
     ...same,
     model: called,
