@@ -18,6 +18,7 @@ import {
   thresholdCases,
 } from "./column_cases.ts";
 import { argmaxCases, embedCases, gluCases, mapCases, matmulCases, normCases, ropeCases } from "./dense_cases.ts";
+import { sinkGateCases } from "./gate_cases.ts";
 import { evictionCases, sharedInputCases, temporaryCases, tiedCases } from "./program_cases.ts";
 import { appendCases, compactCases, copyRowsCases, extendCases, sliceCases, slideCases, truncateCases } from "./row_cases.ts";
 import { blockRankCases, foldValuesCases, lagSpreadCases, obeyCases, profileCases, promoteCases } from "./rule_cases.ts";
@@ -72,6 +73,7 @@ const table: Readonly<Record<OpName, (seed: number) => ReadonlyArray<Case>>> = {
   boundQuery: boundQueryCases,
   pageScores: pageScoresCases,
   attendRows: attendRowsCases,
+  sinkGate: sinkGateCases,
 };
 
 /** The seed of the table as it is published. Another seed gives other numbers in the same sizes. */

@@ -4,6 +4,6 @@ export const toolchain: Readonly<Record<"rustc" | "linker" | "wasmBindgen" | "fa
   rustc: "rustc 1.96.0 (ac68faa20 2026-05-25) (built from a source tarball)",
   linker: "Debian LLD 19.1.7",
   wasmBindgen: "wasm-bindgen 0.2.130",
-  fast: "368c53ecea820155b8bf3405a3828dec70509634e0ab32070b6d84b807bc31f5",
-  simd128: "f0e9cb2efd94b4470a4d0380ac53054751af8ed091d22b9a051dc89acad6078f",
+  fast: "b2c2c0ac6f6e87587532925accc296a1fdf970acdb1f30daee1cae496d6c0069",
+  simd128: "7f4901c3f38a321e289a30b5c64b82abdfea0cc8186a71bf44ff89a0375d1f69",
 };

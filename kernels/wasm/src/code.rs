@@ -46,3 +46,4 @@ pub const MINMAX_PAGES: u32 = 42;
 pub const BOUND_QUERY: u32 = 43;
 pub const PAGE_SCORES: u32 = 44;
 pub const ATTEND_ROWS: u32 = 45;
+pub const SINK_GATE: u32 = 46;
