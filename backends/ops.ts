@@ -17,6 +17,7 @@ import { ruleOps } from "./rule_ops.ts";
 import { scoreOps } from "./score_ops.ts";
 import { tierOps } from "./tier_ops.ts";
 import { selectOps } from "./select_ops.ts";
+import { wovenOps } from "./woven_ops.ts";
 
 export { mapFns } from "./op_types.ts";
 export type { MapFn, OperandSpec, OpName, OpParams, OpSpec, ParamSpec, RowCodec, Tolerance } from "./op_types.ts";
@@ -270,6 +271,7 @@ export const ops: Readonly<Record<OpName, OpSpec>> = {
   ...tierOps,
   ...ruleOps,
   ...selectOps,
+  ...wovenOps,
 };
 
 /** Op names in code order. */

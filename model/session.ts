@@ -12,7 +12,7 @@ import type { Codec, KvCache } from "../cache/types.ts";
 import { planPolicy } from "../plan/plan.ts";
 import type { PolicyPlan, SplicePoint } from "../plan/types.ts";
 import type { Policy } from "../policy/types.ts";
-import { dispose, fork, openCache, shrink } from "../run/mod.ts";
+import { dispose, dropRings, fork, openCache, shrink } from "../run/mod.ts";
 import { endPrefill, type Fed, type Feed, feed } from "./feed.ts";
 import type { Model } from "./model.ts";
 
@@ -137,6 +137,7 @@ export const endPrompt =
   (plan: PolicyPlan, room: number = DEFAULTS.room): (session: Session) => TE.TaskEither<KvError, Session> => (session) =>
     pipe(
       endPrefill(session.model, plan)(session.cache),
+      TE.chainEitherK(dropRings(session.model.memory, plan)),
       TE.chain((cache) => isLoose(cache) ? shrink(session.model.memory, room)(cache) : TE.right(cache)),
       TE.map((cache): Session => ({ ...session, plan, cache })),
     );

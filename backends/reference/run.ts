@@ -23,6 +23,7 @@ import { foldValues } from "./fold_values.ts";
 import { blockRank, lagSpread, obey, profile, promote } from "./rules.ts";
 import { boundQuery, minmaxPages, pageScores } from "./select.ts";
 import { groupVotes, softmax, tailLoss } from "./votes.ts";
+import { demote, insertRows, queriesSeen, unweave, weave, weaveRows } from "./woven.ts";
 
 const kernels: { readonly [O in OpName]: Kernel<O> } = {
   embed,
@@ -71,6 +72,12 @@ const kernels: { readonly [O in OpName]: Kernel<O> } = {
   boundQuery,
   pageScores,
   attendRows,
+  weave,
+  weaveRows,
+  unweave,
+  insertRows,
+  queriesSeen,
+  demote,
 };
 
 /** Ops with a kernel. */
