@@ -4,6 +4,6 @@ export const toolchain: Readonly<Record<"rustc" | "linker" | "wasmBindgen" | "fa
   rustc: "rustc 1.96.0 (ac68faa20 2026-05-25) (built from a source tarball)",
   linker: "Debian LLD 19.1.7",
   wasmBindgen: "wasm-bindgen 0.2.130",
-  fast: "368c53ecea820155b8bf3405a3828dec70509634e0ab32070b6d84b807bc31f5",
-  simd128: "f0e9cb2efd94b4470a4d0380ac53054751af8ed091d22b9a051dc89acad6078f",
+  fast: "8d47e34719f96f13b0dd6695b590092bc5f428b9eedcf968c3079607e765cf33",
+  simd128: "68afe5ac1dcb10693de9fe55b7a5827e45170278c9441f63e6f0321dde99bb54",
 };
