@@ -97,6 +97,7 @@ const targetOf = (policy: Policy, { shape, tokens, chunk, codec }: EstimateOptio
     policy.blocks.flatMap((b) => b.verbs).flatMap((v) => "score" in v && v.score._tag === "Learned" ? [v.score.name] : [])
       .map((name) => [name, shape.layers.map(() => ({ _tag: "Linear" }) as const)]),
   ),
+  reconstructs: true,
   promptTokens: tokens,
   chunk,
   codec,

@@ -90,7 +90,8 @@ export const readPositions =
     return E.right(layers);
   };
 
-function checkSettled(memory: Memory, cache: KvCache): E.Either<KvError, KvCache> {
+/** Left unless the value is live and its lengths have been read back. */
+export function checkSettled(memory: Memory, cache: KvCache): E.Either<KvError, KvCache> {
   const live = checkLive(memory, cache);
   if (E.isLeft(live) || isExact(cache)) return live;
   return E.left({ _tag: "InvalidArgument", argument: "cache", value: "lengths not read back", allowed: "a settled cache" });

@@ -4,10 +4,7 @@ import { opNames } from "../backends/ops.ts";
 import { openWebGpu } from "../backends/webgpu/mod.ts";
 import { casesOf, runConformance } from "../conformance/mod.ts";
 import { orThrow } from "../run/mod.ts";
-import { adapterName, withoutAdapter } from "./support/webgpu.ts";
-
-/** The words by which rows of other codecs are refused. */
-const codecRefusal = "its shader reads rows of f32 and f16, not q";
+import { adapterName, refusedForCodec, withoutAdapter } from "./support/webgpu.ts";
 
 Deno.test({ name: `conformance of webgpu (${adapterName || "no adapter"})`, ignore: withoutAdapter }, async (t) => {
   await using backend = await orThrow(openWebGpu());
@@ -17,11 +14,11 @@ Deno.test({ name: `conformance of webgpu (${adapterName || "no adapter"})`, igno
       const report = await orThrow(runConformance(backend, { ops: [op] }));
       assertEquals(report.cases, { [op]: cases });
       const failed = report.failed.map(({ label, failures }) => `${label}: ${failures.join("; ")}`);
-      const refused = failed.filter((one) => one.includes(codecRefusal));
+      const refused = failed.filter(refusedForCodec);
       if (refused.length > 0) {
         console.log(`${op}: ${refused.length} of ${cases} cases have rows of q8, q4 or q2, which webgpu refuses by name`);
       }
-      assertEquals(failed.filter((one) => !one.includes(codecRefusal)), []);
+      assertEquals(failed.filter((one) => !refusedForCodec(one)), []);
     });
   }
 });

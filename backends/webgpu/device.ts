@@ -24,6 +24,8 @@ export interface Device {
   readonly isOwn: boolean;
   /** Left once the device was lost, or has refused something it should have done. */
   readonly check: () => Result<void>;
+  /** The same, after a moment in which a loss that caused an error can become known. */
+  readonly settled: () => Promise<Result<void>>;
   /** Waits until loss is known, if there is one, and tells. */
   readonly verdict: (because: string) => Promise<KvError>;
   /** Makes a buffer; that there was no memory for it arrives later, and counts as the loss of the device. */
@@ -74,7 +76,10 @@ function wantedLimits(limits: GPUSupportedLimits, bufferBytes: number | null): E
 }
 
 const factsOf = (info: GPUAdapterInfo | undefined, features: Iterable<string>): AdapterFacts => {
-  const words = [info?.vendor, info?.architecture, info?.device, info?.description].filter((word) => word !== undefined && word !== "");
+  // Some runtimes give numbers of a registry for vendor and device, which tell a person nothing.
+  const words = [info?.vendor, info?.architecture, info?.device, info?.description].filter((word) =>
+    word !== undefined && !/^\d*$/.test(word)
+  );
   const name = words.join(" ") || "an adapter that does not say its name";
   return { name, isSoftware: info?.isFallbackAdapter === true || /llvmpipe|swiftshader|lavapipe/i.test(name), features: [...features] };
 };
@@ -92,14 +97,20 @@ function watch(gpu: GPUDevice, facts: AdapterFacts, isOwn: boolean): Device {
   const onError = (event: Event): void =>
     lose("error" in event && event.error instanceof GPUError ? event.error.message : "an error without words");
   gpu.addEventListener("uncapturederror", onError);
+  const check = (): Result<void> => state.lost === null ? E.right(undefined) : E.left(state.lost);
+  const settled = async (): Promise<Result<void>> => {
+    await Promise.race([gpu.lost, new Promise((resolve) => setTimeout(resolve, 50))]);
+    await Promise.resolve();
+    return check();
+  };
   return {
     gpu,
     facts,
     isOwn,
-    check: () => state.lost === null ? E.right(undefined) : E.left(state.lost),
+    check,
+    settled,
     verdict: async (because) => {
-      await Promise.race([gpu.lost, new Promise((resolve) => setTimeout(resolve, 50))]);
-      await Promise.resolve();
+      await settled();
       lose(because);
       return state.lost ?? { _tag: "DeviceLost", backend: "webgpu", because };
     },

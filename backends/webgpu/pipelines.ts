@@ -23,7 +23,7 @@ export async function pipelinesOf(store: Store, dispatches: ReadonlyArray<Dispat
   try {
     return E.right(await Promise.all(wanted));
   } catch (thrown) {
-    const alive = store.device.check();
+    const alive = await store.device.settled();
     const because = String(thrown);
     return E.isLeft(alive)
       ? alive

@@ -14,3 +14,6 @@ const words = [adapter?.info.vendor, adapter?.info.architecture, adapter?.info.d
 export const adapterName: string = words.filter((word) => word !== undefined && word !== "").join(" ");
 
 console.log(withoutAdapter ? "SKIPPED: tests of WebGPU, no graphics adapter here (see .ci/run)" : `WebGPU adapter: ${adapterName}`);
+
+/** Whether a case failed only because its rows are of a codec that no shader reads; such rows are refused by name. */
+export const refusedForCodec = (failure: string): boolean => failure.includes("its shader reads rows of f32 and f16, not q");
