@@ -2,18 +2,8 @@
  * More tokens, lower precision: the same bytes hold more rows in fewer bits. A rewrite of any policy that evicts to a budget.
  * @module
  */
-import {
-  type Card,
-  type CodecPair,
-  type Entry,
-  type Fit,
-  fitting,
-  param,
-  type Rewrite,
-  rewrites,
-  showTerm,
-  type Term,
-} from "../policy/mod.ts";
+import { type Card, type CodecPair, type Entry, type Fit, fitting, param } from "../policy/mod.ts";
+import { type Rewrite, rewrites, showTerm, type Term } from "../policy/mod.ts";
 
 /** Options of {@link precision}. */
 export interface PrecisionOptions {
@@ -23,7 +13,7 @@ export interface PrecisionOptions {
   readonly group: "64" | "32" | "row";
   /** Keys per token, or per channel over 32 rows as in KIVI. */
   readonly keys: "token" | "channel";
-  /** What a row costs: its bytes with scales and offsets, or its bits alone as in the paper. */
+  /** What a row costs: bytes with scales and offsets, or bits alone as in the paper. */
   readonly count: Fit["counted"];
   /** Newest positions that stay as they are stored otherwise. */
   readonly recent: number;

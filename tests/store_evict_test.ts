@@ -6,7 +6,7 @@
 import { assertEquals } from "@std/assert";
 import { parsePolicy } from "../papers/mod.ts";
 import { dispose, orThrow, read } from "../run/mod.ts";
-import { fold, type Folded, planOf } from "./fold_support.ts";
+import { fold, planOf } from "./fold_support.ts";
 import { onEveryBackend, type Sample, sampleOf, seen } from "./support.ts";
 import type { Memory } from "../run/mod.ts";
 
