@@ -20,6 +20,7 @@ import { selectOps } from "./select_ops.ts";
 import { wovenOps } from "./woven_ops.ts";
 
 export { mapFns } from "./op_types.ts";
+export type { WovenParams } from "./woven_types.ts";
 export type { MapFn, OperandSpec, OpName, OpParams, OpSpec, ParamSpec, RowCodec, Tolerance } from "./op_types.ts";
 
 /** The table. Key order is the op code that Wasm sees. */

@@ -76,14 +76,14 @@ export const encode = (keys: RowCodec, values: RowCodec, recent = 0): Verb => ({
 
 /** Of the rows older than the newest `recent` positions those below `value` pass on to these codes; with `leave`, one row a head at a time,
  * and the least of all leaves for good where it is below that (DiffKV, arXiv 2412.03131, algorithm 1 as its code has it). */
-export const encodeBelow =
-  (pair: CodecPair, options: { readonly value: number; readonly recent: number; readonly leave?: number | null }) =>
-  (
-    score: Score,
-  ): Verb => ({
-    ...encodeAs(pair, options.recent),
-    below: { score, value: options.value, leave: options.leave ?? null },
-  });
+export const encodeBelow = (
+  pair: CodecPair,
+  options: { readonly value: number; readonly recent: number; readonly leave?: number | null },
+): (score: Score) => Verb =>
+(score) => ({
+  ...encodeAs(pair, options.recent),
+  below: { score, value: options.value, leave: options.leave ?? null },
+});
 
 /** Older rows pass on to the codes that fit a budget, or stay as they are where 16 bits do. */
 export const encodeToFit = (fit: Fit, recent: number): Verb => ({ ...encodeAs(fit.pairs[fit.pairs.length - 1] ?? halves, recent), fit });
