@@ -102,6 +102,11 @@ function checkRelations(instr: Instr): Complaint {
       if (m !== 1) return ["one query", `${m}`];
       return kvHeads > 0 && heads % kvHeads === 0 ? null : ["heads a multiple of kvHeads, at least one", `${heads} and ${kvHeads}`];
     }
+    case "sinkGate": {
+      const { heads, kvHeads, dim, count, size } = instr.params;
+      if (kvHeads === 0 || heads % kvHeads !== 0) return ["heads a multiple of kvHeads, at least one", `${heads} and ${kvHeads}`];
+      return size === kvHeads * count * dim ? null : [`a size of kvHeads * count * dim = ${kvHeads * count * dim}`, `${size}`];
+    }
     case "boundQuery": {
       const { heads, kvHeads } = instr.params;
       return kvHeads > 0 && heads % kvHeads === 0 ? null : ["heads a multiple of kvHeads, at least one", `${heads} and ${kvHeads}`];

@@ -253,6 +253,16 @@ export interface OpParams extends WovenParams {
   };
   /** Attention of one query over chosen rows of one tier. */
   readonly attendRows: OpParams["attend"];
+  /** A token's own key among learned sinks. */
+  readonly sinkGate: {
+    readonly m: number;
+    readonly heads: number;
+    readonly kvHeads: number;
+    readonly dim: number;
+    readonly count: number;
+    readonly size: number;
+    readonly scale: number;
+  };
 }
 
 /** Names of the closed table. */

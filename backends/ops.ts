@@ -12,6 +12,7 @@
 
 import { admissionOps } from "./admission_ops.ts";
 import { bool, choice, codec, exact, f32, layout, optional, poly, read, sums, u32, update, write } from "./op_spec.ts";
+import { gateOps } from "./gate_ops.ts";
 import { mapFns, type OpName, type OpSpec } from "./op_types.ts";
 import { ruleOps } from "./rule_ops.ts";
 import { scoreOps } from "./score_ops.ts";
@@ -272,6 +273,7 @@ export const ops: Readonly<Record<OpName, OpSpec>> = {
   ...tierOps,
   ...ruleOps,
   ...selectOps,
+  ...gateOps,
   ...wovenOps,
 };
 

@@ -18,6 +18,7 @@ import {
   thresholdCases,
 } from "./column_cases.ts";
 import { argmaxCases, embedCases, gluCases, mapCases, matmulCases, normCases, ropeCases } from "./dense_cases.ts";
+import { sinkGateCases } from "./gate_cases.ts";
 import { evictionCases, sharedInputCases, temporaryCases, tiedCases } from "./program_cases.ts";
 import { appendCases, compactCases, copyRowsCases, extendCases, sliceCases, slideCases, truncateCases } from "./row_cases.ts";
 import { blockRankCases, foldValuesCases, lagSpreadCases, obeyCases, profileCases, promoteCases } from "./rule_cases.ts";
@@ -73,6 +74,7 @@ const table: Readonly<Record<OpName, (seed: number) => ReadonlyArray<Case>>> = {
   boundQuery: boundQueryCases,
   pageScores: pageScoresCases,
   attendRows: attendRowsCases,
+  sinkGate: sinkGateCases,
   weave: weaveCases,
   weaveRows: weaveRowsCases,
   unweave: unweaveCases,

@@ -7,7 +7,7 @@
  * import { adaKv, cards, pyramidKv, snapKv } from "./mod.ts";
  * const policy = pipe(snapKv({ rows: 512, window: 8 }), pyramidKv(), adaKv());
  * assertEquals(policy.text, "snapkv(512, window=8)|pyramid(20)|ada(20%)");
- * assertEquals(cards.length, 23);
+ * assertEquals(cards.length, 24);
  * ```
  * @module
  */
@@ -19,6 +19,7 @@ import * as keydiff from "./key_diff.ts";
 import * as kiviFile from "./kivi.ts";
 import * as knormFile from "./knorm.ts";
 import * as kvzapFile from "./kvzap.ts";
+import * as fastkvzip from "./fast_kvzip.ts";
 import * as kvzipFile from "./kvzip.ts";
 import * as kvzipheads from "./kvzip_heads.ts";
 import * as pyramid from "./pyramid_kv.ts";
@@ -43,6 +44,7 @@ export { keyDiff, type KeyDiffOptions } from "./key_diff.ts";
 export { kivi, type KiviOptions } from "./kivi.ts";
 export { knorm, type KnormOptions } from "./knorm.ts";
 export { kvzap, type KvzapOptions } from "./kvzap.ts";
+export { fastKvzip, type FastKvzipOptions } from "./fast_kvzip.ts";
 export { kvzip, type KvzipOptions } from "./kvzip.ts";
 export { kvzipHeads, type KvzipHeadsOptions } from "./kvzip_heads.ts";
 export { pyramidKv, type PyramidKvOptions } from "./pyramid_kv.ts";
@@ -80,6 +82,7 @@ const papers: ReadonlyArray<{ readonly card: Card; readonly entry: Entry }> = [
   kvzapFile,
   kvzipFile,
   kvzipheads,
+  fastkvzip,
   kiviFile,
   questFile,
   rocketkv,

@@ -43,7 +43,9 @@ export type LearnedForm =
   /** W x + b. */
   | { readonly _tag: "Linear" }
   /** W2 gelu(W1 x + b1) + b2, gelu in its exact form; `inner` is the length of b1. */
-  | { readonly _tag: "Mlp"; readonly inner: number };
+  | { readonly _tag: "Mlp"; readonly inner: number }
+  /** What a token's own key wins of its own query among learned sinks, mean over the query heads of a KV head; `inner` channels per head. */
+  | { readonly _tag: "Gate"; readonly inner: number; readonly sinks: number };
 
 /** The tier that older rows of a layer pass on to. */
 export interface StorePlan {

@@ -11,6 +11,7 @@ import { operandSizes } from "../sizes.ts";
 import { attend, attendReduce, attendRows } from "./attend.ts";
 import { headMean, meanUnit, perToken, pool, positions, projectedNorm, reduce, similarity } from "./columns.ts";
 import { argmax, embed, matmul, norm } from "./dense.ts";
+import { sinkGate } from "./gate.ts";
 import { glu, map, rope } from "./elementwise.ts";
 import { type Kernel, type Operands, viewOperands } from "./kernel.ts";
 import { admit, alignment, checkRange, held, rounded, showBuffer, type Store } from "./memory.ts";
@@ -72,6 +73,7 @@ const kernels: { readonly [O in OpName]: Kernel<O> } = {
   boundQuery,
   pageScores,
   attendRows,
+  sinkGate,
   weave,
   weaveRows,
   unweave,
