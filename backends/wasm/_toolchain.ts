@@ -4,6 +4,6 @@ export const toolchain: Readonly<Record<"rustc" | "linker" | "wasmBindgen" | "fa
   rustc: "rustc 1.96.0 (ac68faa20 2026-05-25) (built from a source tarball)",
   linker: "Debian LLD 19.1.7",
   wasmBindgen: "wasm-bindgen 0.2.130",
-  fast: "8d47e34719f96f13b0dd6695b590092bc5f428b9eedcf968c3079607e765cf33",
-  simd128: "68afe5ac1dcb10693de9fe55b7a5827e45170278c9441f63e6f0321dde99bb54",
+  fast: "40898753d2a088b0c26f98f7e6ad77f432c7b9c821ac5dcc80f16cd2900d69ce",
+  simd128: "1c35f8fc723f435c4cdf4a52a4550334b90f42963ec0df5c8a8ec84260f2fc89",
 };
