@@ -103,6 +103,9 @@ export const loadSession =
         const { steps, chunk } = content;
         return E.map((held: Session["cache"]): Session => ({
           _tag: "Session",
+          // A file holds rows, not the text that they were of.
+          tokens: [],
+          reread: false,
           model,
           plan: plan.right,
           cache: held,

@@ -33,6 +33,7 @@ export {
   planFor,
   prefill,
   type PrefillOptions,
+  rereadPrompt,
   type Session,
   step,
 } from "./session.ts";

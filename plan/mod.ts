@@ -12,8 +12,10 @@ export type {
   LearnedForm,
   PlanSource,
   PolicyPlan,
+  Reconstruction,
   Selected,
   SplicePoint,
   StorePlan,
+  StoreSlots,
   Target,
 } from "./types.ts";

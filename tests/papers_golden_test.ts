@@ -3,8 +3,11 @@
  * @module
  */
 import { assertEquals } from "@std/assert";
+import { openWebGpu } from "../backends/webgpu/mod.ts";
+import { openMemory, orThrow } from "../run/mod.ts";
 import { paperChecks } from "./papers_checks.ts";
 import { onEveryBackend } from "./support.ts";
+import { adapterName, withoutAdapter } from "./support/webgpu.ts";
 
 for (const { name, run } of paperChecks) {
   onEveryBackend(name, async (memory) => {
@@ -12,3 +15,15 @@ for (const { name, run } of paperChecks) {
     assertEquals(found, expected);
   });
 }
+
+// All on one device, because opening one and compiling its shaders take longer than a check.
+Deno.test({ name: `what the papers promise, on webgpu (${adapterName || "no adapter"})`, ignore: withoutAdapter }, async (t) => {
+  await using backend = await orThrow(openWebGpu());
+  for (const { name, run } of paperChecks) {
+    await t.step(name, async () => {
+      using memory = openMemory(backend);
+      const { found, expected } = await run(memory);
+      assertEquals(found, expected);
+    });
+  }
+});

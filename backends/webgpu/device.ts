@@ -6,14 +6,20 @@ import * as E from "fp-ts/Either.js";
 import type { KvError } from "../../cache/error.ts";
 import type { Result } from "../backend.ts";
 
+/** Optional features of devices that have a use here. */
+export type Feature = "shader-f16" | "subgroups";
+
+/** All of them. */
+export const allFeatures: ReadonlyArray<Feature> = ["shader-f16", "subgroups"];
+
 /** Who made the graphics adapter, as far as it tells. */
 export interface AdapterFacts {
   /** Vendor, architecture and description in words. */
   readonly name: string;
   /** True for an adapter in software. */
   readonly isSoftware: boolean;
-  /** Optional features that are switched on. */
-  readonly features: ReadonlyArray<string>;
+  /** Optional features that are used. */
+  readonly features: ReadonlyArray<Feature>;
 }
 
 /** A device in use. */
@@ -38,8 +44,8 @@ export interface Device {
 export interface DeviceWish {
   /** Largest buffer that will be needed, bytes. */
   readonly bufferBytes: number | null;
-  /** Features to switch on where the adapter has them. */
-  readonly features: ReadonlyArray<"shader-f16" | "subgroups">;
+  /** Features to use where the adapter has them. */
+  readonly features: ReadonlyArray<Feature>;
 }
 
 const noDevice = (because: string): E.Either<KvError, never> => E.left({ _tag: "NoDevice", backend: "webgpu", because });
@@ -75,17 +81,18 @@ function wantedLimits(limits: GPUSupportedLimits, bufferBytes: number | null): E
   });
 }
 
-const factsOf = (info: GPUAdapterInfo | undefined, features: Iterable<string>): AdapterFacts => {
+const factsOf = (info: GPUAdapterInfo | undefined, features: ReadonlyArray<Feature>): AdapterFacts => {
   // Some runtimes give numbers of a registry for vendor and device, which tell a person nothing.
   const words = [info?.vendor, info?.architecture, info?.device, info?.description].filter((word) =>
     word !== undefined && !/^\d*$/.test(word)
   );
   const name = words.join(" ") || "an adapter that does not say its name";
-  return { name, isSoftware: info?.isFallbackAdapter === true || /llvmpipe|swiftshader|lavapipe/i.test(name), features: [...features] };
+  return { name, isSoftware: info?.isFallbackAdapter === true || /llvmpipe|swiftshader|lavapipe/i.test(name), features };
 };
 
-/** The caller's device. */
-export const foreignDevice = (gpu: GPUDevice): Device => watch(gpu, factsOf(gpu.adapterInfo, gpu.features), false);
+/** The caller's device, of whose features these are used. */
+export const foreignDevice = (gpu: GPUDevice, features: ReadonlyArray<Feature>): Device =>
+  watch(gpu, factsOf(gpu.adapterInfo, features.filter((feature) => gpu.features.has(feature))), false);
 
 /** Listens for loss and for late errors. */
 function watch(gpu: GPUDevice, facts: AdapterFacts, isOwn: boolean): Device {

@@ -7,11 +7,11 @@ import { assert, assertEquals } from "@std/assert";
 import type { Page } from "playwright-core";
 import { type OpName, opNames } from "../../backends/ops.ts";
 import { shaders } from "../../backends/webgpu/_shaders.ts";
+import { hasVariant } from "../../backends/webgpu/pipelines.ts";
 import { casesOf, type ConformanceReport } from "../../conformance/mod.ts";
 import { bundle } from "../../tools/bundle.ts";
 import { servePage } from "../../tools/page.ts";
 import { inBrowser, swiftShader } from "../support/chromium.ts";
-import { refusedForCodec } from "../support/webgpu.ts";
 import type { Feature, Opened, PageSide, PaperOutcome } from "./webgpu_page.ts";
 
 /** Backends that work side by side. */
@@ -60,7 +60,7 @@ function sideBySide<A, B>(
 function checkReport(op: OpName, report: ConformanceReport): void {
   assertEquals(report.cases, { [op]: casesOf(op).length });
   const failed = report.failed.map(({ label, failures }) => `${label}: ${failures.join("; ")}`);
-  assertEquals(failed.filter((one) => !refusedForCodec(one)), []);
+  assertEquals(failed, []);
 }
 
 /** A paper's check, or by name the op that its policy needs and this backend lacks. */
@@ -73,7 +73,7 @@ function checkPaper(outcome: PaperOutcome, missing: ReadonlyArray<OpName>): void
 /** With subgroups everything; without them, which is what llvmpipe runs in full, the ops whose shaders know the difference. */
 const variants: ReadonlyArray<{ readonly features: ReadonlyArray<Feature>; readonly ops: ReadonlyArray<OpName> }> = [
   { features: ["subgroups"], ops: opNames },
-  { features: [], ops: opNames.filter((op) => op in shaders && /\bsubgroup/.test(shaders[op as keyof typeof shaders])) },
+  { features: [], ops: opNames.filter((op) => op in shaders && hasVariant(op as keyof typeof shaders, "subgroups")) },
 ];
 
 inBrowser(
