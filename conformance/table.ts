@@ -25,6 +25,7 @@ import { blockRankCases, foldValuesCases, lagSpreadCases, obeyCases, profileCase
 import { attendRowsCases, boundQueryCases, minmaxPagesCases, pageScoresCases } from "./select_cases.ts";
 import { groupVotesCases, newestLikeCases, redundancyCases, softmaxCases, tailLossCases } from "./score_cases.ts";
 import { blockCases, lengthenCases, splitCases, transferCases } from "./transfer_cases.ts";
+import { demoteCases, insertRowsCases, queriesSeenCases, unweaveCases, weaveCases, weaveRowsCases } from "./woven_cases.ts";
 
 const table: Readonly<Record<OpName, (seed: number) => ReadonlyArray<Case>>> = {
   embed: embedCases,
@@ -74,6 +75,12 @@ const table: Readonly<Record<OpName, (seed: number) => ReadonlyArray<Case>>> = {
   pageScores: pageScoresCases,
   attendRows: attendRowsCases,
   sinkGate: sinkGateCases,
+  weave: weaveCases,
+  weaveRows: weaveRowsCases,
+  unweave: unweaveCases,
+  insertRows: insertRowsCases,
+  queriesSeen: queriesSeenCases,
+  demote: demoteCases,
 };
 
 /** The seed of the table as it is published. Another seed gives other numbers in the same sizes. */

@@ -7,7 +7,7 @@
  * import { adaKv, cards, pyramidKv, snapKv } from "./mod.ts";
  * const policy = pipe(snapKv({ rows: 512, window: 8 }), pyramidKv(), adaKv());
  * assertEquals(policy.text, "snapkv(512, window=8)|pyramid(20)|ada(20%)");
- * assertEquals(cards.length, 22);
+ * assertEquals(cards.length, 24);
  * ```
  * @module
  */
@@ -34,6 +34,8 @@ import * as rkv from "./r_kv.ts";
 import * as questFile from "./quest.ts";
 import * as rocketkv from "./rocket_kv.ts";
 import * as dbudgetkv from "./d_budget_kv.ts";
+import * as precisionFile from "./precision.ts";
+import * as diffkv from "./diff_kv.ts";
 
 export { adaKv, type AdaKvOptions } from "./ada_kv.ts";
 export { h2o, type H2oOptions } from "./h2o.ts";
@@ -55,6 +57,8 @@ export { kvSharer, type KvSharerOptions } from "./kv_sharer.ts";
 export { lagKv, type LagKvOptions } from "./lag_kv.ts";
 export { rKv, type RKvOptions } from "./r_kv.ts";
 export { dBudgetKv, type DBudgetKvOptions } from "./d_budget_kv.ts";
+export { diffKv, type DiffKvOptions } from "./diff_kv.ts";
+export { precision, type PrecisionOptions } from "./precision.ts";
 export { quest, type QuestOptions } from "./quest.ts";
 export { rocketKv, type RocketKvOptions } from "./rocket_kv.ts";
 export { showPolicy } from "../policy/mod.ts";
@@ -82,6 +86,8 @@ const papers: ReadonlyArray<{ readonly card: Card; readonly entry: Entry }> = [
   kiviFile,
   questFile,
   rocketkv,
+  precisionFile,
+  diffkv,
 ];
 
 /** What each method says about itself. */

@@ -24,6 +24,7 @@ import { foldValues } from "./fold_values.ts";
 import { blockRank, lagSpread, obey, profile, promote } from "./rules.ts";
 import { boundQuery, minmaxPages, pageScores } from "./select.ts";
 import { groupVotes, softmax, tailLoss } from "./votes.ts";
+import { demote, insertRows, queriesSeen, unweave, weave, weaveRows } from "./woven.ts";
 
 const kernels: { readonly [O in OpName]: Kernel<O> } = {
   embed,
@@ -73,6 +74,12 @@ const kernels: { readonly [O in OpName]: Kernel<O> } = {
   pageScores,
   attendRows,
   sinkGate,
+  weave,
+  weaveRows,
+  unweave,
+  insertRows,
+  queriesSeen,
+  demote,
 };
 
 /** Ops with a kernel. */

@@ -4,6 +4,6 @@ export const toolchain: Readonly<Record<"rustc" | "linker" | "wasmBindgen" | "fa
   rustc: "rustc 1.96.0 (ac68faa20 2026-05-25) (built from a source tarball)",
   linker: "Debian LLD 19.1.7",
   wasmBindgen: "wasm-bindgen 0.2.130",
-  fast: "b2c2c0ac6f6e87587532925accc296a1fdf970acdb1f30daee1cae496d6c0069",
-  simd128: "7f4901c3f38a321e289a30b5c64b82abdfea0cc8186a71bf44ff89a0375d1f69",
+  fast: "40898753d2a088b0c26f98f7e6ad77f432c7b9c821ac5dcc80f16cd2900d69ce",
+  simd128: "1c35f8fc723f435c4cdf4a52a4550334b90f42963ec0df5c8a8ec84260f2fc89",
 };
