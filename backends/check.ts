@@ -83,6 +83,13 @@ function checkRelations(instr: Instr): Complaint {
     }
     case "transfer":
       return codecComplaint({ dim: instr.params.dim, sourceCodec: instr.params.sourceCodec }, true) ?? codecComplaint(instr.params, false);
+    case "insertRows":
+      return instr.params.rowBytes <= 4096 ? null : ["rows of at most 4096 bytes", String(instr.params.rowBytes)];
+    case "weaveRows": {
+      const { dim, wovenCodec, firstCodec, secondCodec } = instr.params;
+      return codecComplaint({ dim, codec: wovenCodec }, true) ??
+        codecComplaint({ dim, sourceCodec: firstCodec, targetCodec: secondCodec }, false);
+    }
     case "append":
     case "reduce":
     case "meanUnit":

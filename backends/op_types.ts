@@ -4,6 +4,7 @@
  * @module
  */
 import type { RowCodec } from "../cache/codec.ts";
+import type { WovenParams } from "./woven_types.ts";
 import type { GroupOpParams } from "./group_op_types.ts";
 
 export type { RowCodec };
@@ -48,7 +49,7 @@ export const mapFns: ReadonlyArray<MapFn> = [
 ];
 
 /** Parameters per op, all static for a prepared program. */
-export interface OpParams extends GroupOpParams {
+export interface OpParams extends WovenParams, GroupOpParams {
   /** Rows of an embedding table, times `scale`. */
   readonly embed: { readonly m: number; readonly dim: number; readonly scale: number };
   /** RMS norm of `rows` rows. */

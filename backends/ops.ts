@@ -18,10 +18,12 @@ import { ruleOps } from "./rule_ops.ts";
 import { scoreOps } from "./score_ops.ts";
 import { tierOps } from "./tier_ops.ts";
 import { selectOps } from "./select_ops.ts";
+import { wovenOps } from "./woven_ops.ts";
 import { clusterOps } from "./cluster_ops.ts";
 import { futureOps } from "./future_ops.ts";
 
 export { mapFns } from "./op_types.ts";
+export type { WovenParams } from "./woven_types.ts";
 export type { MapFn, OperandSpec, OpName, OpParams, OpSpec, ParamSpec, RowCodec, Tolerance } from "./op_types.ts";
 
 /** The table. Key order is the op code that Wasm sees. */
@@ -274,6 +276,7 @@ export const ops: Readonly<Record<OpName, OpSpec>> = {
   ...ruleOps,
   ...selectOps,
   ...gateOps,
+  ...wovenOps,
   ...clusterOps,
   ...futureOps,
 };

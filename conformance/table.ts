@@ -27,6 +27,7 @@ import { attendRowsCases, boundQueryCases, minmaxPagesCases, pageScoresCases } f
 import { expectedAttentionCases, rerotateCases } from "./future_cases.ts";
 import { groupVotesCases, newestLikeCases, redundancyCases, softmaxCases, tailLossCases } from "./score_cases.ts";
 import { blockCases, lengthenCases, splitCases, transferCases } from "./transfer_cases.ts";
+import { demoteCases, insertRowsCases, queriesSeenCases, unweaveCases, weaveCases, weaveRowsCases } from "./woven_cases.ts";
 
 const table: Readonly<Record<OpName, (seed: number) => ReadonlyArray<Case>>> = {
   embed: embedCases,
@@ -76,6 +77,12 @@ const table: Readonly<Record<OpName, (seed: number) => ReadonlyArray<Case>>> = {
   pageScores: pageScoresCases,
   attendRows: attendRowsCases,
   sinkGate: sinkGateCases,
+  weave: weaveCases,
+  weaveRows: weaveRowsCases,
+  unweave: unweaveCases,
+  insertRows: insertRowsCases,
+  queriesSeen: queriesSeenCases,
+  demote: demoteCases,
   kmeans: kmeansCases,
   centroids: centroidsCases,
   clusterScores: clusterScoresCases,

@@ -7,7 +7,7 @@
  * import { adaKv, cards, pyramidKv, snapKv } from "./mod.ts";
  * const policy = pipe(snapKv({ rows: 512, window: 8 }), pyramidKv(), adaKv());
  * assertEquals(policy.text, "snapkv(512, window=8)|pyramid(20)|ada(20%)");
- * assertEquals(cards.length, 26);
+ * assertEquals(cards.length, 28);
  * ```
  * @module
  */
@@ -34,6 +34,8 @@ import * as rkv from "./r_kv.ts";
 import * as questFile from "./quest.ts";
 import * as rocketkv from "./rocket_kv.ts";
 import * as dbudgetkv from "./d_budget_kv.ts";
+import * as precisionFile from "./precision.ts";
+import * as diffkv from "./diff_kv.ts";
 import * as rocketkvMt from "./rocket_kv_mt.ts";
 import * as expectedFile from "./expected_attention.ts";
 import * as clusterkv from "./cluster_kv.ts";
@@ -59,6 +61,8 @@ export { kvSharer, type KvSharerOptions } from "./kv_sharer.ts";
 export { lagKv, type LagKvOptions } from "./lag_kv.ts";
 export { rKv, type RKvOptions } from "./r_kv.ts";
 export { dBudgetKv, type DBudgetKvOptions } from "./d_budget_kv.ts";
+export { diffKv, type DiffKvOptions } from "./diff_kv.ts";
+export { precision, type PrecisionOptions } from "./precision.ts";
 export { quest, type QuestOptions } from "./quest.ts";
 export { rocketKv, type RocketKvOptions } from "./rocket_kv.ts";
 export { rocketKvMt } from "./rocket_kv_mt.ts";
@@ -90,6 +94,8 @@ const papers: ReadonlyArray<{ readonly card: Card; readonly entry: Entry }> = [
   kiviFile,
   questFile,
   rocketkv,
+  precisionFile,
+  diffkv,
   rocketkvMt,
   expectedFile,
   clusterkv,

@@ -60,6 +60,10 @@ export interface StorePlan {
   readonly recent: number;
   /** Rows that pass on together. */
   readonly group: number;
+  /** True if rows that lie there are still judged: then they keep the layer's columns. */
+  readonly judged: boolean;
+  /** True if at most one row a head passes on after a decoded token. */
+  readonly single: boolean;
 }
 
 /** How one layer's rows are stored under a policy. */
@@ -76,6 +80,8 @@ export interface LayerPlan {
   readonly columns: ReadonlyArray<{ readonly name: string; readonly initial: number }>;
   /** Length of the ring of recent queries, 0 for none. */
   readonly recentQueries: number;
+  /** True if the ring is looked at after the prompt as well. */
+  readonly ringLasts: boolean;
   /** Most rows per head this layer can hold after its Append blocks, or null if it grows with the text. */
   readonly rowsBound: number | null;
   /** Rows per page of which bounds are held, or slots from one centroid to the next; 0 for none. */
@@ -92,6 +98,10 @@ export interface Draft {
   readonly values: ReadonlyArray<Value>;
   /** Ops in order. */
   readonly body: ReadonlyArray<Instr>;
+}
+
+/** Where the rows that have passed on are in a draft. */
+export interface StoreSlots extends Pick<LayerSlots, "keys" | "values" | "position" | "layout" | "columns" | "capacity"> {
 }
 
 /** Where one layer's things are in a draft. The tail tier is the one rows are appended to and evicted from. */
@@ -124,7 +134,7 @@ export interface LayerSlots {
   /** Remembered columns by name. */
   readonly columns: Readonly<Record<string, Slot>>;
   /** The tier that older rows pass on to, or null. */
-  readonly store: { readonly keys: Slot; readonly values: Slot; readonly position: Slot; readonly layout: Slot } | null;
+  readonly store: StoreSlots | null;
   /** Bounds of the tail tier's pages, or NONE. */
   readonly bounds: Slot;
   /** Slots in the tail tier's storage: the length of its columns. */
@@ -175,6 +185,8 @@ export interface PolicyPlan {
   readonly evictsAt: (point: SplicePoint) => boolean;
   /** True if older rows of this layer may pass on to its store at this point. */
   readonly passesAt: (point: SplicePoint, layer: number) => boolean;
+  /** True if rows or columns that are there already are judged or written at this point, in a store or in the tail. */
+  readonly judgesAt: (point: SplicePoint) => boolean;
   /** True if this layer's query reads some rows only at this point; how many is written to `L{layer}.reads`. */
   readonly selectsAt: (point: SplicePoint, layer: number) => boolean;
   /** What must be bound to run the plan's ops, beside the cache. */

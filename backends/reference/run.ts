@@ -26,6 +26,7 @@ import { expectedAttention, rerotate } from "./future.ts";
 import { centroids, clusterScores, kmeans } from "./cluster.ts";
 import { boundQuery, minmaxPages, pageScores } from "./select.ts";
 import { groupVotes, softmax, tailLoss } from "./votes.ts";
+import { demote, insertRows, queriesSeen, unweave, weave, weaveRows } from "./woven.ts";
 
 const kernels: { readonly [O in OpName]: Kernel<O> } = {
   embed,
@@ -75,6 +76,12 @@ const kernels: { readonly [O in OpName]: Kernel<O> } = {
   pageScores,
   attendRows,
   sinkGate,
+  weave,
+  weaveRows,
+  unweave,
+  insertRows,
+  queriesSeen,
+  demote,
   kmeans,
   centroids,
   clusterScores,

@@ -15,6 +15,7 @@ pub mod rules;
 pub mod select;
 pub mod votes;
 pub mod transfer;
+pub mod woven;
 
 use crate::attend;
 use crate::layout::code;
@@ -86,6 +87,12 @@ pub unsafe fn run(instr: &Instr, phase: u32, team: &Team) {
         code::BOUND_QUERY => select::bound_query(instr, team),
         code::PAGE_SCORES => select::page_scores(instr, team),
         code::SINK_GATE => gate::sink_gate(instr, team),
+        code::WEAVE => woven::weave(instr, team),
+        code::WEAVE_ROWS => woven::weave_rows(instr, team),
+        code::UNWEAVE => woven::unweave(instr, team),
+        code::INSERT_ROWS => woven::insert_rows(instr, team),
+        code::QUERIES_SEEN => woven::queries_seen(instr, team),
+        code::DEMOTE => woven::demote(instr, team),
         code::KMEANS => cluster::kmeans(instr, phase, team),
         code::CENTROIDS => cluster::centroids(instr, team),
         code::CLUSTER_SCORES => cluster::cluster_scores(instr, team),
