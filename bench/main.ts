@@ -128,8 +128,9 @@ async function main(): Promise<void> {
   const show = flags["json"] === true ? () => {} : (print: () => void) => print();
   const note = (line: string): void => console.error(line);
   const lengths = String(flags["lengths"] ?? (flags["quick"] === true ? "512" : "512,2048,8160")).split(",").map(Number);
-  if (flags["policies"] !== undefined) {
-    return await comparePolicies(flags["policies"], lengths, Number(flags["threads"] ?? 2), flags["json"] === true);
+  const policies = flags["policies"];
+  if (typeof policies === "string") {
+    return await comparePolicies(policies, lengths, Number(flags["threads"] ?? 2), flags["json"] === true);
   }
   const report: {
     peaks: Record<string, Peaks>;
