@@ -37,7 +37,7 @@ interface Reader {
 }
 
 async function read(model: Model, text: string, ids: ReadonlyArray<number>): Promise<Reader> {
-  const policy = await orThrow(async () => parsePolicy(text));
+  const policy = await orThrow(parsePolicy(text));
   const before = model.memory.backend.liveBytes().buffers;
   let peakBytes = 0;
   const progress = (): void => {

@@ -116,7 +116,9 @@ Deno.test("Q and K rows of llama files are back in half-split order, as blocks; 
   /** Row r of a matrix is filled with bytes r, but for its scales, which are finite. */
   const numbered = (tensors: ReadonlyArray<TensorInput>): ReadonlyArray<TensorInput> =>
     tensors.map((t) =>
-      t.name.includes("attn_") && t.dims.length === 2 ? { ...t, bytes: t.bytes.map((_, i) => i % 144 < 4 ? 0 : Math.floor(i / 144) % 256) } : t
+      t.name.includes("attn_") && t.dims.length === 2
+        ? { ...t, bytes: t.bytes.map((_, i) => i % 144 < 4 ? 0 : Math.floor(i / 144) % 256) }
+        : t
     );
   const rows = (input: GgufInput, name: string): ReadonlyArray<number> => {
     const tensor = read(input).tensors.get(name);
