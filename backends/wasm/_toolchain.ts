@@ -4,6 +4,6 @@ export const toolchain: Readonly<Record<"rustc" | "linker" | "wasmBindgen" | "fa
   rustc: "rustc 1.96.0 (ac68faa20 2026-05-25) (built from a source tarball)",
   linker: "Debian LLD 19.1.7",
   wasmBindgen: "wasm-bindgen 0.2.130",
-  fast: "ebe05b2bfd70ab95846fb3356044051c6dd819cad0373c2c691d83699f7eb12b",
-  simd128: "22d86ced96b92a1d886ad6dd798c3e76ec1af226d65a2e1f4d2c0f6ec34819e5",
+  fast: "cc42992359bd2350cc470b4178fd5fd8cf016ccfab57af7f75b5f259f427ce72",
+  simd128: "857f7f777f3a81ccae4d09fb335ec305c95309048d0ea54ca15af0598f12e114",
 };
