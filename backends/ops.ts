@@ -25,6 +25,7 @@ import { futureOps } from "./future_ops.ts";
 export { mapFns } from "./op_types.ts";
 export type { WovenParams } from "./woven_types.ts";
 export type { MapFn, OperandSpec, OpName, OpParams, OpSpec, ParamSpec, RowCodec, Tolerance } from "./op_types.ts";
+export type { GroupOpParams } from "./group_op_types.ts";
 
 /** The table. Key order is the op code that Wasm sees. */
 export const ops: Readonly<Record<OpName, OpSpec>> = {

@@ -15,8 +15,9 @@ export interface ExpectedAttentionOptions {
   readonly sinks: number;
   /** Added to attention before it is weighted by the norm of the value. */
   readonly epsilon: number;
-  /** Does the variance of queries count, does the norm of the value? */
+  /** Does the variance of queries count? */
   readonly spread: boolean;
+  /** Does the norm of the value count? */
   readonly norm: boolean;
 }
 

@@ -11,6 +11,7 @@ export type {
   LayerSlots,
   LearnedForm,
   PlanSource,
+  PlanTable,
   PolicyPlan,
   Reconstruction,
   Selected,

@@ -159,7 +159,9 @@ export type SplicePoint =
 
 /** Numbers that ops of a plan read under this name, the same in every run. */
 export interface PlanTable {
+  /** What it is bound to. */
   readonly name: string;
+  /** In the order of the op's operand. */
   readonly numbers: Float32Array;
 }
 

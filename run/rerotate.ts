@@ -49,7 +49,7 @@ export const rerotate = (memory: Memory): (cache: KvCache) => TE.TaskEither<KvEr
   );
 
 /** The same in place of `cache`, which is consumed, also on Left. */
-export const rerotateInPlace = (memory: Memory) => (cache: KvCache): TE.TaskEither<KvError, KvCache> =>
+export const rerotateInPlace = (memory: Memory): (cache: KvCache) => TE.TaskEither<KvError, KvCache> => (cache) =>
   pipe(rerotate(memory)(cache), TE.chainFirst(() => TE.fromIOEither(retire(memory, cache))), orRetire(memory, cache));
 
 function checkRows(cache: KvCache): E.Either<KvError, void> {
