@@ -1,7 +1,7 @@
 /**
  * The benches (`deno task bench`): every op against the peaks of the machine, appends, and the whole model against native
  * llama.cpp. Options: `--json` prints {machine, peaks, ops, appends, endToEnd} alone; `--ops`, `--appends`, `--model` run only
- * those parts; `--quick` times each op for 0.1 s and the model at 512 tokens; `--lengths 512,2048,8160`.
+ * those parts, `--webgpu` the table of ops on WebGPU (in JSON {machine, webgpu}); `--quick` times each op for 0.1 s and the model at 512 tokens; `--lengths 512,2048,8160`.
  * @module
  */
 import { parseArgs } from "@std/cli/parse-args";
@@ -18,6 +18,7 @@ import { type EndToEnd, endToEnd, installPeer } from "./end_to_end.ts";
 import { type KvzapCost, kvzapCosts } from "./kvzap.ts";
 import { measurePeaks, type Peaks } from "./peaks.ts";
 import { type OpTiming, timeCase } from "./run_case.ts";
+import { benchWebGpu } from "./webgpu.ts";
 
 const builds: ReadonlyArray<Build> = ["fast", "simd128"];
 const quiet = { env: (name: string) => Deno.env.get(name), progress: () => {} };
@@ -97,7 +98,13 @@ function showKvzap(costs: ReadonlyArray<KvzapCost>): void {
 }
 
 async function main(): Promise<void> {
-  const flags = parseArgs(Deno.args, { boolean: ["json", "quick", "ops", "appends", "model", "kvzap"], string: ["lengths"] });
+  const flags = parseArgs(Deno.args, { boolean: ["json", "quick", "ops", "appends", "model", "kvzap", "webgpu"], string: ["lengths"] });
+  const machine = { cores: navigator.hardwareConcurrency, deno: Deno.version.deno };
+  if (flags["webgpu"] === true) {
+    const webgpu = await benchWebGpu(flags["quick"] === true ? 0.1 : 0.4, flags["json"] === true ? () => {} : console.log);
+    if (flags["json"] === true) console.log(JSON.stringify({ machine, webgpu }));
+    return;
+  }
   const parts = ["ops", "appends", "model", "kvzap"] as const;
   const wants = (part: (typeof parts)[number]): boolean => flags[part] === true || !parts.some((one) => flags[one] === true);
   const show = flags["json"] === true ? () => {} : (print: () => void) => print();
@@ -142,7 +149,7 @@ async function main(): Promise<void> {
     show(() => showKvzap(report.kvzap));
   }
   if (flags["json"] === true) {
-    console.log(JSON.stringify({ machine: { cores: navigator.hardwareConcurrency, deno: Deno.version.deno }, ...report }));
+    console.log(JSON.stringify({ machine, ...report }));
   }
 }
 
