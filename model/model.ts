@@ -12,6 +12,7 @@ import type { LearnedForm } from "../plan/types.ts";
 import { closeMemory, type Memory, openMemory } from "../run/mod.ts";
 import { digestOf } from "./cache_identity.ts";
 import { readModelFile } from "./model_file.ts";
+import { checkNorms, normsDigest } from "./norms.ts";
 import { closePrograms, openPrograms, type Programs } from "./programs.ts";
 import { ropesOf } from "./rope.ts";
 import type { Safetensors } from "./safetensors.ts";
@@ -24,6 +25,8 @@ export interface Model {
   readonly _tag: "Model";
   /** Architecture and shapes. */
   readonly spec: ModelSpec;
+  /** What tells this model from others whatever its weights are quantised to (see {@link normsDigest}). */
+  readonly norms: string;
   /** Where weights and caches live. */
   readonly backend: Backend;
   /** Who holds which cache memory: every cache value of this model lives in it. */
@@ -79,13 +82,16 @@ export const openModel =
     if (E.isLeft(file)) return file;
     const surrogates = readSurrogates(file.right.spec.shape, options.surrogates ?? {});
     if (E.isLeft(surrogates)) return surrogates;
+    const norms = await normsDigest(file.right);
+    const made = checkNorms(file.right.spec.name, norms, Object.values(options.surrogates ?? {}));
+    if (E.isLeft(made)) return made;
     const networks = Object.values(surrogates.right).flatMap((s) => s.tensors);
     const tensors = [...file.right.tensors.values(), ...networks];
     const weights = loadWeights(backend, file.right.spec, tensors, options.progress ?? (() => {}));
     const learned = R.map((s: Surrogate) => s.forms)(surrogates.right);
     return E.isLeft(weights)
       ? weights
-      : E.right(assemble(backend, file.right, weights.right, learned, digestsOf(file.right, networks), limit));
+      : E.right(assemble(backend, file.right, weights.right, learned, { norms, digests: digestsOf(file.right, networks) }, limit));
   };
 
 async function readSource(source: string | Uint8Array | ModelFile): Promise<E.Either<KvError, ModelFile>> {
@@ -123,7 +129,7 @@ function loadWeights(
 /** How the forward pass uses a tensor. */
 function usesOf({ name, rows }: ModelTensor, { tiedOutput }: ModelSpec): WeightSource["uses"] {
   if (name === "token_embd.weight") return tiedOutput ? ["embed", "matmul"] : ["embed"];
-  return rows === 1 && /(norm\.weight|\.bias)$/.test(name) ? ["vector"] : ["matmul"];
+  return rows === 1 && /(norm\.weight|\.bias|\.k_base|\.b)$/.test(name) ? ["vector"] : ["matmul"];
 }
 
 /** Computed once; the tokenizer keeps the file's bytes alive anyway. */
@@ -138,7 +144,7 @@ function assemble(
   { spec, tokenizer }: ModelFile,
   weights: Model["weights"],
   learned: Model["learned"],
-  digests: Model["digests"],
+  { norms, digests }: Pick<Model, "norms" | "digests">,
   limit: number,
 ): Model {
   const memory = openMemory(backend);
@@ -160,6 +166,7 @@ function assemble(
     memory,
     weights,
     learned,
+    norms,
     digests,
     programs,
     ropes,

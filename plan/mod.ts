@@ -16,5 +16,6 @@ export type {
   Selected,
   SplicePoint,
   StorePlan,
+  StoreSlots,
   Target,
 } from "./types.ts";
