@@ -107,23 +107,25 @@ async function agree(kept: Kept, expected: Backend, actual: Backend, { text, str
 }
 
 Deno.test({
-  name: "induction model on webgpu: policies keep the rows that the reference keeps, but for those within a margin of the cut",
+  name: "induction model on webgpu: policies keep the rows that the reference keeps, or others of the same tokens",
   ignore: withoutAdapter,
   fn: async () => {
     const tokens = Array.from({ length: 96 }, (_, i) => 32 + (i * i) % 60);
     await using reference = await orThrow(openReference());
     await using webgpu = await orThrow(openWebGpu());
     const kept: Kept = (backend, policy) => keptBy(backend, inductionModel(), right(parsePolicy(policy)), tokens);
-    // Not H2O, and SnapKV with a margin: in this model many rows gather the same mass, and rounding decides between them.
-    const snapKv = { text: "snapkv(50%)", stricter: "snapkv(48%)", laxer: "snapkv(52%)" };
-    const others = ["streamingllm(24)|streaming", "knorm(50%)", "tova(20)"].map(sharp);
-    for (const margin of [snapKv, ...others]) await agree(kept, reference, webgpu, margin);
+    for (const text of ["streamingllm(24)|streaming", "knorm(50%)", "tova(20)"]) await agree(kept, reference, webgpu, sharp(text));
+    // Rows of one token gather the same mass, and rounding decides between them.
+    const tokensOf = (rows: ReadonlyArray<number>): ReadonlyArray<number> => rows.map((position) => tokens[position] ?? NaN).sort();
+    const [expected, actual] = [await kept(reference, "snapkv(50%)"), await kept(webgpu, "snapkv(50%)")];
+    assertEquals(actual.map(tokensOf), expected.map(tokensOf));
   },
 });
 
 const policies: ReadonlyArray<Margin> = [
   sharp("streamingllm(24)"),
-  { text: "snapkv(75%)", stricter: "snapkv(73%)", laxer: "snapkv(77%)" },
+  // A peak takes the seven rows of its pool along, a tenth of this prompt.
+  { text: "snapkv(75%)", stricter: "snapkv(65%)", laxer: "snapkv(85%)" },
   { text: "kvzap(-4)", stricter: "kvzap(-3.9)", laxer: "kvzap(-4.1)" },
 ];
 
