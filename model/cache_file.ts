@@ -184,8 +184,11 @@ function madeBy(layer: LayerTable, plan: PolicyPlan["layers"][number] | undefine
   const [tail, store] = [open[open.length - 1], open.length > 1 ? open[0] : undefined];
   const is = (tier: typeof tail, codecs: { readonly keyCodec: Codec; readonly valueCodec: Codec }): boolean =>
     tier !== undefined && tier.keys === codecName(codecs.keyCodec) && tier.values === codecName(codecs.valueCodec);
-  return plan.readsFrom === l && layer.recent === plan.recentQueries && is(tail, plan) &&
-    (plan.store === null ? store === undefined : is(store, plan.store)) &&
+  // A ring that nothing looks at after the prompt has been given back.
+  const ring = layer.recent === plan.recentQueries || (layer.recent === 0 && !plan.ringLasts);
+  const judged = plan.store?.judged === true ? plan.columns.map(({ name }) => name) : [];
+  return plan.readsFrom === l && ring && is(tail, plan) &&
+    (plan.store === null ? store === undefined : is(store, plan.store) && store?.columns.join("\n") === judged.join("\n")) &&
     tail?.columns.join("\n") === plan.columns.map(({ name }) => name).join("\n") &&
     (tail?.pages ?? 0) === (plan.pages > 1 ? plan.pages : 0);
 }
