@@ -11,7 +11,7 @@ import { openWasm } from "../backends/wasm/mod.ts";
 import { openWebGpu } from "../backends/webgpu/mod.ts";
 import { type KvError, showError } from "../cache/error.ts";
 import { inductionModel } from "../model/induction.ts";
-import { type Model, openModel } from "../model/model.ts";
+import { type Model, type ModelOptions, openModel } from "../model/model.ts";
 import { readModelFile } from "../model/model_file.ts";
 import { readSafetensors, type Safetensors } from "../model/safetensors.ts";
 import { shippedSurrogates } from "../model/shipped.ts";
@@ -53,6 +53,7 @@ export const RUNNING: ReadonlyArray<Option> = [
   { name: "backend", kind: "text", value: "NAME", about: "reference, wasm, webgpu, or auto: wasm where it opens (auto)" },
   { name: "threads", kind: "text", value: "N", about: "threads of the wasm backend (the machine's, at most 8)" },
   { name: "surrogate", kind: "list", value: "FILE", about: "safetensors with KVzap weights for this model (those that come with kvfold)" },
+  { name: "kvtc", kind: "text", value: "FILE", about: "transforms of kvfold train kvtc for this model, with which kvtc stores caches" },
   { name: "memory", kind: "text", value: "MB", about: "most memory the backend may take, 5 to 4000 MB (its own limit)" },
 ];
 
@@ -98,6 +99,12 @@ const surrogatesFor = (given: Given, model: ModelFile): TaskEither<KvError, Read
   return E.right(found);
 };
 
+/** The file of `--kvtc`. */
+const transformsFor = (given: Given): TaskEither<KvError, Pick<ModelOptions, "transforms">> => {
+  const file = given.text("kvtc");
+  return file === null ? TE.right({}) : TE.map((bytes: Uint8Array) => ({ transforms: { file, bytes } }))(readBytes(file));
+};
+
 /** Opens the model and the backend that the options ask for, uses them, and closes both. */
 export const withModel =
   <A>(given: Given, io: Io, nameOrPath: string, use: (model: Model, name: string) => TaskEither<KvError, A>): TaskEither<KvError, A> =>
@@ -110,7 +117,9 @@ export const withModel =
     if (E.isLeft(opened)) return opened;
     await using backend = opened.right;
     const progress = (share: number): void => io.progress("loading the weights", share, 1);
-    const loaded = await openModel(backend, read.right.file, { progress, surrogates: surrogates.right })();
+    const transforms = await transformsFor(given)();
+    if (E.isLeft(transforms)) return transforms;
+    const loaded = await openModel(backend, read.right.file, { progress, surrogates: surrogates.right, ...transforms.right })();
     if (E.isLeft(loaded)) return loaded;
     await using model = loaded.right;
     return await use(model, read.right.name)();

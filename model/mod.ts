@@ -36,7 +36,9 @@ export {
   type Session,
   step,
 } from "./session.ts";
-export { type LoadOptions, loadSession, saveSession } from "./cache_file.ts";
+export { type LoadOptions, loadSession, type SaveOptions, saveSession } from "./cache_file.ts";
+export { readTransforms, type Stream, type Transform, type Transforms } from "./transform.ts";
+export type { Coding } from "./transform_split.ts";
 export type { Fingerprint } from "./cache_identity.ts";
 export { forced, logitsOver } from "./forced.ts";
 export {
