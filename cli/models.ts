@@ -14,7 +14,7 @@ import { inductionModel } from "../model/induction.ts";
 import { type Model, type ModelOptions, openModel } from "../model/model.ts";
 import { readModelFile } from "../model/model_file.ts";
 import { readSafetensors, type Safetensors } from "../model/safetensors.ts";
-import { shippedSurrogates } from "../model/shipped.ts";
+import { shippedSurrogates, shippedTransforms } from "../model/shipped.ts";
 import { surrogateName } from "../model/surrogate.ts";
 import type { ModelFile } from "../model/types.ts";
 import { resolveModel } from "./catalogue.ts";
@@ -53,7 +53,7 @@ export const RUNNING: ReadonlyArray<Option> = [
   { name: "backend", kind: "text", value: "NAME", about: "reference, wasm, webgpu, or auto: wasm where it opens (auto)" },
   { name: "threads", kind: "text", value: "N", about: "threads of the wasm backend (the machine's, at most 8)" },
   { name: "surrogate", kind: "list", value: "FILE", about: "safetensors with KVzap weights for this model (those that come with kvfold)" },
-  { name: "kvtc", kind: "text", value: "FILE", about: "transforms of kvfold train kvtc for this model, with which kvtc stores caches" },
+  { name: "kvtc", kind: "text", value: "FILE", about: "transforms of kvfold train kvtc for this model (those that come with kvfold)" },
   { name: "memory", kind: "text", value: "MB", about: "most memory the backend may take, 5 to 4000 MB (its own limit)" },
 ];
 
@@ -99,10 +99,14 @@ const surrogatesFor = (given: Given, model: ModelFile): TaskEither<KvError, Read
   return E.right(found);
 };
 
-/** The file of `--kvtc`. */
-const transformsFor = (given: Given): TaskEither<KvError, Pick<ModelOptions, "transforms">> => {
+/** The transforms of `--kvtc`, or those that come with kvfold where something may ask for them: checking that they are of this very model
+ * takes a while. */
+const transformsFor = (given: Given, model: ModelFile): TaskEither<KvError, Pick<ModelOptions, "transforms">> => {
   const file = given.text("kvtc");
-  return file === null ? TE.right({}) : TE.map((bytes: Uint8Array) => ({ transforms: { file, bytes } }))(readBytes(file));
+  if (file !== null) return TE.map((bytes: Uint8Array) => ({ transforms: { file, bytes } }))(readBytes(file));
+  const texts = [given.text("policy"), given.text("save-as"), ...given.list("policy"), ...given.list("policies")];
+  const asked = given.text("load-cache") !== null || texts.some((text) => text?.includes("kvtc") === true);
+  return asked ? shippedTransforms(model) : TE.right({});
 };
 
 /** Opens the model and the backend that the options ask for, uses them, and closes both. */
@@ -117,7 +121,7 @@ export const withModel =
     if (E.isLeft(opened)) return opened;
     await using backend = opened.right;
     const progress = (share: number): void => io.progress("loading the weights", share, 1);
-    const transforms = await transformsFor(given)();
+    const transforms = await transformsFor(given, read.right.file)();
     if (E.isLeft(transforms)) return transforms;
     const loaded = await openModel(backend, read.right.file, { progress, surrogates: surrogates.right, ...transforms.right })();
     if (E.isLeft(loaded)) return loaded;

@@ -20,7 +20,7 @@ import { putIn, type SavedCache, takeOut } from "../run/save.ts";
 import { type Fingerprint, fingerprintOf } from "./cache_identity.ts";
 import type { Model } from "./model.ts";
 import { planFor, type Session } from "./session.ts";
-import { codeCache, coderFor, decodeCache } from "./transform_code.ts";
+import { codeCache, coderFor, decodeCache, sizeOf } from "./transform_code.ts";
 import type { Coding } from "./transform_split.ts";
 
 /** What a file says beside its parts. */
@@ -133,6 +133,7 @@ export const loadSession =
           logits: logits.right,
           steps,
           chunk,
+          storedBytes: content.form._tag === "Kvtc" ? sizeOf(parts.slice(1)) : null,
         }))(cache);
       }),
     );

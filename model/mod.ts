@@ -67,7 +67,7 @@ export {
   writeSafetensors,
 } from "./safetensors.ts";
 export { readSurrogate, type Surrogate, surrogateName } from "./surrogate.ts";
-export { shippedSurrogates } from "./shipped.ts";
+export { shippedSurrogates, shippedTransforms } from "./shipped.ts";
 export { type ChatParts, chatParts } from "./chat_parts.ts";
 export { reconstruct, type ReconstructOptions, type RowScores, type Whole } from "./reconstruct.ts";
 export type { Scoring } from "./reconstruct_plan.ts";

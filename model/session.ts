@@ -14,6 +14,7 @@ import type { PolicyPlan, SplicePoint } from "../plan/types.ts";
 import type { Policy } from "../policy/types.ts";
 import { dispose, fork, openCache, shrink } from "../run/mod.ts";
 import { endPrefill, type Fed, type Feed, feed } from "./feed.ts";
+import { storedAndBack } from "./transform_code.ts";
 import type { Model } from "./model.ts";
 
 /** A cache with the model that made it and the logits of its last token. A value: functions that read on or decode consume it
@@ -29,6 +30,8 @@ export interface Session {
   readonly cache: KvCache;
   /** f32 [vocab]: what follows the last token. */
   readonly logits: Float32Array;
+  /** Bytes that the cache took while its policy had it stored as coefficients, or null. */
+  readonly storedBytes: number | null;
   /** Tokens decoded since prefill: `Every(n)` blocks count them. */
   readonly steps: number;
   /** Most tokens per run of text. */
@@ -79,9 +82,15 @@ export function planFor(model: Model, policy: Policy, promptTokens: number, opti
   const { chunk, codec: dtype } = { ...DEFAULTS, ...options };
   const codec: Codec = { _tag: "Plain", dtype };
   const wrong = checkOptions(options);
-  return E.isLeft(wrong)
-    ? wrong
-    : planPolicy(policy, { shape: model.spec.shape, backend: model.backend, promptTokens, chunk, codec, learned: model.learned });
+  return E.isLeft(wrong) ? wrong : planPolicy(policy, {
+    shape: model.spec.shape,
+    backend: model.backend,
+    promptTokens,
+    chunk,
+    codec,
+    learned: model.learned,
+    transforms: model.transforms !== null,
+  });
 }
 
 /** The first half of {@link prefill}: the prompt is read and observed, and what the policy does at its end is still to come. Policies
@@ -105,7 +114,7 @@ const readPrompt = (
   return pipe(
     TE.fromIOEither(openCache(model.memory, plan, model.spec.shape, { capacity: tokens.length + room })),
     TE.chain((cache) => readChunks(model, plan, tokens, { ...options, chunk }, cache)),
-    TE.map((fed): Session => ({ _tag: "Session", model, plan, ...fed, steps: 0, chunk })),
+    TE.map((fed): Session => ({ _tag: "Session", model, plan, ...fed, storedBytes: null, steps: 0, chunk })),
   );
 };
 
@@ -138,7 +147,8 @@ export const endPrompt =
     pipe(
       endPrefill(session.model, plan)(session.cache),
       TE.chain((cache) => isLoose(cache) ? shrink(session.model.memory, room)(cache) : TE.right(cache)),
-      TE.map((cache): Session => ({ ...session, plan, cache })),
+      TE.chain((cache) => storedAndBack(session.model, plan, cache)),
+      TE.map(({ cache, storedBytes }): Session => ({ ...session, plan, cache, storedBytes })),
     );
 
 /** More than an eighth of the memory holds no row: what growth leaves is not worth a copy. */

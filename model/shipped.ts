@@ -5,6 +5,7 @@
 import * as E from "fp-ts/Either.js";
 import type { TaskEither } from "fp-ts/TaskEither.js";
 import type { KvError } from "../cache/error.ts";
+import type { ModelOptions } from "./model.ts";
 import { readSafetensors, type Safetensors } from "./safetensors.ts";
 import type { ModelFile, ModelSpec } from "./types.ts";
 
@@ -17,6 +18,8 @@ interface Shipped {
   readonly vocab: number;
   /** Learned score to file under `surrogates/`. */
   readonly files: Readonly<Record<string, string>>;
+  /** File of KVTC's transforms. */
+  readonly transforms: string;
 }
 
 const shipped: ReadonlyArray<Shipped> = [{
@@ -29,6 +32,7 @@ const shipped: ReadonlyArray<Shipped> = [{
     "kvzap-linear": "smollm2-135m-instruct.kvzap-linear.safetensors",
     "kvzap-mlp": "smollm2-135m-instruct.kvzap-mlp.safetensors",
   },
+  transforms: "smollm2-135m-instruct.kvtc.safetensors",
 }];
 
 /** The surrogates that come with kvfold for this model, by learned score, for `openModel`'s option `surrogates`; none for other models.
@@ -51,6 +55,13 @@ export const shippedSurrogates =
     }
     return E.right(found);
   };
+
+/** The transforms that come with kvfold for this model, as options of `openModel`; none for other models. */
+export const shippedTransforms = ({ spec }: Pick<ModelFile, "spec">): TaskEither<KvError, Pick<ModelOptions, "transforms">> => async () => {
+  const file = shipped.find((s) => isFor(s, spec))?.transforms;
+  const bytes = file === undefined ? null : await readShipped(file);
+  return E.right(file === undefined || bytes === null ? {} : { transforms: { file, bytes } });
+};
 
 const isFor = ({ name, architecture, layers, hidden, vocab }: Shipped, { shape, ...spec }: ModelSpec): boolean =>
   spec.name === name && spec.architecture === architecture && shape.layers.length === layers && shape.hidden === hidden &&

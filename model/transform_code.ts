@@ -8,13 +8,18 @@
  * @module
  */
 import * as E from "fp-ts/Either.js";
+import { pipe } from "fp-ts/function.js";
+import * as TE from "fp-ts/TaskEither.js";
 import type { TaskEither } from "fp-ts/TaskEither.js";
 import type { Backend } from "../backends/backend.ts";
 import { type Deflate, deflate as platformDeflate, inflate } from "../cache/entropy.ts";
 import type { KvError } from "../cache/error.ts";
+import type { KvCache } from "../cache/types.ts";
 import type { ModelShape } from "../cache/shape.ts";
 import { type CacheTable, tiersIn } from "../run/cache_table.ts";
-import type { SavedCache } from "../run/save.ts";
+import type { PolicyPlan } from "../plan/types.ts";
+import { dispose } from "../run/open.ts";
+import { putIn, type SavedCache, takeOut } from "../run/save.ts";
 import type { Model } from "./model.ts";
 import { planAt, streams, type Transforms } from "./transform.ts";
 import { anglesFor, decodeGroup, encodeGroup, type Planned, type Work } from "./transform_group.ts";
@@ -137,3 +142,38 @@ export const decodeCache =
     }
     return E.right({ table, parts: empty.inOrder(split.map(({ tier }) => tier.parts), rings) });
   };
+
+/** Bytes of parts. */
+export const sizeOf = (parts: ReadonlyArray<Uint8Array>): number => parts.reduce((sum, { length }) => sum + length, 0);
+
+/** The cache as it is after it was stored as the plan says, and the bytes it took then; as it was, where the plan stores nothing. Consumed,
+ * also on Left. */
+export const storedAndBack = (
+  model: Model,
+  { coding }: PolicyPlan,
+  cache: KvCache,
+): TaskEither<KvError, { readonly cache: KvCache; readonly storedBytes: number | null }> => {
+  if (coding === null) return TE.right({ cache, storedBytes: null });
+  const { memory, spec: { shape } } = model;
+  const coded = pipe(
+    TE.fromEither(coderFor(model, coding)),
+    TE.chain((coder) =>
+      pipe(
+        takeOut(memory)(cache),
+        TE.chain((saved) => pipe(codeCache(coder)(saved), TE.map((parts) => ({ coder, table: saved.table, parts })))),
+      )
+    ),
+  );
+  return async () => {
+    const done = await coded();
+    // Nothing but the coded parts is held from here on.
+    dispose(memory)(cache)();
+    if (E.isLeft(done)) return done;
+    const { coder, table, parts } = done.right;
+    return await pipe(
+      decodeCache(coder, "the stored cache")(table, parts),
+      TE.chainEitherK(putIn(memory, shape, "the stored cache")),
+      TE.map((back) => ({ cache: back, storedBytes: sizeOf(parts) })),
+    )();
+  };
+};

@@ -16,4 +16,5 @@ export type {
   SplicePoint,
   StorePlan,
   Target,
+  TransformPlan,
 } from "./types.ts";
