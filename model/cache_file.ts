@@ -10,12 +10,14 @@ import { packFile, unpackFile } from "../cache/container.ts";
 import { encodeRows } from "../cache/encode.ts";
 import type { Deflate } from "../cache/entropy.ts";
 import type { KvError } from "../cache/error.ts";
+import type { ModelShape } from "../cache/shape.ts";
 import type { Codec } from "../cache/types.ts";
 import type { PolicyPlan } from "../plan/types.ts";
-import { type Decoder, number, string, struct, tagged, word } from "../policy/decode.ts";
+import { type Decoder, flag, number, string, struct, tagged, word } from "../policy/decode.ts";
 import { policyFromJson, policyToJson } from "../policy/json.ts";
 import type { Policy } from "../policy/types.ts";
 import { type CacheTable, cacheTable, checkTable, type LayerTable } from "../run/cache_table.ts";
+import { bytesIn } from "../run/scratch.ts";
 import { putIn, type SavedCache, takeOut } from "../run/save.ts";
 import { type Fingerprint, fingerprintOf } from "./cache_identity.ts";
 import type { Model } from "./model.ts";
@@ -32,6 +34,7 @@ interface Content {
   readonly chunk: number;
   readonly rows: "f16" | "f32";
   readonly steps: number;
+  readonly reread: boolean;
   readonly cache: CacheTable;
   readonly form: Form;
 }
@@ -51,7 +54,7 @@ export interface SaveOptions {
 
 /** The bytes of a file that {@link loadSession} reads. The session stays as it is; its cache must be settled, which it is between steps. */
 export const saveSession = (session: Session, { kvtc, deflate }: SaveOptions = {}): TE.TaskEither<KvError, Uint8Array<ArrayBuffer>> => {
-  const { model, plan, cache, logits, steps, chunk } = session;
+  const { model, plan, cache, logits, steps, chunk, tokens, reread } = session;
   const { policy, promptTokens, codec } = plan.source;
   return pipe(
     takeOut(model.memory)(cache),
@@ -68,10 +71,16 @@ export const saveSession = (session: Session, { kvtc, deflate }: SaveOptions = {
         chunk,
         rows: codecName(codec) === "f32" ? "f32" : "f16",
         steps,
+        reread,
         cache: table,
         form: kvtc === undefined ? { _tag: "Plain" } : { _tag: "Kvtc", transforms: model.transforms?.digest ?? "", ...kvtc },
       };
-      return E.right(await packFile({ content, parts: [encodeRows({ _tag: "Plain", dtype: "f32" }, logits), ...stored.right] }));
+      return E.right(
+        await packFile({
+          content,
+          parts: [encodeRows({ _tag: "Plain", dtype: "f32" }, logits), bytesIn(Uint32Array.from(tokens)), ...stored.right],
+        }),
+      );
     }),
   );
 };
@@ -121,7 +130,9 @@ export const loadSession =
         if (E.isLeft(fits)) return fits;
         const logits = logitsOf(file, parts[0], model.spec.shape.vocab);
         if (E.isLeft(logits)) return logits;
-        const saved = await rowsOf(model, file, content, parts.slice(1));
+        const tokens = tokensOf(file, parts[1], model.spec.shape);
+        if (E.isLeft(tokens)) return tokens;
+        const saved = await rowsOf(model, file, content, parts.slice(2));
         if (E.isLeft(saved)) return saved;
         const cache = putIn(model.memory, model.spec.shape, file)(saved.right);
         const { steps, chunk } = content;
@@ -131,9 +142,11 @@ export const loadSession =
           plan: plan.right,
           cache: held,
           logits: logits.right,
+          tokens: tokens.right,
+          reread: content.reread,
           steps,
           chunk,
-          storedBytes: content.form._tag === "Kvtc" ? sizeOf(parts.slice(1)) : null,
+          storedBytes: content.form._tag === "Kvtc" ? sizeOf(parts.slice(2)) : null,
         }))(cache);
       }),
     );
@@ -178,6 +191,7 @@ const contentOf: Decoder<Content> = struct<Content>({
   chunk: wholeFrom(1),
   rows: word("f16", "f32"),
   steps: wholeFrom(0),
+  reread: flag,
   cache: cacheTable,
   form: tagged<Form>({
     Plain: struct({ _tag: word("Plain") }),
@@ -246,4 +260,12 @@ function logitsOf(file: string, bytes: Uint8Array | undefined, vocab: number): E
   if (bytes?.length !== vocab * 4) return wrong(`${bytes?.length ?? 0} bytes`);
   const logits = new Float32Array(Uint8Array.from(bytes).buffer);
   return logits.every(Number.isFinite) ? E.right(logits) : wrong("a number that is not finite");
+}
+
+/** The prompt's ids. */
+function tokensOf(file: string, bytes: Uint8Array | undefined, { vocab, context }: ModelShape): E.Either<KvError, ReadonlyArray<number>> {
+  const tokens = bytes === undefined || bytes.length % 4 !== 0 ? null : Array.from(new Uint32Array(Uint8Array.from(bytes).buffer));
+  return tokens !== null && tokens.length <= context && tokens.every((id) => id < vocab)
+    ? E.right(tokens)
+    : E.left({ _tag: "InvalidFile", file, at: "the prompt", found: "other numbers", allowed: `at most ${context} ids below ${vocab}` });
 }

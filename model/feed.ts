@@ -12,6 +12,7 @@ import type { KvError } from "../cache/error.ts";
 import type { KvCache, Tier } from "../cache/types.ts";
 import { ownLayers, slotsOf } from "../cache/view.ts";
 import type { PolicyPlan, SplicePoint } from "../plan/types.ts";
+import { jointScratch } from "../run/joint.ts";
 import { classScratch } from "../run/slots.ts";
 import { advance, bindings, dispose, reserve, settle, stage } from "../run/mod.ts";
 import { bytesIn, type Scratch, withScratch } from "../run/scratch.ts";
@@ -70,7 +71,7 @@ export const endPrefill = (model: Model, plan: PolicyPlan) => (cache: KvCache): 
     around(model, plan, point, 0, cache, (held) =>
       pipe(
         prepared(model.programs, programKey(plan, held, point._tag), () => prefillEnd({ spec: model.spec, plan, cache: held })),
-        TE.chain((program) => execute(model, program, held, [newest], {})),
+        TE.chain((program) => execute(model, program, held, [newest, ...jointScratch(plan, point, held)], {})),
       )),
     TE.map((fed) => fed.cache),
   );

@@ -33,6 +33,7 @@ export {
   planFor,
   prefill,
   type PrefillOptions,
+  rereadPrompt,
   type Session,
   step,
 } from "./session.ts";
@@ -41,16 +42,8 @@ export { readTransforms, type Stream, type Transform, type Transforms } from "./
 export type { Coding } from "./transform_split.ts";
 export type { Fingerprint } from "./cache_identity.ts";
 export { forced, logitsOver } from "./forced.ts";
-export {
-  type CacheState,
-  continueFrom,
-  type DecodeOptions,
-  generate,
-  type GenerateOptions,
-  type Prompt,
-  promptTokens,
-  type Step,
-} from "./generate.ts";
+export { continueFrom, type DecodeOptions, generate, type GenerateOptions, type Prompt, promptTokens, type Recovery } from "./generate.ts";
+export type { CacheState, DeviceLost, Step } from "./steps.ts";
 export { argmax, checkSampling, greedy, sample, type Sampling } from "./sample.ts";
 export { inductionModel } from "./induction.ts";
 export { readModelFile } from "./model_file.ts";

@@ -7,7 +7,7 @@
  * import { adaKv, cards, pyramidKv, snapKv } from "./mod.ts";
  * const policy = pipe(snapKv({ rows: 512, window: 8 }), pyramidKv(), adaKv());
  * assertEquals(policy.text, "snapkv(512, window=8)|pyramid(20)|ada(20%)");
- * assertEquals(cards.length, 20);
+ * assertEquals(cards.length, 22);
  * ```
  * @module
  */
@@ -20,6 +20,8 @@ import * as kiviFile from "./kivi.ts";
 import * as kvtcFile from "./kvtc.ts";
 import * as knormFile from "./knorm.ts";
 import * as kvzapFile from "./kvzap.ts";
+import * as kvzipFile from "./kvzip.ts";
+import * as kvzipheads from "./kvzip_heads.ts";
 import * as pyramid from "./pyramid_kv.ts";
 import * as snapkv from "./snap_kv.ts";
 import * as streamingllm from "./streaming_llm.ts";
@@ -41,6 +43,8 @@ export { kivi, type KiviOptions } from "./kivi.ts";
 export { knorm, type KnormOptions } from "./knorm.ts";
 export { kvtc, type KvtcOptions } from "./kvtc.ts";
 export { kvzap, type KvzapOptions } from "./kvzap.ts";
+export { kvzip, type KvzipOptions } from "./kvzip.ts";
+export { kvzipHeads, type KvzipHeadsOptions } from "./kvzip_heads.ts";
 export { pyramidKv, type PyramidKvOptions } from "./pyramid_kv.ts";
 export { snapKv, type SnapKvOptions } from "./snap_kv.ts";
 export { streamingLlm, type StreamingLlmOptions } from "./streaming_llm.ts";
@@ -72,6 +76,8 @@ const papers: ReadonlyArray<{ readonly card: Card; readonly entry: Entry }> = [
   criticalkv,
   kvsharer,
   kvzapFile,
+  kvzipFile,
+  kvzipheads,
   kiviFile,
   questFile,
   rocketkv,

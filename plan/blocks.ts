@@ -5,6 +5,7 @@
 import * as E from "fp-ts/Either.js";
 import type { KvError } from "../cache/error.ts";
 import type { Moment, Policy, Protect, Score, Verb } from "../policy/types.ts";
+import { checkJoint } from "./joint.ts";
 import { checkPassing, encodeLast } from "./passing.ts";
 import { queriesOf, scoreError, scoresIn } from "./scores.ts";
 import { invalid, type Limit, resolveBudget, resolveLayers, shareOf, unsupported } from "./resolve.ts";
@@ -17,8 +18,8 @@ export type PlannedVerb =
     readonly _tag: "Evict";
     readonly score: Score;
     readonly limit: Limit;
-    readonly across: "head" | "layer";
-    /** Rows every head keeps when the heads of a layer compete. */
+    readonly across: "head" | "layer" | "model";
+    /** Rows every head keeps when heads compete. */
     readonly floor: number;
     readonly protect: { readonly sinks: number; readonly recent: number };
     readonly merge: boolean;
@@ -63,7 +64,8 @@ export function planBlocks(
       if (owns(layer)) planned[layer]?.push({ moment: moment._tag === "OnExit" ? { _tag: "Append" } : moment, verbs });
     }
   }
-  return checkPassing(planned.map(encodeLast));
+  const joint = checkJoint(planned);
+  return E.isLeft(joint) ? joint : checkPassing(planned.map(encodeLast));
 }
 
 function planVerb(

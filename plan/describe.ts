@@ -19,6 +19,10 @@ export function describePlan(plan: PlanParts, target: Target): string {
   const count = shape.layers.length;
   const head = `plan ${plan.text}: ${count} layers, prompt of ${promptTokens} tokens, chunks of ${chunk}`;
   const storage = byRange(plan.layers.map((layer, l) => storageLine(layer, l)), "  ");
+  const read = plan.reconstructions.flatMap(({ column, score: { _tag, ...of }, layers }) => [
+    "before the end of prefill, by reading the prompt again",
+    `  column ${column} of ${layers.length} layers {${Object.entries(of).map(([name, value]) => `${name}=${value}`).join(" ")}}`,
+  ]);
   const ops = pointsOf(plan, chunk).flatMap((point) => {
     const lines = byRange(shape.layers.map((layer, l) => opLines(splicedOps(plan, layer, l, point), l)), "  ");
     const before = byRange(shape.layers.map((layer, l) => opLines(selectedOps(plan, layer, l, point), l)), "  ");
@@ -26,7 +30,9 @@ export function describePlan(plan: PlanParts, target: Target): string {
     return [...section("before the attention of each decoded token", before), ...section(pointName(point), lines)];
   });
   const stored = plan.coding === null ? [] : [codingLine(plan.coding)];
-  return [head, "storage", ...storage, ...stored, ...ops, ""].join("\n");
+  const joint = opLines(jointOps(plan, shape), -1);
+  const across = joint === "" ? [] : ["at the end of prefill, across layers", ...joint.split("\n").map((line) => `    ${line}`)];
+  return [head, "storage", ...storage, ...stored, ...read, ...ops, ...across, ""].join("\n");
 }
 
 const codingLine = ({ ratio, sinks, recent }: NonNullable<PolicyPlan["coding"]>): string =>
@@ -84,6 +90,21 @@ export function selectedOps(plan: PlanParts, shape: LayerShape, layer: number, p
   if (planned === undefined) return emptyDraft;
   const [slots, draft] = exampleSlots(planned, shape, point)(emptyDraft);
   return plan.select(point, layer, slots)(draft)[1];
+}
+
+/** The ops of layers that decide together, in an empty program. */
+export function jointOps(plan: PlanParts, { layers }: Pick<Target["shape"], "layers">): Draft {
+  const point: SplicePoint = { _tag: "PrefillEnd" };
+  const [all, draft] = plan.jointAt(point).reduce<readonly [ReadonlyArray<{ readonly layer: number; readonly slots: LayerSlots }>, Draft]>(
+    ([before, d], layer) => {
+      const [planned, shape] = [plan.layers[layer], layers[layer]];
+      if (planned === undefined || shape === undefined) return [before, d];
+      const [slots, next] = exampleSlots(planned, shape, point)(d);
+      return [[...before, { layer, slots }], next];
+    },
+    [[], emptyDraft],
+  );
+  return plan.spliceJoint(point, all)(draft);
 }
 
 /** Every point at which blocks of a plan may act. */

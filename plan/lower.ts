@@ -35,8 +35,8 @@ export const newColumn = (site: Site, label: string): (draft: Draft) => readonly
 
 /** The score as a column slot. Remembered and named columns are used where they are. */
 export const lowerScore = (site: Site, score: Score) => (state: Lowering): readonly [Slot, Lowering] => {
-  // Learned scores and classes never come here: they are remembered first, and read as columns.
-  if (score._tag === "Learned" || score._tag === "TokenClass") return [NONE, state];
+  // These never come here: they are remembered first, and read as columns.
+  if (score._tag === "Learned" || score._tag === "TokenClass" || score._tag === "Reconstruction") return [NONE, state];
   if (score._tag === "Column") return [state.named.get(score.name) ?? site.slots.columns[score.name] ?? NONE, state];
   const key = JSON.stringify(score);
   const known = state.memo.get(key);
@@ -47,7 +47,7 @@ export const lowerScore = (site: Site, score: Score) => (state: Lowering): reado
 };
 
 const compute =
-  (site: Site, score: Exclude<Score, { readonly _tag: "Column" | "Learned" | "TokenClass" }>) =>
+  (site: Site, score: Exclude<Score, { readonly _tag: "Column" | "Learned" | "TokenClass" | "Reconstruction" }>) =>
   (state: Lowering): readonly [Slot, Lowering] => {
     const { shape, slots } = site;
     const heads = shape.kvHeads;

@@ -12,6 +12,7 @@ export type {
   LearnedForm,
   PlanSource,
   PolicyPlan,
+  Reconstruction,
   Selected,
   SplicePoint,
   StorePlan,

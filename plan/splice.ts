@@ -39,7 +39,8 @@ export const spliceBlocks = (site: Site, point: SplicePoint, blocks: ReadonlyArr
     startLowering(draft),
   ).draft;
 
-const spliceVerb = (site: Site, verb: PlannedVerb) => (state: Lowering): Lowering => {
+/** What one verb does, after those before it. */
+export const spliceVerb = (site: Site, verb: PlannedVerb) => (state: Lowering): Lowering => {
   switch (verb._tag) {
     case "Score": {
       const [slot, next] = snapshot(site, verb.score)(state);
@@ -80,6 +81,8 @@ const remember = (site: Site, { name, score, by }: Remember) => (state: Lowering
     const args = [site.slots.tokenClass, site.slots.position, site.slots.layout, site.slots.newest, target];
     return forget(name)({ ...state, draft: emit({ op: "perToken", args, params: { m: site.m, heads: site.shape.kvHeads } })(state.draft) });
   }
+  // What the host found by reading the prompt again lies in the column already.
+  if (score._tag === "Reconstruction") return forget(name)(state);
   if (score._tag === "Learned") {
     const known = JSON.stringify([name, score]);
     if (state.memo.has(known)) return state;
@@ -141,6 +144,13 @@ export const choose =
       },
     )(draft);
   };
+
+/** The rows that stay close up, values of the others folded in where the verb says so, and lengths follow. */
+export const closeOver = (site: Site, verb: Evict, named: Lowering["named"], keep: Slot, counts: Slot) => (draft: Draft): Draft => {
+  const { slots: { layout }, shape: { kvHeads: heads } } = site;
+  const closed = closeUp(site, named, keep, counts, layout)(fold(site, verb, keep, counts)(draft));
+  return emit({ op: "truncate", args: [counts, layout], params: { heads } })(closed);
+};
 
 /** Values of the rows that leave go into their nearest survivors, before anything moves. */
 const fold = ({ slots, shape, plan }: Site, { merge }: Evict, keep: Slot, counts: Slot) => (draft: Draft): Draft => {

@@ -5,7 +5,7 @@
  */
 import type { Codec } from "../cache/types.ts";
 import type { ModelShape } from "../cache/shape.ts";
-import type { Policy, Port, Verb } from "../policy/types.ts";
+import type { Policy, Port, Score, Verb } from "../policy/types.ts";
 import type { Caps } from "../backends/backend.ts";
 import type { Instr, Slot, Value } from "../backends/program.ts";
 import type { OpName } from "../backends/ops.ts";
@@ -26,6 +26,18 @@ export interface Target {
   readonly transforms?: boolean;
   /** The networks that learned scores may name, each with its form per layer; none if left out. */
   readonly learned?: Readonly<Record<string, ReadonlyArray<LearnedForm>>>;
+  /** True where the host has the model read its prompt again for scores by reconstruction. */
+  readonly reconstructs?: boolean;
+}
+
+/** A column that the host fills before the end of the prompt: the score of every row of these layers by reconstruction. */
+export interface Reconstruction {
+  /** Name of the column. */
+  readonly column: string;
+  /** What it holds. */
+  readonly score: Extract<Score, { readonly _tag: "Reconstruction" }>;
+  /** Ascending. */
+  readonly layers: ReadonlyArray<number>;
 }
 
 /** What computes a learned score from the hidden state of a layer, `D` numbers a token to one per KV head. */
@@ -160,6 +172,15 @@ export interface PolicyPlan {
   readonly select: (point: SplicePoint, layer: number, slots: LayerSlots) => (draft: Draft) => readonly [Selected | null, Draft];
   /** Appends the ops of this layer at this point. */
   readonly splice: (point: SplicePoint, layer: number, slots: LayerSlots) => (draft: Draft) => Draft;
+  /** What the host finds out by reading the prompt again, before the ops of its end. */
+  readonly reconstructions: ReadonlyArray<Reconstruction>;
+  /** Layers whose heads compete with those of other layers at this point, ascending; `splice` adds nothing there. */
+  readonly jointAt: (point: SplicePoint) => ReadonlyArray<number>;
+  /** Appends the ops of those layers at this point, each with its slots. */
+  readonly spliceJoint: (
+    point: SplicePoint,
+    layers: ReadonlyArray<{ readonly layer: number; readonly slots: LayerSlots }>,
+  ) => (draft: Draft) => Draft;
   /** The plan as text, one line per op family and layer range: golden files under `tests/` pin it. */
   readonly describe: string;
 }

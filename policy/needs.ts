@@ -53,6 +53,8 @@ function ownPorts(score: Score): ReadonlyArray<Port> {
       return ["position"];
     case "Learned":
       return ["hidden"];
+    case "Reconstruction":
+      return ["reconstruction"];
     case "TokenClass":
       return ["tokenClass"];
     default:

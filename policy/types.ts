@@ -93,6 +93,17 @@ export type Score =
   /** What a network that the model was opened with, under this name, predicts from the hidden state of the row's token, per KV head.
    * Known for the rows of a run only: it stands alone in `Remember` by "set" or in `Admit`. */
   | { readonly _tag: "Learned"; readonly name: string }
+  /** The most attention that the row gets while the model repeats its prompt (KVzip), or `plus` the most that it writes for its reader
+   * (KVzip+): one more pass over the prompt, `chunk` tokens at a time, which the host carries out. `denominators`: what shares a softmax,
+   * all that the reader sees (`training`), or sinks, the chunk and its repetition. `per` "head" gives every row the best of its head. Rows
+   * before the text (a chat template's) are worth more than any other. It stands alone in `Remember` by "set" at the end of the prompt. */
+  | {
+    readonly _tag: "Reconstruction";
+    readonly plus: boolean;
+    readonly denominators: "training" | "inference";
+    readonly chunk: number;
+    readonly per: "row" | "head";
+  }
   /** Class of the row's token, from the tokenizer: 1 special, 2 punctuation, 0 any other. Like a learned score it is that of a run's rows. */
   | { readonly _tag: "TokenClass" }
   /** Attention mass from the run's queries that are nearer than this share of the prompt (rounded down, at least one position), summed. */
@@ -152,13 +163,13 @@ export type Verb =
   /** Of the rows just appended (at `Append`) or leaving the window (at `OnExit`), only those with score >= threshold go on, and those at
    * the first `sinks` positions. The score is that of the row when it was appended. */
   | { readonly _tag: "Admit"; readonly score: Score; readonly threshold: number; readonly sinks: number }
-  /** Rows beyond the budget leave for good. `across: "layer"` lets the heads of a layer compete for one total of heads x budget;
-   * `floor` is the share of the budget that every head keeps then. */
+  /** Rows beyond the budget leave for good. `across: "layer"` lets the heads of a layer compete for one total of heads x budget, `"model"`
+   * those of all layers that the block touches, at the end of the prompt; `floor` is the share of the budget that every head keeps then. */
   | {
     readonly _tag: "Evict";
     readonly score: Score;
     readonly budget: Budget;
-    readonly across: "head" | "layer";
+    readonly across: "head" | "layer" | "model";
     readonly floor: Ratio | null;
     readonly protect: Protect;
     /** The value of a row that leaves is folded into the row of its head with the nearest key that stays. */
@@ -182,7 +193,7 @@ export type Verb =
   | { readonly _tag: "Transform"; readonly ratio: number; readonly sinks: number; readonly recent: number };
 
 /** What a policy may observe. The cache itself has `keys`, `values` and `position`; the others come from the host. */
-export type Port = "hidden" | "queries" | "keys" | "values" | "attention" | "position" | "outputWeight" | "tokenClass";
+export type Port = "hidden" | "queries" | "keys" | "values" | "attention" | "position" | "outputWeight" | "tokenClass" | "reconstruction";
 
 /** When, where, what. */
 export interface Block {

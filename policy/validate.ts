@@ -119,7 +119,7 @@ function checkVerb(verb: Verb, { moment, layers }: Block, path: string, limits: 
         integer(`${path}.sinks`, verb.sinks, 0, maxRows) ?? checkScore(verb.score, `${path}.score`);
     case "Evict":
       return checkScore(verb.score, `${path}.score`) ?? checkBudget(verb.budget, `${path}.budget`, limits) ??
-        checkEvict(verb, path, limits);
+        checkEvict(verb, moment, path, limits);
     case "Select":
       return checkScore(verb.score, `${path}.score`) ?? checkBudget(verb.budget, `${path}.budget`, limits) ??
         checkProtect(verb.protect, verb.budget, `${path}.protect`, limits);
@@ -149,12 +149,17 @@ function checkEncode({ recent, below }: Extract<Verb, { readonly _tag: "Encode" 
     checkScore(below.score, `${path}.below.score`);
 }
 
-function checkEvict(verb: Extract<Verb, { readonly _tag: "Evict" }>, path: string, limits: Limits): Check {
+function checkEvict(verb: Extract<Verb, { readonly _tag: "Evict" }>, moment: Moment, path: string, limits: Limits): Check {
   const { across, floor, budget, protect } = verb;
-  const competing =
-    check(`${path}.floor`, "a floor", floor === null || across === "layer", 'null unless the heads compete (across "layer")') ??
-      (floor === null ? null : share(`${path}.floor`, floor)) ??
-      check(`${path}.across`, across, across === "head" || budget._tag !== "Above", '"head" for a budget that is a threshold');
+  const competing = check(
+    `${path}.across`,
+    "model",
+    across !== "model" || moment._tag === "PrefillEnd",
+    '"head" or "layer" before the end of the prompt',
+  ) ??
+    check(`${path}.floor`, "a floor", floor === null || across !== "head", 'null unless heads compete (across "layer" or "model")') ??
+    (floor === null ? null : share(`${path}.floor`, floor)) ??
+    check(`${path}.across`, across, across === "head" || budget._tag !== "Above", '"head" for a budget that is a threshold');
   return competing ?? checkProtect(protect, budget, `${path}.protect`, limits);
 }
 

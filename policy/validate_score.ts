@@ -57,6 +57,8 @@ function checkPart(score: Score, path: string): Check {
         /^[a-z][a-z0-9-]{0,31}$/.test(score.name),
         "1 to 32 small letters, digits and -, a letter first",
       );
+    case "Reconstruction":
+      return integer(`${path}.chunk`, score.chunk, 1, maxQueries);
     case "Profile":
     case "Obey":
       return checkNested(score.rules, `${path}.rules`) ??
@@ -77,14 +79,21 @@ function checkPart(score: Score, path: string): Check {
 const checkNested = ({ frequent, local, sinks }: Nested, path: string): Check =>
   share(`${path}.frequent`, frequent) ?? share(`${path}.local`, local) ?? integer(`${path}.sinks`, sinks, 0, maxQueries);
 
-/** A learned score and a token's class are those of a run's own rows, so they can be remembered (or admit them), but not weigh all rows. */
+/** A learned score and a token's class are those of a run's own rows, a reconstruction is one of a whole prompt: they can be remembered (or
+ * admit rows), but not be parts of others. */
 export function checkLearned(verb: Extract<Verb, { readonly score: Score }>, moment: Moment, path: string): Check {
-  const found = parts(verb.score).find((part) => part._tag === "Learned" || part._tag === "TokenClass");
+  const found = parts(verb.score).find(({ _tag }) => _tag === "Learned" || _tag === "TokenClass" || _tag === "Reconstruction");
   if (found === undefined) return null;
   const admits = verb._tag === "Admit" && found._tag === "Learned";
   const alone = found === verb.score && (admits || (verb._tag === "Remember" && verb.by === "set"));
+  const atEnd = found._tag === "Reconstruction";
   return check(`${path}.score(${found._tag})`, `part of ${verb._tag}`, alone, 'the whole score of Admit, or of Remember by "set"') ??
-    check(`${path}.moment`, moment._tag, moment._tag !== "PrefillEnd", "a moment of a run, which has hidden states");
+    check(
+      `${path}.moment`,
+      moment._tag,
+      atEnd === (moment._tag === "PrefillEnd"),
+      atEnd ? "PrefillEnd, when there is a whole prompt to repeat" : "a moment of a run, which has hidden states",
+    );
 }
 
 /** A column that is read must be remembered by some block, or named by a Score before it in its block, and all must agree on

@@ -31,11 +31,11 @@ export const remember = (options: {
 /** Of the rows just appended, or leaving the window, only those with score >= threshold go on, and the first `sinks` positions. */
 export const admit = (threshold: number, sinks = 0): (score: Score) => Verb => (score) => ({ _tag: "Admit", score, threshold, sinks });
 
-/** Rows beyond the budget leave for good. `across: "layer"` lets the heads of a layer compete for one total; every head
- * keeps the share `floor` of the budget then. `merge`: values of leavers are folded into their nearest survivors. */
+/** Rows beyond the budget leave for good. `across: "layer"` lets the heads of a layer compete for one total, `"model"` those
+ * of all layers; every head keeps the share `floor` of the budget then. `merge`: values of leavers are folded into their nearest survivors. */
 export const evict = (options: {
   readonly budget: Budget;
-  readonly across?: "head" | "layer";
+  readonly across?: "head" | "layer" | "model";
   readonly floor?: Ratio | null;
   readonly protect?: Protect;
   readonly merge?: boolean;

@@ -35,6 +35,7 @@ const planText = (text: string): string =>
         chunk: 256,
         codec: { _tag: "Plain", dtype: "f16" },
         transforms: true,
+        reconstructs: true,
         learned: {
           "kvzap-mlp": Array.from({ length: 6 }, () => ({ _tag: "Mlp", inner: 72 })),
           "kvzap-linear": Array.from({ length: 6 }, () => ({ _tag: "Linear" })),

@@ -111,6 +111,23 @@ const evict: fc.Arbitrary<Verb> = record({
   compete: fc.option(fc.option(ratio)),
   merge: fc.boolean(),
 }).map(({ compete, ...rest }) => ({ ...rest, across: compete === null ? "head" as const : "layer" as const, floor: compete }));
+/** At the end of the prompt: heads of all layers compete, and a prompt is read again. */
+const atEnd: fc.Arbitrary<Verb> = fc.oneof(
+  fc.tuple(evict, fc.option(ratio)).map(([v, floor]): Verb => v._tag === "Evict" ? { ...v, across: "model", floor } : v),
+  record({
+    _tag: tag("Remember"),
+    name: fc.constantFrom("again", "once"),
+    initial: fc.constant(0),
+    score: record({
+      _tag: tag("Reconstruction"),
+      plus: fc.boolean(),
+      denominators: fc.constantFrom("training", "inference" as const),
+      chunk: fc.integer({ min: 1, max: 4096 }),
+      per: fc.constantFrom("row", "head" as const),
+    }),
+    by: fc.constant("set" as const),
+  }),
+);
 const remember: fc.Arbitrary<Verb> = record({
   _tag: tag("Remember"),
   name: fc.constantFrom("mass", "seen"),
@@ -153,6 +170,14 @@ const block: fc.Arbitrary<Block> = fc.oneof(
     arbitrary: record({ moment: acting, layers, verbs: fc.array(fc.oneof(evict, remember, named), { minLength: 1, maxLength: 3 }) }),
   },
   { weight: 1, arbitrary: record({ moment: admission, layers, verbs: admit.map((v) => [v]) }) },
+  {
+    weight: 1,
+    arbitrary: record({
+      moment: fc.constant<Moment>({ _tag: "PrefillEnd" }),
+      layers,
+      verbs: fc.array(atEnd, { minLength: 1, maxLength: 2 }),
+    }),
+  },
   { weight: 1, arbitrary: record({ moment: fc.constant<Moment>({ _tag: "Build" }), layers, verbs: encode.map((v) => [v]) }) },
 );
 
@@ -198,6 +223,9 @@ const term = fc.oneof(
     "lagkv",
     "lagkv(512, lag=64, cross=yes)",
     "dbudgetkv(0.05, scope=all, exempt=0)",
+    "kvzip(25%)",
+    "kvzip(300, plus=yes, cut=layer, chunk=128, denominators=training, sinks=0)",
+    "kvzipheads(40%, sinks=2, recent=8)",
     "kvzap(-4.5)",
     "kvzap(-inf, 64, sinks=0, prefill=dense, decode=no)",
   ),

@@ -14,6 +14,8 @@ import {
   h2o,
   keyDiff,
   knorm,
+  kvzip,
+  kvzipHeads,
   lagKv,
   parsePolicy,
   pyramidKv,
@@ -157,6 +159,9 @@ const made: ReadonlyArray<fc.Arbitrary<Policy>> = [
     .map(([thousandths, sinks, exempt, scope]) => dBudgetKv({ loss: thousandths / 1000, sinks, exempt, scope })),
   fc.tuple(fc.integer({ min: 1, max: 100 }), ratio, ratio, fc.nat(8))
     .map(([hundredths, frequent, local, sinks]) => fastGen({ recovery: hundredths / 100, frequent, local, sinks })),
+  fc.tuple(size, fc.boolean(), fc.constantFrom("model", "layer", "head" as const), fc.integer({ min: 1, max: 4096 }))
+    .map(([s, plus, cut, chunk]) => kvzip({ ...s, plus, cut, chunk })),
+  fc.tuple(size, fc.nat(8), fc.nat(32)).map(([s, sinks, recent]) => kvzipHeads({ ...s, sinks, recent })),
   fc.tuple(size, fc.boolean(), fc.nat(8), fc.integer({ min: 1, max: 300 })).map(([s, cross, sinks, lag]) =>
     lagKv({ ...s, cross, sinks, lag })
   ),

@@ -4,7 +4,8 @@
  */
 import * as E from "fp-ts/Either.js";
 import type { KvError } from "../../cache/error.ts";
-import { continueFrom, generate as generateOf, type Prompt, type Step } from "../../model/generate.ts";
+import { continueFrom, generate as generateOf, type Prompt } from "../../model/generate.ts";
+import type { Step } from "../../model/steps.ts";
 import { keepAll, parsePolicy } from "../../papers/mod.ts";
 import type { Policy } from "../../policy/types.ts";
 import type { Command } from "../command.ts";
@@ -60,13 +61,13 @@ export const generate: Command = {
     const prompt = await promptOf(given);
     if (E.isLeft(prompt)) return prompt;
     const { model: name, policy, maxNewTokens, codec, chunk, ...sampling } = options.right;
-    return await withModel(given, io, name, (model, called) => async () => {
+    return await withModel(given, io, name, (model, called, onDeviceLost) => async () => {
       const progress = (tokens: number): void => io.progress("reading the prompt", tokens, null);
       const about = { model: called, backend: model.backend.name };
       if (given.text("save-cache") === null && given.text("load-cache") === null) {
         const steps = prompt.right === null
           ? null
-          : generateOf(model, policy ?? keepAll, { ...prompt.right, maxNewTokens, codec, chunk, sampling, progress });
+          : generateOf(model, policy ?? keepAll, { ...prompt.right, maxNewTokens, codec, chunk, sampling, progress, onDeviceLost });
         return steps === null
           ? E.right(undefined)
           : await write(steps, given.flag("json"), { ...about, policy: (policy ?? keepAll).text }, io);
@@ -104,8 +105,10 @@ async function write(
   io: Io,
 ): Promise<E.Either<KvError, void>> {
   let text = "";
+  let backend = about.backend;
   for await (const step of steps) {
     if (step._tag === "Failed") return E.left(step.error);
+    if (step._tag === "Resumed") backend = step.backend;
     text += step.text;
     if (!json && step.bytes.length > 0) {
       io.clear();
@@ -113,11 +116,11 @@ async function write(
     }
     if (step._tag !== "Done") continue;
     const { tokens, reason, cache } = step;
-    if (json) io.out(`${JSON.stringify({ ...about, tokens, reason, rowsKept: cache.rows, bytes: cache.bytes, text })}\n`);
+    if (json) io.out(`${JSON.stringify({ ...about, backend, tokens, reason, rowsKept: cache.rows, bytes: cache.bytes, text })}\n`);
     else {
       io.out("\n");
       io.note(
-        `${grouped(tokens)} tokens under ${about.policy} on ${about.backend}; the cache holds ${grouped(cache.rows)} rows in ${
+        `${grouped(tokens)} tokens under ${about.policy} on ${backend}; the cache holds ${grouped(cache.rows)} rows in ${
           megabytes(cache.bytes)
         } MB`,
       );

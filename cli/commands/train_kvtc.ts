@@ -34,7 +34,7 @@ export const trainKvtc: Command = {
   options: [
     MODEL,
     { name: "out", kind: "text", value: "FILE", about: "where the transforms go" },
-    { name: "layers", kind: "text", value: "N", about: "neighbouring layers that are transformed together (3)" },
+    { name: "layers", kind: "text", value: "N", about: "neighbouring layers that are transformed together (2)" },
     { name: "rank", kind: "text", value: "X", about: "most components, as a share of the channels, 0.05 to 1 (0.5)" },
     { name: "prompts", kind: "text", value: "N", about: "texts that are read (24)" },
     { name: "seed", kind: "text", value: "N", about: "of the choice of texts (1)" },
@@ -48,7 +48,7 @@ export const trainKvtc: Command = {
     const options = all({
       model: required(given, "model", MODEL.about),
       out: required(given, "out", "a file to write"),
-      layersPerGroup: whole(given, "layers", { from: 1, to: MANY }, 3),
+      layersPerGroup: whole(given, "layers", { from: 1, to: MANY }, 2),
       rank: decimal(given, "rank", { from: 0.05, to: 1 }, 0.5),
       count: whole(given, "prompts", { from: 1, to: 10_000 }, 24),
       seed: whole(given, "seed", { from: 0, to: MANY }, 1),

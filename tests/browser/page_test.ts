@@ -15,7 +15,7 @@ import { parsePolicy } from "../../papers/mod.ts";
 import { openWasm } from "../../backends/wasm/mod.ts";
 import { orThrow } from "../../run/mod.ts";
 import { buildPage, isolation, servePage } from "../../tools/page.ts";
-import { inBrowser } from "../support/chromium.ts";
+import { inBrowser, swiftShader } from "../support/chromium.ts";
 import { tiny, tinyFile } from "../support/tiny_model.ts";
 
 /** The page, served, with every error that its console or its scripts gave. */
@@ -135,8 +135,6 @@ inBrowser(
       assertEquals(await page.innerText("#answers li:first-child .answer"), "3197");
     }),
 );
-
-const swiftShader = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"];
 
 inBrowser(
   "on WebGPU the page keeps the rows that Wasm keeps, and names the adapter",
