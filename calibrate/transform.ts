@@ -4,7 +4,7 @@
  * @module
  */
 import * as E from "fp-ts/Either.js";
-import * as TE from "fp-ts/TaskEither.js";
+import type * as TE from "fp-ts/TaskEither.js";
 import type { Backend } from "../backends/backend.ts";
 import { groupSizes } from "../cache/bit_plan.ts";
 import { dequantised, quantiseGroup } from "../cache/coefficients.ts";

@@ -3,7 +3,7 @@
  * @module
  */
 import * as E from "fp-ts/Either.js";
-import * as TE from "fp-ts/TaskEither.js";
+import type * as TE from "fp-ts/TaskEither.js";
 import type { Backend } from "../backends/backend.ts";
 import { NONE, type Program } from "../backends/program.ts";
 import type { KvError } from "../cache/error.ts";
