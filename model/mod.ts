@@ -38,7 +38,8 @@ export {
   step,
 } from "./session.ts";
 export { type LoadOptions, loadSession, type SaveOptions, saveSession } from "./cache_file.ts";
-export { readTransforms, type Stream, type Transform, type Transforms } from "./transform.ts";
+export { readTransforms, type Stream, streams, type Transform, type Transforms } from "./transform.ts";
+export type { Deflate } from "../cache/entropy.ts";
 export type { Coding } from "./transform_split.ts";
 export type { Fingerprint } from "./cache_identity.ts";
 export { forced, logitsOver } from "./forced.ts";
