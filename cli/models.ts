@@ -60,7 +60,12 @@ export const RUNNING: ReadonlyArray<Option> = [
     about: "reference, wasm, webgpu, or auto: webgpu where there is a graphics card, else wasm, and says why (wasm)",
   },
   { name: "threads", kind: "text", value: "N", about: "threads of the wasm backend (the machine's, at most 8)" },
-  { name: "surrogate", kind: "list", value: "FILE", about: "safetensors with KVzap weights for this model (those that come with kvfold)" },
+  {
+    name: "surrogate",
+    kind: "list",
+    value: "FILE",
+    about: "safetensors with weights of KVzap or a gate of Fast KVzip for this model (those that come along)",
+  },
   { name: "kvtc", kind: "text", value: "FILE", about: "transforms of kvfold train kvtc for this model (those that come with kvfold)" },
   { name: "memory", kind: "text", value: "MB", about: "most memory the backend may take, 5 to 4000 MB (its own limit)" },
 ];

@@ -85,7 +85,12 @@ const said = ({ items, documents, tokens, solvable }: TaskSummary): string =>
   `${items} items from ${documents} documents, ${Math.round(tokens)} tokens each; for ${
     percent(solvable)
   } of the questions the full cache is ` +
-  "at least one nat per token better than no context.";
+  `at least one nat per token better than no context.${
+    documents < FEW ? " So few documents give intervals that are narrower than they should be: read them as hints." : ""
+  }`;
+
+/** Fewer documents than this leave a bootstrap little to draw from. */
+const FEW = 6;
 
 const ticksFor = ({ rows }: TaskSummary): ReadonlyArray<number> => {
   const least = Math.min(...rows.flatMap(({ bytes }) => bytes > 0 ? [bytes] : []));

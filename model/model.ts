@@ -140,7 +140,7 @@ function loadWeights(
 /** How the forward pass uses a tensor. */
 function usesOf({ name, rows }: ModelTensor, { tiedOutput }: ModelSpec): WeightSource["uses"] {
   if (name === "token_embd.weight") return tiedOutput ? ["embed", "matmul"] : ["embed"];
-  return rows === 1 && /(norm\.weight|\.bias)$/.test(name) ? ["vector"] : ["matmul"];
+  return rows === 1 && /(norm\.weight|\.bias|\.k_base|\.b)$/.test(name) ? ["vector"] : ["matmul"];
 }
 
 /** Computed once; the tokenizer keeps the file's bytes alive anyway. */

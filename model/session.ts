@@ -12,7 +12,7 @@ import type { Codec, KvCache } from "../cache/types.ts";
 import { planPolicy } from "../plan/plan.ts";
 import type { PolicyPlan, SplicePoint } from "../plan/types.ts";
 import type { Policy } from "../policy/types.ts";
-import { dispose, fork, openCache, shrink } from "../run/mod.ts";
+import { dispose, dropRings, fork, openCache, shrink } from "../run/mod.ts";
 import { fillReconstructions } from "./fill_reconstructions.ts";
 import { endPrefill, type Fed, type Feed, feed } from "./feed.ts";
 import { storedAndBack } from "./transform_code.ts";
@@ -153,6 +153,7 @@ export const endPrompt =
     pipe(
       rereadPrompt(plan)(session),
       TE.chain(({ cache }) => endPrefill(session.model, plan)(cache)),
+      TE.chainEitherK(dropRings(session.model.memory, plan)),
       TE.chain((cache) => isLoose(cache) ? shrink(session.model.memory, room)(cache) : TE.right(cache)),
       TE.chain((cache) => storedAndBack(session.model, plan, cache)),
       TE.map(({ cache, storedBytes }): Session => ({ ...session, plan, cache, storedBytes, reread: false })),

@@ -50,7 +50,9 @@ function storageLine(layer: LayerPlan, index: number): string {
 const storeText = ({ store }: LayerPlan): string =>
   store === null
     ? ""
-    : `, after ${store.recent} positions keys ${codecName(store.keyCodec)}, values ${codecName(store.valueCodec)} by ${store.group}`;
+    : `, after ${store.recent} positions keys ${codecName(store.keyCodec)}, values ${codecName(store.valueCodec)} by ${store.group}${
+      store.judged ? ", judged there too" : ""
+    }`;
 
 function pointName(point: SplicePoint): string {
   if (point._tag === "AfterChunk") return "after each chunk";
@@ -119,7 +121,10 @@ function exampleSlots(plan: LayerPlan, shape: LayerShape, point: SplicePoint): S
   const names = ["queries", "lse", "queryPosition", "newest", "keys", "values", "position", "layout", "hidden"];
   const ring = plan.recentQueries === 0 ? [] : ["recent.queries", "recent.lse", "recent.position"];
   const columns = plan.columns.map((c) => `column.${c.name}`);
-  const store = plan.store === null ? [] : ["store.keys", "store.values", "store.position", "store.layout"];
+  const kept = plan.store?.judged === true ? plan.columns : [];
+  const store = plan.store === null
+    ? []
+    : ["store.keys", "store.values", "store.position", "store.layout", ...kept.map((c) => `store.column.${c.name}`)];
   const behind = names.length + ring.length + columns.length;
   return pipe(
     S.sequenceArray([...names, ...ring, ...columns, ...store, ...plan.pages > 1 ? ["bounds"] : []].map(bound)),
@@ -138,7 +143,14 @@ function exampleSlots(plan: LayerPlan, shape: LayerShape, point: SplicePoint): S
         position: at(6),
         layout: at(7),
         columns: Object.fromEntries(plan.columns.map((c, i) => [c.name, at(9 + ring.length + i)])),
-        store: plan.store === null ? null : { keys: at(behind), values: at(behind + 1), position: at(behind + 2), layout: at(behind + 3) },
+        store: plan.store === null ? null : {
+          keys: at(behind),
+          values: at(behind + 1),
+          position: at(behind + 2),
+          layout: at(behind + 3),
+          columns: Object.fromEntries(kept.map((c, i) => [c.name, at(behind + 4 + i)])),
+          capacity: shape.kvHeads,
+        },
         bounds: plan.pages > 1 ? at(behind + store.length) : NONE,
         capacity: shape.kvHeads,
         recent: ring.length === 0 ? null : { queries: at(9), lse: at(10), position: at(11) },

@@ -8,7 +8,7 @@ import type { Nested, Score } from "../policy/types.ts";
 import { shareOf } from "./resolve.ts";
 import { scoresIn } from "./scores.ts";
 import { emit, temp } from "./draft.ts";
-import { attention, groupVotes, nearby, tailLoss } from "./lower_queries.ts";
+import { attention, groupVotes, nearby, queriesSeen, tailLoss } from "./lower_queries.ts";
 import { lagSpread, redundancy, similarity } from "./lower_rows.ts";
 import { pageBound } from "./lower_pages.ts";
 import { rowCodec, type Site } from "./site.ts";
@@ -88,6 +88,8 @@ const compute =
         return column(site, "tail loss", (out) => tailLoss(site, score, out))(state);
       case "Nearby":
         return column(site, "nearby", (out) => nearby(site, score, out))(state);
+      case "QueriesSeen":
+        return column(site, "queries seen", (out) => queriesSeen(site, score, out))(state);
       case "LagSpread":
         return column(site, "spread", (out) => lagSpread(site, score, out))(state);
       case "Profile": {

@@ -16,6 +16,7 @@ export type {
   Selected,
   SplicePoint,
   StorePlan,
+  StoreSlots,
   Target,
   TransformPlan,
 } from "./types.ts";

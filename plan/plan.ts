@@ -91,6 +91,7 @@ function planLayers(
       store: store.right,
       columns: columns.right,
       recentQueries: ringOf(own),
+      ringLasts: ringOf(own.filter(({ moment }) => moment._tag !== "PrefillEnd")) > 0,
       rowsBound,
       pages: pages.right,
       thinned: isThinned(own),
@@ -132,6 +133,8 @@ function assemble(
     periods: [...periods].sort((a, b) => a - b),
     evictsAt: (point) => acting(point).some((v) => v._tag === "Evict" || v._tag === "Encode"),
     passesAt: (point, layer) => (blocks[layer] ?? []).some((b) => actsAt(b.moment, point) && b.verbs.some((v) => v._tag === "Encode")),
+    judgesAt: (point) =>
+      acting(point).some((v) => v._tag === "Evict" || v._tag === "Remember" || (v._tag === "Encode" && v.below !== null)),
     rewritesAt: (point) => acting(point).some((v) => v._tag !== "Score") || layers.some(({ pages }) => pages > 1),
     ports: needs(policy),
     select: (point, layer, slots) => (draft) => {

@@ -45,7 +45,9 @@ export type LearnedForm =
   /** W x + b. */
   | { readonly _tag: "Linear" }
   /** W2 gelu(W1 x + b1) + b2, gelu in its exact form; `inner` is the length of b1. */
-  | { readonly _tag: "Mlp"; readonly inner: number };
+  | { readonly _tag: "Mlp"; readonly inner: number }
+  /** What a token's own key wins of its own query among learned sinks, mean over the query heads of a KV head; `inner` channels per head. */
+  | { readonly _tag: "Gate"; readonly inner: number; readonly sinks: number };
 
 /** The tier that older rows of a layer pass on to. */
 export interface StorePlan {
@@ -57,6 +59,10 @@ export interface StorePlan {
   readonly recent: number;
   /** Rows that pass on together. */
   readonly group: number;
+  /** True if rows that lie there are still judged: then they keep the layer's columns. */
+  readonly judged: boolean;
+  /** True if at most one row a head passes on after a decoded token. */
+  readonly single: boolean;
 }
 
 /** How one layer's rows are stored under a policy. */
@@ -73,6 +79,8 @@ export interface LayerPlan {
   readonly columns: ReadonlyArray<{ readonly name: string; readonly initial: number }>;
   /** Length of the ring of recent queries, 0 for none. */
   readonly recentQueries: number;
+  /** True if the ring is looked at after the prompt as well. */
+  readonly ringLasts: boolean;
   /** Most rows per head this layer can hold after its Append blocks, or null if it grows with the text. */
   readonly rowsBound: number | null;
   /** Rows per page of which bounds are held, 0 for none. */
@@ -87,6 +95,10 @@ export interface Draft {
   readonly values: ReadonlyArray<Value>;
   /** Ops in order. */
   readonly body: ReadonlyArray<Instr>;
+}
+
+/** Where the rows that have passed on are in a draft. */
+export interface StoreSlots extends Pick<LayerSlots, "keys" | "values" | "position" | "layout" | "columns" | "capacity"> {
 }
 
 /** Where one layer's things are in a draft. The tail tier is the one rows are appended to and evicted from. */
@@ -115,7 +127,7 @@ export interface LayerSlots {
   /** Remembered columns by name. */
   readonly columns: Readonly<Record<string, Slot>>;
   /** The tier that older rows pass on to, or null. */
-  readonly store: { readonly keys: Slot; readonly values: Slot; readonly position: Slot; readonly layout: Slot } | null;
+  readonly store: StoreSlots | null;
   /** Bounds of the tail tier's pages, or NONE. */
   readonly bounds: Slot;
   /** Slots in the tail tier's storage: the length of its columns. */
@@ -165,6 +177,8 @@ export interface PolicyPlan {
   readonly evictsAt: (point: SplicePoint) => boolean;
   /** True if older rows of this layer may pass on to its store at this point. */
   readonly passesAt: (point: SplicePoint, layer: number) => boolean;
+  /** True if rows or columns that are there already are judged or written at this point, in a store or in the tail. */
+  readonly judgesAt: (point: SplicePoint) => boolean;
   /** True if some op changes rows or columns that are already there (then the cache must own its memory alone; see `run/reserve.ts`).
    * False means that splicing at this point adds nothing. */
   readonly rewritesAt: (point: SplicePoint) => boolean;

@@ -136,6 +136,9 @@ export const pageBound = (page: number, by: "max" | "softmax", channels: Ratio |
   by,
 });
 
+/** How many queries have weighed a row, its own included; of the prompt's only the last `window` count, all by default. */
+export const queriesSeen = (window: number | null = null): Score => ({ _tag: "QueriesSeen", window });
+
 const unary = (fn: Unary) => (of: Score): Score => ({ _tag: "Unary", fn, of });
 const binary = (fn: Binary) => (right: Score) => (left: Score): Score => ({ _tag: "Binary", fn, left, right });
 

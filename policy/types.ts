@@ -43,7 +43,27 @@ export type Budget =
   /** PyramidKV: from many rows in the first layer to few in the last, `mean` on average, `window` included in it. */
   | { readonly _tag: "Pyramid"; readonly mean: Budget; readonly window: number; readonly beta: number }
   /** Every row that scores at least `value`, and at least `floor` rows. */
-  | { readonly _tag: "Above"; readonly value: number; readonly floor: number };
+  | { readonly _tag: "Above"; readonly value: number; readonly floor: number }
+  /** As many coded rows as take the bytes of a budget of 16-bit rows. */
+  | { readonly _tag: "Fitted"; readonly fit: Fit };
+
+/** How the two halves of a row are stored. */
+export interface CodecPair {
+  /** How keys are stored. */
+  readonly keys: RowCodec;
+  /** How values are stored. */
+  readonly values: RowCodec;
+}
+
+/** Rows against precision at one budget: the first of `pairs`, from wide to narrow, in which the whole prompt has room, else the last. */
+export interface Fit {
+  /** The budget in rows of 16-bit numbers; no threshold. */
+  readonly of: Budget;
+  /** Pairs to choose from, from wide to narrow. */
+  readonly pairs: ReadonlyArray<CodecPair>;
+  /** What a row costs: what it takes, scales and offsets included, or its nominal bits alone. */
+  readonly counted: "bytes" | "nominal";
+}
 
 /** Which queries an attention score looks at. */
 export type QuerySet =
@@ -106,6 +126,8 @@ export type Score =
   }
   /** Class of the row's token, from the tokenizer: 1 special, 2 punctuation, 0 any other. Like a learned score it is that of a run's rows. */
   | { readonly _tag: "TokenClass" }
+  /** How many queries have weighed the row, its own included; of the prompt's only the last `window` count (null: all). */
+  | { readonly _tag: "QueriesSeen"; readonly window: number | null }
   /** Attention mass from the run's queries that are nearer than this share of the prompt (rounded down, at least one position), summed. */
   | { readonly _tag: "Nearby"; readonly within: Ratio; readonly overGroup: Fold }
   /** Number of the cheapest nested rule that recovers `recovery` of a head's attention: 1 special tokens, 2 and punctuation, 3 and heavy
@@ -148,6 +170,17 @@ export interface Protect {
   readonly recent: number | Ratio;
 }
 
+/** Which rows pass on to codes. */
+export interface Below {
+  /** What a row is judged by. */
+  readonly score: Score;
+  /** Rows that score less pass on. */
+  readonly value: number;
+  /** Null: all of them. A number: one row a head at a time, the one that scores least; it leaves for good instead if it scores less than
+   * this and than every row that has passed on, and where it passes on, the least of those leaves if it scores less than this. */
+  readonly leave: number | null;
+}
+
 /** The six verbs and their modifiers. */
 export type Verb =
   /** Names a score, for use as a column by later verbs of the same run and by reports. */
@@ -178,13 +211,15 @@ export type Verb =
   /** Only the best rows are read by the current query, and those that are protected, within the budget; the cache is unchanged. */
   | { readonly _tag: "Select"; readonly score: Score; readonly budget: Budget; readonly protect: Protect }
   /** How rows are stored, by names of row codecs: all rows at the moment Build; at other moments those older than the newest `recent`
-   * positions, which move to a store of their own, and of them, where `below` is given, only those that score less than its value. */
+   * positions, which move to a store of their own, and of them, where `below` is given, only those that score less than its value. Where
+   * `fit` is given the codecs are those that fit; the named ones are the narrowest. */
   | {
     readonly _tag: "Encode";
     readonly keys: RowCodec;
     readonly values: RowCodec;
     readonly recent: number;
-    readonly below: { readonly score: Score; readonly value: number } | null;
+    readonly below: Below | null;
+    readonly fit: Fit | null;
   }
   /** These layers keep no rows of their own and read those of layer `from`. */
   | { readonly _tag: "Share"; readonly from: number }

@@ -39,6 +39,8 @@ function checkPart(score: Score, path: string): Check {
       return integer(`${path}.size`, score.size, 1, 1023) ??
         check(`${path}.size`, score.size, score.size % 2 === 1, "an odd number from 1 to 1023") ??
         integer(`${path}.dropLast`, score.dropLast, 0, maxQueries);
+    case "QueriesSeen":
+      return score.window === null ? null : integer(`${path}.window`, score.window, 1, maxQueries);
     case "Softmax":
       return integer(`${path}.dropLast`, score.dropLast, 0, maxQueries);
     case "GroupVotes":
@@ -109,7 +111,8 @@ export function checkColumns(blocks: ReadonlyArray<Block>): Check {
   for (const [b, block] of blocks.entries()) {
     const named = new Set<string>();
     for (const [v, verb] of block.verbs.entries()) {
-      for (const part of "score" in verb ? parts(verb.score) : []) {
+      const judged = "score" in verb ? verb.score : verb._tag === "Encode" ? verb.below?.score : undefined;
+      for (const part of judged === undefined ? [] : parts(judged)) {
         if (part._tag !== "Column" || named.has(part.name)) continue;
         const initial = initials.get(part.name);
         const path = `blocks[${b}].verbs[${v}].score(Column)`;

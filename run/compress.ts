@@ -93,7 +93,7 @@ const asStored = (layer: LayerCache, l: number): ReadonlyArray<Block> => {
     ? [{ _tag: "Share", from: layer.layer }]
     : tail === null
     ? []
-    : [{ _tag: "Encode", keys: codecName(tail.keyCodec), values: codecName(tail.valueCodec), recent: 0, below: null }];
+    : [{ _tag: "Encode", keys: codecName(tail.keyCodec), values: codecName(tail.valueCodec), recent: 0, below: null, fit: null }];
   return [{ moment: { _tag: "Build" }, layers: { _tag: "List", layers: [l] }, verbs }];
 };
 

@@ -38,6 +38,7 @@ const planText = (text: string): string =>
         reconstructs: true,
         learned: {
           "kvzap-mlp": Array.from({ length: 6 }, () => ({ _tag: "Mlp", inner: 72 })),
+          fastkvzip: Array.from({ length: 6 }, () => ({ _tag: "Gate", inner: 16, sinks: 16 })),
           "kvzap-linear": Array.from({ length: 6 }, () => ({ _tag: "Linear" })),
         },
       })

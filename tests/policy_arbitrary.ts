@@ -38,6 +38,14 @@ const simpleBudget: fc.Arbitrary<Budget> = fc.oneof(
 const budget: fc.Arbitrary<Budget> = fc.oneof(
   simpleBudget,
   record({ _tag: tag("PerLayer"), budgets: fc.array(simpleBudget, { minLength: 1, maxLength: 4 }) }),
+  record({
+    _tag: tag("Fitted"),
+    fit: record({
+      of: simpleBudget,
+      pairs: fc.constant([{ keys: "f16", values: "f16" }, { keys: "q8", values: "q4" }] as const),
+      counted: fc.constantFrom("bytes", "nominal" as const),
+    }),
+  }),
   record({ _tag: tag("Pyramid"), mean: simpleBudget, window: fc.integer({ min: 0, max: 32 }), beta: fc.integer({ min: 1, max: 40 }) }),
 );
 
@@ -68,6 +76,7 @@ const leaf: fc.Arbitrary<Score> = fc.oneof(
     channels: fc.constantFrom(null, { numerator: 1, denominator: 3 }),
     by: fc.constantFrom("max", "softmax" as const),
   }),
+  record({ _tag: tag("QueriesSeen"), window: fc.constantFrom(null, 1, 64) }),
   record({ _tag: tag("Column"), name: fc.constantFrom("mass", "seen"), initial: fc.constant(0) }),
 );
 const score: fc.Arbitrary<Score> = fc.letrec<{ readonly score: Score }>((tie) => ({
@@ -142,6 +151,7 @@ const encode: fc.Arbitrary<Verb> = record({
   values: fc.constantFrom("f32", "f16", "q4" as const),
   recent: fc.constant(0),
   below: fc.constant(null),
+  fit: fc.constant(null),
 });
 
 const admit: fc.Arbitrary<Verb> = record({

@@ -10,6 +10,7 @@ import {
   adaKv,
   cards,
   dBudgetKv,
+  diffKv,
   fastGen,
   h2o,
   keyDiff,
@@ -18,6 +19,7 @@ import {
   kvzipHeads,
   lagKv,
   parsePolicy,
+  precision,
   pyramidKv,
   registry,
   rKv,
@@ -165,6 +167,16 @@ const made: ReadonlyArray<fc.Arbitrary<Policy>> = [
   fc.tuple(size, fc.boolean(), fc.nat(8), fc.integer({ min: 1, max: 300 })).map(([s, cross, sinks, lag]) =>
     lagKv({ ...s, cross, sinks, lag })
   ),
+  fc.tuple(fc.nat(5000), fc.nat(1000), fc.integer({ min: 1, max: 128 }), fc.constantFrom("length", "place" as const), fc.boolean())
+    .map(([high, low, window, base, groups]) => diffKv({ high: high / 1000, low: low / 1000, window, base, groups })),
+  fc.tuple(
+    size,
+    fc.constantFrom("auto", "8", "4", "2" as const),
+    fc.constantFrom("64", "32", "row" as const),
+    fc.constantFrom("token", "channel" as const),
+    fc.constantFrom("bytes", "nominal" as const),
+    fc.nat(64),
+  ).map(([s, bits, group, keys, count, recent]) => precision({ bits, group, keys, count, recent })(knorm(s))),
 ];
 
 law(

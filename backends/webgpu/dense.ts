@@ -102,5 +102,8 @@ export const map: Kernel<"map"> = (instr) => {
   }));
 };
 
+/** An invocation per token and KV head. */
+export const sinkGate: Kernel<"sinkGate"> = (instr) => only(plain(instr, () => invocations(instr.params.m * instr.params.kvHeads)));
+
 /** A workgroup per row. */
 export const argmax: Kernel<"argmax"> = (instr) => only(plain(instr, () => [instr.params.m, 1, 1]));

@@ -24,7 +24,7 @@ import {
   tailLoss,
   threshold,
 } from "./columns.ts";
-import { argmax, embed, glu, map, matmul, norm, rope } from "./dense.ts";
+import { argmax, embed, glu, map, matmul, norm, rope, sinkGate } from "./dense.ts";
 import type { InstrOf, Kernel, WeightForm, Work } from "./kernel.ts";
 import { append, compact, copyRows, extend, lengthen, rejoin, slice, slide, transfer, truncate } from "./rows.ts";
 import { foldValues, lagSpread, obey, profile, promote, split } from "./rules.ts";
@@ -77,6 +77,7 @@ const kernels: { readonly [O in OpName]?: Kernel<O> } = {
   boundQuery,
   pageScores,
   attendRows,
+  sinkGate,
 };
 
 /** Ops with a shader. */
