@@ -35,7 +35,13 @@ const shipped: ReadonlyArray<Shipped> = [{
   transforms: "smollm2-135m-instruct.kvtc.safetensors",
 }];
 
+/** Every file that comes along. */
+export const shippedFiles: ReadonlyArray<string> = shipped.flatMap(({ files }) => Object.values(files));
+
+const beside = new URL("../surrogates/", import.meta.url);
+
 /** The surrogates that come with kvfold for this model, by learned score, for `openModel`'s option `surrogates`; none for other models.
+ * `folder` is where their files lie, if not beside the source: a bundled page serves them from where it likes.
  *
  * ```ts
  * import { assertEquals } from "@std/assert";
@@ -45,10 +51,10 @@ const shipped: ReadonlyArray<Shipped> = [{
  * ```
  */
 export const shippedSurrogates =
-  ({ spec }: Pick<ModelFile, "spec">): TaskEither<KvError, Readonly<Record<string, Safetensors>>> => async () => {
+  ({ spec }: Pick<ModelFile, "spec">, folder: URL = beside): TaskEither<KvError, Readonly<Record<string, Safetensors>>> => async () => {
     const found: Record<string, Safetensors> = {};
     for (const [score, name] of Object.entries(shipped.find((s) => isFor(s, spec))?.files ?? {})) {
-      const bytes = await readShipped(name);
+      const bytes = await readShipped(new URL(name, folder));
       const file = bytes === null ? null : readSafetensors(name, bytes);
       if (file !== null && E.isLeft(file)) return file;
       if (file !== null) found[score] = file.right;
@@ -67,9 +73,8 @@ const isFor = ({ name, architecture, layers, hidden, vocab }: Shipped, { shape, 
   spec.name === name && spec.architecture === architecture && shape.layers.length === layers && shape.hidden === hidden &&
   shape.vocab === vocab;
 
-/** Bytes of a file beside the source, on disk or on the server the source came from; null if it is not there, as in a bundle. */
-async function readShipped(name: string): Promise<Uint8Array | null> {
-  const url = new URL(`../surrogates/${name}`, import.meta.url);
+/** Bytes of a file on disk or on the server the source came from; null if it is not there. */
+async function readShipped(url: URL): Promise<Uint8Array | null> {
   try {
     if (url.protocol === "file:") return await Deno.readFile(url);
     const response = await fetch(url);
