@@ -3,10 +3,10 @@
  * bytes of the whole cache in f16; the floor is the products at the peak of f32 and DEFLATE alone.
  * @module
  */
+import { huffman } from "../cli/huffman.ts";
 import { openWasm } from "../backends/wasm/mod.ts";
 import { reachOf } from "../cache/bit_plan.ts";
 import { fullBytes } from "../cache/bytes.ts";
-import { deflate } from "../cache/entropy.ts";
 import { openModel, prefill, saveSession } from "../model/mod.ts";
 import { shippedTransforms } from "../model/shipped.ts";
 import { codeCache, coderFor, decodeCache } from "../model/transform_code.ts";
@@ -56,7 +56,7 @@ export async function kvtcSpeeds(
         ...coder,
         deflate: async (bytes: Uint8Array<ArrayBuffer>) => {
           const from = performance.now();
-          const packed = await deflate(bytes);
+          const packed = await huffman(bytes);
           pack += performance.now() - from;
           return packed;
         },
@@ -68,7 +68,7 @@ export async function kvtcSpeeds(
       [encode, decode] = [Math.min(encode, coded - start), Math.min(decode, performance.now() - coded)];
     }
     const operations = coder.planned.reduce((sum, { transform, plan }) => sum + 2 * transform.width * reachOf(plan.groups) * ids.length, 0);
-    const bytesFile = (await orThrow(saveSession(session, { kvtc: coding }))).length;
+    const bytesFile = (await orThrow(saveSession(session, { kvtc: coding, deflate: huffman }))).length;
     const speed = (milliseconds: number): number => bytesFull / 1e3 / milliseconds;
     speeds.push({
       ratio,

@@ -157,7 +157,9 @@ async function main(): Promise<void> {
   }
   if (wants("kvtc")) {
     const prompt = await promptOf(4096);
-    report.kvtc = prompt === null ? [] : await kvtcSpeeds(prompt.path, prompt.ids, [8, 10, 12], flags["quick"] === true ? 1 : 3);
+    report.kvtc = prompt === null
+      ? []
+      : await kvtcSpeeds(prompt.path, prompt.ids, flags["quick"] === true ? [10] : [8, 10, 12], flags["quick"] === true ? 2 : 3);
     show(() => showKvtc(report.kvtc));
   }
   if (flags["json"] === true) {

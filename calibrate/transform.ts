@@ -161,7 +161,6 @@ function componentsOf({ stream, width, total, squares, samples, count }: Sums, g
 function errorsOf(rows: ReadonlyArray<Float32Array>, rank: number): Float32Array {
   const out = new Float32Array(measuredTypes.length * groupSizes.length * rank);
   const codes = new Uint8Array(rank);
-  const put = (i: number, code: number): void => void (codes[i] = code);
   let at = 0;
   for (const type of measuredTypes) {
     for (const size of groupSizes) {
@@ -169,7 +168,7 @@ function errorsOf(rows: ReadonlyArray<Float32Array>, rank: number): Float32Array
         if (size > end) continue;
         let sum = 0;
         for (const d of rows) {
-          const [scale, shift] = quantiseGroup(d, end - size, size, type, put);
+          const [scale, shift] = quantiseGroup(d, end - size, size, type, codes);
           for (let i = 0; i < size; i++) sum += ((d[end - size + i] ?? 0) - dequantised(type, codes[i] ?? 0, scale, shift)) ** 2;
         }
         out[at] = sum;

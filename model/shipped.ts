@@ -65,7 +65,7 @@ export const shippedSurrogates =
 /** The transforms that come with kvfold for this model, as options of `openModel`; none for other models. */
 export const shippedTransforms = ({ spec }: Pick<ModelFile, "spec">): TaskEither<KvError, Pick<ModelOptions, "transforms">> => async () => {
   const file = shipped.find((s) => isFor(s, spec))?.transforms;
-  const bytes = file === undefined ? null : await readShipped(file);
+  const bytes = file === undefined ? null : await readShipped(new URL(file, beside));
   return E.right(file === undefined || bytes === null ? {} : { transforms: { file, bytes } });
 };
 

@@ -43,6 +43,7 @@ export interface Coder {
   readonly coding: Coding;
   /** Keys and values of every group of layers. */
   readonly planned: ReadonlyArray<Planned>;
+  /** What packs coefficients; everything else goes through the platform's stream. */
   readonly deflate: Deflate;
 }
 
@@ -93,14 +94,14 @@ export const codeCache =
     const split = tiers.map((tier): Split => ({ tier, positions: numbersOf(tier.parts[0]) }));
     for (const { tier, positions } of split) {
       const [, keys = new Uint8Array(), values = new Uint8Array(), ...rest] = tier.parts;
-      parts.push(await deflate(differences(positions)));
+      parts.push(await platformDeflate(differences(positions)));
       const exact = exactRows(coding, table, tier, positions);
       for (const [bytes, width] of [[keys, keyBytes(tier)], [values, valueBytes(tier)]] as const) {
-        parts.push(await deflate(picked(bytes, width, exact)));
+        parts.push(await platformDeflate(picked(bytes, width, exact)));
       }
-      for (const bytes of rest) parts.push(await deflate(Uint8Array.from(bytes)));
+      for (const bytes of rest) parts.push(await platformDeflate(Uint8Array.from(bytes)));
     }
-    for (const bytes of rings) parts.push(await deflate(Uint8Array.from(bytes)));
+    for (const bytes of rings) parts.push(await platformDeflate(Uint8Array.from(bytes)));
     const work: Work = { backend, shape, coding, table, split, angles: anglesFor(table) };
     for (const one of planned) {
       const planes = await encodeGroup(work, one)();

@@ -25,39 +25,6 @@ let halves: Float32Array | null = null;
 const halfTable = (): Float32Array =>
   halves ??= Float32Array.from(new Float16Array(Uint16Array.from({ length: 65536 }, (_, bits) => bits).buffer), (x) => x);
 
-/** Writes the rows whose token is in [first, first + tokens) to x f32 [tokens, width], keys turned back to position 0, less `mean`.
- * `tokenOf` gives the token of a position, or -1. */
-export function gather(
-  x: Float32Array,
-  { shape, rows, dtype, positions, offset }: HeadPlace,
-  stream: Stream,
-  { first, tokens, width, mean, tokenOf, angles }: Tile,
-): void {
-  const dim = stream === "keys" ? shape.keyDim : shape.valueDim;
-  const table = halfTable();
-  const raw = dtype === "f16" ? new Uint16Array(rows.buffer, rows.byteOffset, rows.length / 2) : null;
-  const plain = raw === null ? new Float32Array(rows.buffer, rows.byteOffset, rows.length / 4) : null;
-  const [dims, turns] = stream === "keys" ? [shape.rope.dims, angles(shape)] : [0, null];
-  const half = dims / 2;
-  for (let row = 0; row < positions.length; row++) {
-    const position = positions[row] ?? 0;
-    const token = (tokenOf[position] ?? -1) - first;
-    if (token < 0 || token >= tokens) continue;
-    const [to, from] = [token * width + offset, row * dim];
-    if (raw !== null) { for (let c = 0; c < dim; c++) x[to + c] = table[raw[from + c] ?? 0] ?? 0; }
-    else if (plain !== null) { for (let c = 0; c < dim; c++) x[to + c] = plain[from + c] ?? 0; }
-    if (turns !== null) {
-      const at = position * dims;
-      for (let i = 0; i < half; i++) {
-        const [a, b, cos, sin] = [x[to + i] ?? 0, x[to + half + i] ?? 0, turns[at + i] ?? 0, turns[at + half + i] ?? 0];
-        x[to + i] = a * cos + b * sin;
-        x[to + half + i] = b * cos - a * sin;
-      }
-    }
-    for (let c = 0; c < dim; c++) x[to + c] = (x[to + c] ?? 0) - (mean[offset + c] ?? 0);
-  }
-}
-
 /** A run of tokens. */
 export interface Tile {
   readonly first: number;
@@ -68,33 +35,69 @@ export interface Tile {
   readonly angles: Angles;
 }
 
-/** The reverse of {@link gather}: numbers of tokens become stored rows, keys rotated to their own positions. Consumes x. */
-export function scatter(
-  x: Float32Array,
-  { shape, rows, dtype, positions, offset }: HeadPlace,
-  stream: Stream,
-  { first, tokens, width, mean, tokenOf, angles }: Tile,
-): void {
+/** Writes the rows whose token is in [first, first + tokens) to x f32 [tokens, width], keys turned back to position 0, less `mean`.
+ * `tokenOf` gives the token of a position, or -1. */
+export function gather(x: Float32Array, head: HeadPlace, stream: Stream, tile: Tile): void {
+  const { shape, rows, dtype, positions, offset } = head;
+  const { first, tokens, width, mean, tokenOf, angles } = tile;
   const dim = stream === "keys" ? shape.keyDim : shape.valueDim;
-  const out = dtype === "f16"
-    ? new Float16Array(rows.buffer, rows.byteOffset, rows.length / 2)
-    : new Float32Array(rows.buffer, rows.byteOffset, rows.length / 4);
-  const [dims, turns] = stream === "keys" ? [shape.rope.dims, angles(shape)] : [0, null];
-  const half = dims / 2;
+  const table = halfTable();
+  const raw = dtype === "f16" ? new Uint16Array(rows.buffer, rows.byteOffset, rows.length / 2) : null;
+  const plain = dtype === "f32" ? new Float32Array(rows.buffer, rows.byteOffset, rows.length / 4) : null;
+  const dims = stream === "keys" ? shape.rope.dims : 0;
+  const turns = stream === "keys" ? angles(shape) : null;
+  const own = mean.subarray(offset, offset + dim);
   for (let row = 0; row < positions.length; row++) {
     const position = positions[row] ?? 0;
     const token = (tokenOf[position] ?? -1) - first;
     if (token < 0 || token >= tokens) continue;
+    const to = token * width + offset;
+    if (raw !== null) widen(x, to, raw, row * dim, dim, table);
+    else if (plain !== null) x.set(plain.subarray(row * dim, (row + 1) * dim), to);
+    if (turns !== null) turn(x, to, turns, position * dims, dims / 2, -1);
+    for (let c = 0; c < dim; c++) x[to + c] = (x[to + c] ?? 0) - (own[c] ?? 0);
+  }
+}
+
+/** The reverse of {@link gather}: numbers of tokens become stored rows, keys rotated to their own positions. Rows whose tokens follow each
+ * other lie together, so each head is converted in one piece. Consumes x. */
+export function scatter(x: Float32Array, head: HeadPlace, stream: Stream, tile: Tile): void {
+  const { shape, rows, dtype, positions, offset } = head;
+  const { first, tokens, width, mean, tokenOf, angles } = tile;
+  const dim = stream === "keys" ? shape.keyDim : shape.valueDim;
+  const dims = stream === "keys" ? shape.rope.dims : 0;
+  const turns = stream === "keys" ? angles(shape) : null;
+  const own = mean.subarray(offset, offset + dim);
+  const piece = new Float32Array(Math.min(tokens, positions.length) * dim);
+  let [from, count] = [0, 0];
+  for (let row = 0; row < positions.length; row++) {
+    const position = positions[row] ?? 0;
+    const token = (tokenOf[position] ?? -1) - first;
+    if (token < 0 || token >= tokens) continue;
+    if (count === 0) from = row;
     const at = token * width + offset;
-    for (let c = 0; c < dim; c++) x[at + c] = (x[at + c] ?? 0) + (mean[offset + c] ?? 0);
-    if (turns !== null) {
-      const angle = position * dims;
-      for (let i = 0; i < half; i++) {
-        const [a, b, cos, sin] = [x[at + i] ?? 0, x[at + half + i] ?? 0, turns[angle + i] ?? 0, turns[angle + half + i] ?? 0];
-        x[at + i] = a * cos - b * sin;
-        x[at + half + i] = b * cos + a * sin;
-      }
-    }
-    out.set(x.subarray(at, at + dim), row * dim);
+    const to = count++ * dim;
+    for (let c = 0; c < dim; c++) piece[to + c] = (x[at + c] ?? 0) + (own[c] ?? 0);
+    if (turns !== null) turn(piece, to, turns, position * dims, dims / 2, 1);
+  }
+  const out = dtype === "f16"
+    ? new Float16Array(rows.buffer, rows.byteOffset, rows.length / 2)
+    : new Float32Array(rows.buffer, rows.byteOffset, rows.length / 4);
+  out.set(piece.subarray(0, count * dim), from * dim);
+}
+
+function widen(x: Float32Array, to: number, raw: Uint16Array, from: number, dim: number, table: Float32Array): void {
+  for (let c = 0; c < dim; c++) x[to + c] = table[raw[from + c] ?? 0] ?? 0;
+}
+
+/** Rotates pairs (i, i + half) from `at` on by the angles of a position, forth (1) or back (-1). */
+function turn(x: Float32Array, at: number, turns: Float32Array, angle: number, half: number, way: 1 | -1): void {
+  for (let i = 0; i < half; i++) {
+    const a = x[at + i] ?? 0;
+    const b = x[at + half + i] ?? 0;
+    const cos = turns[angle + i] ?? 0;
+    const sin = way * (turns[angle + half + i] ?? 0);
+    x[at + i] = a * cos - b * sin;
+    x[at + half + i] = b * cos + a * sin;
   }
 }
