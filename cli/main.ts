@@ -26,6 +26,7 @@ import { score } from "./commands/score.ts";
 import { start } from "./commands/start.ts";
 import { trainKvsharer } from "./commands/train_kvsharer.ts";
 import { trainKvtc } from "./commands/train_kvtc.ts";
+import { trainKvzap } from "./commands/train_kvzap.ts";
 import { reasonOf, unavailable } from "./files.ts";
 import { type Io, processIo } from "./io.ts";
 import { invalid, readOptions } from "./options.ts";
@@ -42,6 +43,7 @@ const commands: ReadonlyArray<Command> = [
   inspect,
   policies,
   estimate,
+  trainKvzap,
   trainKvtc,
   trainKvsharer,
   evalCommand,

@@ -61,6 +61,7 @@ export {
   writeSafetensors,
 } from "./safetensors.ts";
 export { readSurrogate, type Surrogate, surrogateName } from "./surrogate.ts";
+export { NORMS, normsDigest } from "./norms.ts";
 export { shippedSurrogates, shippedTransforms } from "./shipped.ts";
 export { type ChatParts, chatParts } from "./chat_parts.ts";
 export { reconstruct, type ReconstructOptions, type RowScores, type Whole } from "./reconstruct.ts";

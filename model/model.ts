@@ -13,6 +13,7 @@ import type { LearnedForm } from "../plan/types.ts";
 import { closeMemory, type Memory, openMemory } from "../run/mod.ts";
 import { digestOf } from "./cache_identity.ts";
 import { readModelFile } from "./model_file.ts";
+import { checkNorms, normsDigest } from "./norms.ts";
 import { closePrograms, openPrograms, type Programs } from "./programs.ts";
 import { ropesOf } from "./rope.ts";
 import { readSafetensors, type Safetensors } from "./safetensors.ts";
@@ -26,6 +27,8 @@ export interface Model {
   readonly _tag: "Model";
   /** Architecture and shapes. */
   readonly spec: ModelSpec;
+  /** What tells this model from others whatever its weights are quantised to (see {@link normsDigest}). */
+  readonly norms: string;
   /** Where weights and caches live. */
   readonly backend: Backend;
   /** Who holds which cache memory: every cache value of this model lives in it. */
@@ -85,12 +88,16 @@ export const openModel =
     if (E.isLeft(file)) return file;
     const surrogates = readSurrogates(file.right.spec.shape, options.surrogates ?? {});
     if (E.isLeft(surrogates)) return surrogates;
+    const norms = await normsDigest(file.right);
+    const made = checkNorms(file.right.spec.name, norms, Object.values(options.surrogates ?? {}));
+    if (E.isLeft(made)) return made;
     const networks = Object.values(surrogates.right).flatMap((s) => s.tensors);
     const tensors = [...file.right.tensors.values(), ...networks];
     const weights = loadWeights(backend, file.right.spec, tensors, options.progress ?? (() => {}));
     const learned = R.map((s: Surrogate) => s.forms)(surrogates.right);
     if (E.isLeft(weights)) return weights;
-    return await withTransforms(assemble(backend, file.right, weights.right, learned, digestsOf(file.right, networks), limit), options);
+    const opened = assemble(backend, file.right, weights.right, learned, { norms, digests: digestsOf(file.right, networks) }, limit);
+    return await withTransforms(opened, options);
   };
 
 /** The model with its transforms; closed on Left. */
@@ -155,7 +162,7 @@ function assemble(
   { spec, tokenizer }: ModelFile,
   weights: Model["weights"],
   learned: Model["learned"],
-  digests: Model["digests"],
+  { norms, digests }: Pick<Model, "norms" | "digests">,
   limit: number,
 ): Model {
   const memory = openMemory(backend);
@@ -177,6 +184,7 @@ function assemble(
     memory,
     weights,
     learned,
+    norms,
     digests,
     programs,
     transforms: null,
