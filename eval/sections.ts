@@ -135,7 +135,7 @@ function tableOf(summary: TaskSummary): Table {
   return {
     titles: ["policy", "bytes", "held", "ms", ...measures.map(({ title }) => title)],
     rows: summary.rows.map((row) => [
-      row.method,
+      row.documents < summary.documents ? `${row.method} (${row.documents} of ${summary.documents} documents)` : row.method,
       percent(row.bytes),
       percent(row.held),
       row.ms.toFixed(0),
@@ -167,7 +167,8 @@ export function overview(summaries: ReadonlyArray<TaskSummary>): Section {
     title: "All tasks at equal bytes",
     lead: [
       "Values lie on the line between the two nearest points of a policy's curve (over log2 of the bytes); – is outside of what was run. " +
-      "NLL delta and KL: 0 is the full cache, lower is better. Recovery: 1 is the full cache, 0 is no context.",
+      "NLL delta and KL: 0 is the full cache, lower is better. Recovery: 1 is the full cache, 0 is no context. " +
+      "Where a policy was run on some of the documents only, the table of the task says so; differences are over those it shares.",
     ],
     plots: [],
     tables: budgets.map(table),

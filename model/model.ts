@@ -6,16 +6,19 @@ import * as E from "fp-ts/Either.js";
 import * as R from "fp-ts/Record.js";
 import type { TaskEither } from "fp-ts/TaskEither.js";
 import type { Backend, Weight, WeightSource } from "../backends/backend.ts";
+import { sha256 } from "../cache/container.ts";
 import type { KvError } from "../cache/error.ts";
 import type { Rope } from "../cache/shape.ts";
 import type { LearnedForm } from "../plan/types.ts";
 import { closeMemory, type Memory, openMemory } from "../run/mod.ts";
 import { digestOf } from "./cache_identity.ts";
 import { readModelFile } from "./model_file.ts";
+import { checkNorms, normsDigest } from "./norms.ts";
 import { closePrograms, openPrograms, type Programs } from "./programs.ts";
 import { ropesOf } from "./rope.ts";
-import type { Safetensors } from "./safetensors.ts";
+import { readSafetensors, type Safetensors } from "./safetensors.ts";
 import { readSurrogates, type Surrogate } from "./surrogate.ts";
+import { readTransforms, type Transforms } from "./transform.ts";
 import type { ModelFile, ModelSpec, ModelTensor, Tokenizer } from "./types.ts";
 
 /** A model whose weights a backend holds. Close it before its backend; closing ends all its sessions. */
@@ -24,6 +27,8 @@ export interface Model {
   readonly _tag: "Model";
   /** Architecture and shapes. */
   readonly spec: ModelSpec;
+  /** What tells this model from others whatever its weights are quantised to (see {@link normsDigest}). */
+  readonly norms: string;
   /** Where weights and caches live. */
   readonly backend: Backend;
   /** Who holds which cache memory: every cache value of this model lives in it. */
@@ -36,6 +41,8 @@ export interface Model {
   readonly learned: Readonly<Record<string, ReadonlyArray<LearnedForm>>>;
   /** SHA-256 of the weights, and of the networks that learned scores name; computed on first use. */
   readonly digests: () => Promise<{ readonly weights: string; readonly networks: string }>;
+  /** Calibrated transforms that KVTC stores caches with, or null. */
+  readonly transforms: Transforms | null;
   /** The different rotations of the layers, as programs name them (`rope.{i}`). */
   readonly ropes: ReadonlyArray<Rope>;
   /** The file's tokenizer, built on first use. */
@@ -52,6 +59,8 @@ export interface ModelOptions {
   readonly programs?: number;
   /** Weights of the networks that learned scores name, such as `kvzap-mlp`: files with the published names (see {@link readSurrogate}). */
   readonly surrogates?: Readonly<Record<string, Safetensors>>;
+  /** A file of calibrated transforms for this model (see {@link readTransforms}): KVTC stores caches with them. */
+  readonly transforms?: { readonly file: string; readonly bytes: Uint8Array };
   /** Called with the share of weights loaded, 0 to 1. */
   readonly progress?: (share: number) => void;
 }
@@ -79,14 +88,29 @@ export const openModel =
     if (E.isLeft(file)) return file;
     const surrogates = readSurrogates(file.right.spec.shape, options.surrogates ?? {});
     if (E.isLeft(surrogates)) return surrogates;
+    const norms = await normsDigest(file.right);
+    const made = checkNorms(file.right.spec.name, norms, Object.values(options.surrogates ?? {}));
+    if (E.isLeft(made)) return made;
     const networks = Object.values(surrogates.right).flatMap((s) => s.tensors);
     const tensors = [...file.right.tensors.values(), ...networks];
     const weights = loadWeights(backend, file.right.spec, tensors, options.progress ?? (() => {}));
     const learned = R.map((s: Surrogate) => s.forms)(surrogates.right);
-    return E.isLeft(weights)
-      ? weights
-      : E.right(assemble(backend, file.right, weights.right, learned, digestsOf(file.right, networks), limit));
+    if (E.isLeft(weights)) return weights;
+    const opened = assemble(backend, file.right, weights.right, learned, { norms, digests: digestsOf(file.right, networks) }, limit);
+    return await withTransforms(opened, options);
   };
+
+/** The model with its transforms; closed on Left. */
+async function withTransforms(model: Model, { transforms }: ModelOptions): Promise<E.Either<KvError, Model>> {
+  if (transforms === undefined) return E.right(model);
+  const { file, bytes } = transforms;
+  const { weights } = await model.digests();
+  const digest = await sha256(bytes);
+  const read = E.chain((tensors: Safetensors) => readTransforms(tensors, digest, model.spec.shape, weights))(readSafetensors(file, bytes));
+  if (E.isRight(read)) return E.right({ ...model, transforms: read.right });
+  await model.close();
+  return read;
+}
 
 async function readSource(source: string | Uint8Array | ModelFile): Promise<E.Either<KvError, ModelFile>> {
   if (typeof source !== "string") return source instanceof Uint8Array ? readModelFile("model", source) : E.right(source);
@@ -138,7 +162,7 @@ function assemble(
   { spec, tokenizer }: ModelFile,
   weights: Model["weights"],
   learned: Model["learned"],
-  digests: Model["digests"],
+  { norms, digests }: Pick<Model, "norms" | "digests">,
   limit: number,
 ): Model {
   const memory = openMemory(backend);
@@ -160,8 +184,10 @@ function assemble(
     memory,
     weights,
     learned,
+    norms,
     digests,
     programs,
+    transforms: null,
     ropes,
     tokenizer,
     close,
