@@ -38,14 +38,16 @@ export async function timeCase(backend: Backend, oracle: Backend, bench: BenchCa
   }
 }
 
-interface OpenCase {
+/** A case whose memory is on a backend. */
+export interface OpenCase {
   readonly run: () => void;
   /** Restores what the case changes in place: a layout that grew, for one. */
   readonly reset: () => void;
   readonly close: () => Promise<void>;
 }
 
-async function openCase(backend: Backend, { one }: BenchCase): Promise<OpenCase> {
+/** Puts a case's memory on a backend. */
+export async function openCase(backend: Backend, { one }: BenchCase): Promise<OpenCase> {
   const buffers = new Map<string, Buffer>();
   const weights: Record<string, Weight> = {};
   for (const [name, { bytes }] of Object.entries(one.buffers)) {

@@ -105,6 +105,8 @@ function planVerb(
       return E.isLeft(wrong) ? wrong : planEncode(verb, layer, target, path);
     }
     case "Rerotate":
+    // What is stored is decided for the whole cache, in `codingOf`.
+    case "Transform":
       return E.right([]);
     case "Share":
       return unsupported(`Share at the moment ${moment._tag}`, path, "rows are read where they were built to be; use the moment Build");

@@ -19,4 +19,5 @@ export type {
   StorePlan,
   StoreSlots,
   Target,
+  TransformPlan,
 } from "./types.ts";

@@ -6,7 +6,19 @@ import { openReference } from "../backends/reference/mod.ts";
 import { openWasm } from "../backends/wasm/mod.ts";
 import { openWebGpu } from "../backends/webgpu/mod.ts";
 import { type KvError, showError } from "../cache/error.ts";
-import { disposeSession, inductionModel, type Model, type ModelFile, openModel, prefill, promptTokens, step } from "../model/mod.ts";
+import {
+  disposeSession,
+  inductionModel,
+  type Model,
+  type ModelFile,
+  type ModelOptions,
+  openModel,
+  prefill,
+  promptTokens,
+  readModelFile,
+  step,
+} from "../model/mod.ts";
+import { shippedSurrogates } from "../model/shipped.ts";
 import { keepAll, parsePolicy } from "../papers/mod.ts";
 import type { Policy } from "../policy/types.ts";
 import { orThrow, readPositions } from "../run/mod.ts";
@@ -41,13 +53,13 @@ async function continuation(model: Model, tokens: ReadonlyArray<number>, count: 
 }
 
 Deno.test({
-  name: "SmolLM2 on webgpu: 12 greedy tokens are those of Wasm up to a step whose best two lie within 0.05",
+  name: "SmolLM2 on webgpu: 64 greedy tokens are those of Wasm up to a step whose best two lie within 0.05",
   ignore: withoutAdapter || file === null,
   fn: async () => {
     const onBackend = async (backend: Backend): Promise<ReadonlyArray<Chosen>> => {
       await using model = await orThrow(openModel(backend, file ?? new Uint8Array()));
       const tokens = right(promptTokens(model, { messages: [{ role: "user", content: "Why is the sky blue?" }] }));
-      return await continuation(model, tokens, 12);
+      return await continuation(model, tokens, 64);
     };
     await using wasm = await orThrow(openWasm());
     await using webgpu = await orThrow(openWebGpu());
@@ -64,26 +76,72 @@ async function keptBy(
   model: ModelFile | Uint8Array,
   policy: Policy,
   tokens: ReadonlyArray<number>,
+  options: ModelOptions = {},
 ): Promise<ReadonlyArray<ReadonlyArray<number>>> {
-  await using opened = await orThrow(openModel(backend, model));
+  await using opened = await orThrow(openModel(backend, model, options));
   const session = await orThrow(prefill(opened, policy)(tokens));
   const rows = await orThrow(readPositions(opened.memory)(session.cache));
   await orThrow(disposeSession(session));
   return rows.flatMap((heads) => heads.map((positions) => [...positions]));
 }
 
+/** A policy, and the same a little stricter and a little laxer: what rounding may turn lies between the two. */
+interface Margin {
+  readonly text: string;
+  readonly stricter: string;
+  readonly laxer: string;
+}
+
+/** A policy whose rows must be the same. */
+const sharp = (text: string): Margin => ({ text, stricter: text, laxer: text });
+
+type Kept = (backend: Backend, policy: string) => Promise<ReadonlyArray<ReadonlyArray<number>>>;
+
+/** Every row that the stricter policy keeps on one backend stays on the other, and nothing stays that the laxer one would not keep. */
+async function agree(kept: Kept, expected: Backend, actual: Backend, { text, stricter, laxer }: Margin): Promise<void> {
+  const [least, most] = [await kept(expected, stricter), await kept(expected, laxer)];
+  for (const [i, rows] of (await kept(actual, text)).entries()) {
+    assertEquals([text, i, (least[i] ?? []).filter((position) => !rows.includes(position))], [text, i, []]);
+    assertEquals([text, i, rows.filter((position) => most[i]?.includes(position) !== true)], [text, i, []]);
+  }
+}
+
 Deno.test({
-  name: "induction model on webgpu: policies keep the rows that the reference keeps",
+  name: "induction model on webgpu: policies keep the rows that the reference keeps, or others of the same tokens",
   ignore: withoutAdapter,
   fn: async () => {
     const tokens = Array.from({ length: 96 }, (_, i) => 32 + (i * i) % 60);
     await using reference = await orThrow(openReference());
     await using webgpu = await orThrow(openWebGpu());
-    // Not H2O: in the first layer of this model many rows gather the same mass, and rounding decides between them.
-    for (const text of ["snapkv(50%)", "streamingllm(24)|streaming", "knorm(50%)", "snapkv(50%)|ada(20%)", "tova(20)"]) {
-      const policy = right(parsePolicy(text));
-      const bytes = inductionModel();
-      assertEquals([text, await keptBy(webgpu, bytes, policy, tokens)], [text, await keptBy(reference, bytes, policy, tokens)]);
-    }
+    const kept: Kept = (backend, policy) => keptBy(backend, inductionModel(), right(parsePolicy(policy)), tokens);
+    for (const text of ["streamingllm(24)|streaming", "knorm(50%)", "tova(20)"]) await agree(kept, reference, webgpu, sharp(text));
+    // Rows of one token gather the same mass, and rounding decides between them.
+    const tokensOf = (rows: ReadonlyArray<number>): ReadonlyArray<number> => rows.map((position) => tokens[position] ?? NaN).sort();
+    const [expected, actual] = [await kept(reference, "snapkv(50%)"), await kept(webgpu, "snapkv(50%)")];
+    assertEquals(actual.map(tokensOf), expected.map(tokensOf));
+  },
+});
+
+const policies: ReadonlyArray<Margin> = [
+  sharp("streamingllm(24)"),
+  // A peak takes the seven rows of its pool along, a tenth of this prompt.
+  { text: "snapkv(75%)", stricter: "snapkv(65%)", laxer: "snapkv(85%)" },
+  { text: "kvzap(-4)", stricter: "kvzap(-3.9)", laxer: "kvzap(-4.1)" },
+];
+
+Deno.test({
+  name: "SmolLM2 on webgpu: KVzap, SnapKV and StreamingLLM keep the rows that Wasm keeps, but for those within a margin of the cut",
+  ignore: withoutAdapter || file === null,
+  fn: async () => {
+    const model = await orThrow(readModelFile("SmolLM2", file ?? new Uint8Array()));
+    const options: ModelOptions = { surrogates: await orThrow(shippedSurrogates(model)) };
+    const text =
+      "Salt keeps meat because water leaves it: bacteria need water, and brine draws it out of them too. Sugar does the same to fruit. " +
+      "Smoke adds acids, cold slows everything down, and a tin without air starves what is left. Which of these came first?";
+    const tokens = right(model.tokenizer()).encode(text);
+    await using wasm = await orThrow(openWasm());
+    await using webgpu = await orThrow(openWebGpu());
+    const kept: Kept = (backend, policy) => keptBy(backend, model, right(parsePolicy(policy)), tokens, options);
+    for (const margin of policies) await agree(kept, wasm, webgpu, margin);
   },
 });

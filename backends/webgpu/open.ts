@@ -33,6 +33,8 @@ export interface WebGpuOptions {
 export interface WebGpuBackend extends Backend {
   /** Who computes. */
   readonly adapter: AdapterFacts;
+  /** The device, for work of one's own on it: the caller's, or one that is destroyed with the backend. */
+  readonly device: GPUDevice;
   /** Makes a buffer of the caller's device usable here; it stays the caller's, and `free` only forgets it. Left(ShapeMismatch) if its size or
    * usage does not do, if it belongs to another device, or if it was destroyed. */
   readonly adopt: (buffer: GPUBuffer, label: string) => TaskEither<KvError, Buffer>;
@@ -87,6 +89,7 @@ function backendOf(store: Store): WebGpuBackend {
   return {
     name: "webgpu",
     adapter: store.device.facts,
+    device: store.device.gpu,
     caps: { maxBufferBytes: Math.min(store.maxBytes, mostBytes(store.device)), threads: 1, deterministic: false, alignment },
     supports: hasKernel,
     alloc: (bytes, label) => () => pipe(open(), E.chain(() => alloc(store, bytes, label))),
