@@ -17,6 +17,11 @@ export const methods: Readonly<Record<string, string>> = {
   fastgen: "fastgen(0.7)",
   lagkv: "lagkv(8, sinks=1, lag=3)",
   kvsharer: "kvsharer([0, 0, 2])",
+  quest: "quest(8, page=4, dense=0)",
+  rocketkv: "rocketkv(16, length=24, answer=6, window=3, kernel=3)",
+  rocketkv_mt: "rocketkv_mt(16, length=24, answer=6, window=3, kernel=3)",
+  expected: "expected(8, queries=4, future=8, sinks=1)",
+  clusterkv: "clusterkv(9, per=4, sinks=1, window=4, added=2, dense=0)",
 };
 /** Rewrites that a method may bear, most often none. */
 export const rewrites = [
@@ -30,6 +35,7 @@ export const rewrites = [
   "|critical(50%)",
   "|layers(1..)",
   "|protect(1)",
+  "|rerotate",
 ];
 
 /** Codes, tiers, and bytes for rows; those that begin with a bar rewrite every method of the composition. */

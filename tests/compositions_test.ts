@@ -26,7 +26,7 @@ Deno.test("every method of this test is in the registry and has a card", () => {
   }
 });
 
-onEveryBackend("100 random pairs and triples run end to end, or are refused by the planner with a reason", async (memory) => {
+onEveryBackend("160 random pairs and triples run end to end, or are refused by the planner with a reason", async (memory) => {
   const sample = sampleOf(3, 2, 2, 4, 24, 7);
   let ran = 0;
   await fc.assert(
@@ -41,7 +41,7 @@ onEveryBackend("100 random pairs and triples run end to end, or are refused by t
       });
       if (E.isLeft(plan)) {
         assert(["Unsupported", "InvalidPolicy"].includes(plan.left._tag), text);
-        assert(/allowed is|because|needs|wants/.test(showError(plan.left)), showError(plan.left));
+        assert(/allowed is|because|needs|wants|is not supported/.test(showError(plan.left)), showError(plan.left));
         return;
       }
       ran++;
@@ -53,9 +53,9 @@ onEveryBackend("100 random pairs and triples run end to end, or are refused by t
       await orThrow(dispose(memory)(cache));
       assertEquals(memory.backend.liveBytes().buffers, 0, text);
     }),
-    { numRuns: 100, seed: 5 },
+    { numRuns: 160, seed: 5 },
   );
-  assert(ran >= 40, `${ran} of 100 ran`);
+  assert(ran >= 40, `${ran} of 160 ran`);
 });
 
 onEveryBackend("compressing by a random composition leaves the input as it was", async (memory) => {
@@ -82,7 +82,7 @@ const coded = fc.tuple(fc.constantFrom(...Object.values(codes)), fc.array(part, 
 );
 
 onEveryBackend(
-  "48 random pairs and triples with codes, tiers or bytes for rows run end to end, or are refused in words",
+  "72 random pairs and triples with codes, tiers or bytes for rows run end to end, or are refused in words",
   async (memory) => {
     const sample = sampleOf(2, 1, 2, 32, 46, 7);
     let ran = 0;
@@ -117,8 +117,8 @@ onEveryBackend(
         await orThrow(dispose(memory)(cache));
         assertEquals(memory.backend.liveBytes().buffers, 0, text);
       }),
-      { numRuns: 48, seed: 11 },
+      { numRuns: 72, seed: 11 },
     );
-    assert(ran >= 30, `${ran} of 48 ran`);
+    assert(ran >= 30, `${ran} of 72 ran`);
   },
 );
