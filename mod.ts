@@ -52,5 +52,5 @@ export * from "./plan/mod.ts";
 export * from "./run/mod.ts";
 export type { Backend, Binding, Caps, LiveBytes, OpenBackend, Prepared, Weight, WeightSource, WeightType } from "./backends/backend.ts";
 export type { Instr, Program, Slot, Value } from "./backends/program.ts";
-export type { MapFn, OpName, OpParams, RowCodec } from "./backends/ops.ts";
+export type { MapFn, OpName, OpParams, RowCodec, WovenParams } from "./backends/ops.ts";
 export { openReference } from "./backends/reference/mod.ts";

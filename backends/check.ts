@@ -83,6 +83,13 @@ function checkRelations(instr: Instr): Complaint {
     }
     case "transfer":
       return codecComplaint({ dim: instr.params.dim, sourceCodec: instr.params.sourceCodec }, true) ?? codecComplaint(instr.params, false);
+    case "insertRows":
+      return instr.params.rowBytes <= 4096 ? null : ["rows of at most 4096 bytes", String(instr.params.rowBytes)];
+    case "weaveRows": {
+      const { dim, wovenCodec, firstCodec, secondCodec } = instr.params;
+      return codecComplaint({ dim, codec: wovenCodec }, true) ??
+        codecComplaint({ dim, sourceCodec: firstCodec, targetCodec: secondCodec }, false);
+    }
     case "append":
     case "reduce":
     case "meanUnit":
@@ -94,6 +101,11 @@ function checkRelations(instr: Instr): Complaint {
       const { m, heads, kvHeads } = instr.params;
       if (m !== 1) return ["one query", `${m}`];
       return kvHeads > 0 && heads % kvHeads === 0 ? null : ["heads a multiple of kvHeads, at least one", `${heads} and ${kvHeads}`];
+    }
+    case "sinkGate": {
+      const { heads, kvHeads, dim, count, size } = instr.params;
+      if (kvHeads === 0 || heads % kvHeads !== 0) return ["heads a multiple of kvHeads, at least one", `${heads} and ${kvHeads}`];
+      return size === kvHeads * count * dim ? null : [`a size of kvHeads * count * dim = ${kvHeads * count * dim}`, `${size}`];
     }
     case "boundQuery": {
       const { heads, kvHeads } = instr.params;

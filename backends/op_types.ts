@@ -4,6 +4,7 @@
  * @module
  */
 import type { RowCodec } from "../cache/codec.ts";
+import type { WovenParams } from "./woven_types.ts";
 
 export type { RowCodec };
 
@@ -47,7 +48,7 @@ export const mapFns: ReadonlyArray<MapFn> = [
 ];
 
 /** Parameters per op, all static for a prepared program. */
-export interface OpParams {
+export interface OpParams extends WovenParams {
   /** Rows of an embedding table, times `scale`. */
   readonly embed: { readonly m: number; readonly dim: number; readonly scale: number };
   /** RMS norm of `rows` rows. */
@@ -252,6 +253,16 @@ export interface OpParams {
   };
   /** Attention of one query over chosen rows of one tier. */
   readonly attendRows: OpParams["attend"];
+  /** A token's own key among learned sinks. */
+  readonly sinkGate: {
+    readonly m: number;
+    readonly heads: number;
+    readonly kvHeads: number;
+    readonly dim: number;
+    readonly count: number;
+    readonly size: number;
+    readonly scale: number;
+  };
 }
 
 /** Names of the closed table. */

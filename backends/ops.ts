@@ -12,13 +12,16 @@
 
 import { admissionOps } from "./admission_ops.ts";
 import { bool, choice, codec, exact, f32, layout, optional, poly, read, sums, u32, update, write } from "./op_spec.ts";
+import { gateOps } from "./gate_ops.ts";
 import { mapFns, type OpName, type OpSpec } from "./op_types.ts";
 import { ruleOps } from "./rule_ops.ts";
 import { scoreOps } from "./score_ops.ts";
 import { tierOps } from "./tier_ops.ts";
 import { selectOps } from "./select_ops.ts";
+import { wovenOps } from "./woven_ops.ts";
 
 export { mapFns } from "./op_types.ts";
+export type { WovenParams } from "./woven_types.ts";
 export type { MapFn, OperandSpec, OpName, OpParams, OpSpec, ParamSpec, RowCodec, Tolerance } from "./op_types.ts";
 
 /** The table. Key order is the op code that Wasm sees. */
@@ -270,6 +273,8 @@ export const ops: Readonly<Record<OpName, OpSpec>> = {
   ...tierOps,
   ...ruleOps,
   ...selectOps,
+  ...gateOps,
+  ...wovenOps,
 };
 
 /** Op names in code order. */

@@ -27,6 +27,9 @@ const axisParams: Readonly<Record<string, ReadonlyArray<string>>> = {
   Hkv: ["kvHeads", "heads"],
   sourceDim: ["dim"],
   targetDim: ["dim"],
+  firstDim: ["dim"],
+  secondDim: ["dim"],
+  wovenDim: ["dim"],
 };
 
 /** Extent of one axis, or null for `slots` and `vocab`, which no parameter gives. */

@@ -11,3 +11,4 @@ export { blockRows, codecName, codecOf, rowBytes, type RowCodec, rowCodecs } fro
 export { checkCache } from "./check.ts";
 export { checkShape } from "./check_shape.ts";
 export { showBytes, showCache } from "./show.ts";
+export { type Packed, packFile, unpackFile } from "./container.ts";

@@ -36,9 +36,10 @@ export interface Collecting {
 const RUN = 256;
 
 /** A shard: `hidden.{l}` f16 [samples, hidden] and `target.{l}` f32 [samples, kvHeads] (KVzip+ under training denominators, no logarithm)
- * at `positions` f32 [samples] of the prompt, the same for all layers. */
+ * at `positions` f32 [samples] of the prompt, the same for all layers. Left: what the model's forward pass gives, and `Unsupported` where
+ * it computes a number that cannot be learned from. */
 export const collect =
-  (model: Model, { parts, grams, samples, seed }: Collecting, metadata: ReadonlyMap<string, string>) =>
+  (model: Model, { parts, grams, samples, seed }: Collecting) =>
   ({ id, tokens }: TrainingPrompt): TE.TaskEither<KvError, Uint8Array<ArrayBuffer>> => {
     const prefix = parts.prefix.length;
     const all = [...parts.prefix, ...tokens];
@@ -53,17 +54,44 @@ export const collect =
               reconstruct({ model, plan, cache }, { plus: true, denominators: "training", parts, prefix, grams })(all),
               TE.chainFirst(() => TE.fromIOEither(dispose(model.memory)(cache))),
               TE.chainEitherK((scores) =>
-                writeSafetensors(
-                  tensorsOf(model, picked, hidden, scores.map((s) => s === null ? null : sampled(s, all.length, prefix, picked))),
-                  new Map([...metadata, ["prompt", id], ["tokens", String(tokens.length)]]),
+                checked(
+                  model,
+                  id,
+                  tensorsOf(
+                    model,
+                    picked,
+                    hidden,
+                    scores.map((s) => s === null ? null : sampled(s, all.length, prefix, picked)),
+                  ),
                 )
               ),
+              TE.chainEitherK((tensors) => writeSafetensors(tensors, new Map([["prompt", id], ["tokens", String(tokens.length)]]))),
             )
           ),
         )
       ),
     );
   };
+
+/** Largest number of f16, in which hidden states are stored. */
+const F16_MAX = 65504;
+
+/** Left at the first number that is not finite, too large for its type, or a score below zero. */
+function checked(
+  model: Model,
+  prompt: string,
+  tensors: ReadonlyArray<TensorToWrite>,
+): E.Either<KvError, ReadonlyArray<TensorToWrite>> {
+  const unsound = ({ name, type, numbers }: TensorToWrite): number | undefined =>
+    numbers.find((x) => !(Math.abs(x) <= (type === "F16" ? F16_MAX : Number.MAX_VALUE)) || (x < 0 && name.startsWith("target.")));
+  const bad = tensors.find((tensor) => unsound(tensor) !== undefined);
+  return bad === undefined ? E.right(tensors) : E.left({
+    _tag: "Unsupported",
+    what: `training on ${model.spec.name}`,
+    where: `prompt ${prompt}`,
+    because: `the model computes ${unsound(bad)} as ${bad.name}`,
+  });
+}
 
 /** f32 [samples, heads] out of [heads, rows]. */
 function sampled(scores: Float32Array, rows: number, prefix: number, positions: ReadonlyArray<number>): Float32Array {

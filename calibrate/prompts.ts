@@ -6,7 +6,7 @@
  */
 import { type Random, randomOf } from "../conformance/random.ts";
 import type { Tokenizer } from "../model/types.ts";
-import { CORPORA, type Split, type TextDocument } from "./corpus.ts";
+import { CORPORA, type Corpus, type Split, type TextDocument } from "./corpus.ts";
 
 /** A piece of a document. */
 export interface TrainingPrompt {
@@ -23,22 +23,40 @@ const CHARACTERS = 6;
 /** Tries per prompt before a document counts as too short. */
 const TRIES = 8;
 
-/** `count` prompts of a split. Corpora take turns by their shares; documents of a corpus come in a shuffled order, again and again. */
+/** Where prompts come from: documents whose ids begin with the name, and how often it is their turn. */
+export type PromptSource = Pick<Corpus, "name" | "share">;
+
+/** What to draw. */
+export interface Drawing {
+  readonly split: Split;
+  readonly count: number;
+  readonly seed: number;
+  /** {@link CORPORA} where nothing is said. */
+  readonly sources?: ReadonlyArray<PromptSource>;
+  /** Prompts whose documents are not drawn from again; of a document as large as a corpus only what is near a prompt. */
+  readonly apartFrom?: ReadonlyArray<TrainingPrompt>;
+}
+
+/** Characters from which a document counts as a corpus of its own, and the distance that its pieces then keep. */
+const [LARGE, APART] = [1_000_000, 8_000];
+
+/** `count` prompts of a split, fewer where the documents have no more. Sources take turns by their shares; documents of a source come in a
+ * shuffled order, again and again. More prompts begin with the same ones. */
 export function promptsOf(
   tokenizer: Pick<Tokenizer, "encode" | "decode">,
   documents: ReadonlyArray<TextDocument>,
-  { split, count, seed }: { readonly split: Split; readonly count: number; readonly seed: number },
+  { split, count, seed, sources = CORPORA, apartFrom = [] }: Drawing,
 ): ReadonlyArray<TrainingPrompt> {
-  const pools = CORPORA.map(({ name, share }) => ({
+  const pools = sources.map(({ name, share }) => ({
     share,
-    at: 0,
     documents: shuffled(randomOf(`${name} ${split}`, seed), documents.filter((d) => d.split === split && d.id.startsWith(`${name}/`))),
   })).filter((pool) => pool.documents.length > 0);
   const turns = pools.flatMap((pool, i) => Array.from({ length: pool.share }, (_, k) => ({ i, at: (k + 0.5) / pool.share })))
     .toSorted((a, b) => a.at - b.at);
   const prompts: TrainingPrompt[] = [];
   const next = pools.map(() => 0);
-  for (let turn = 0; prompts.length < count && turn < count * 4 && turns.length > 0; turn++) {
+  const most = 4 * (count + apartFrom.length);
+  for (let turn = 0; prompts.length < count && turn < most && turns.length > 0; turn++) {
     const { i } = turns[turn % turns.length] ?? { i: 0 };
     const pool = pools[i]?.documents ?? [];
     const document = pool[(next[i] ?? 0) % pool.length];
@@ -46,9 +64,17 @@ export function promptsOf(
     const round = Math.floor((next[i] ?? 0) / pool.length);
     next[i] = (next[i] ?? 0) + 1;
     const prompt = pieceOf(tokenizer, document, randomOf(`${document.id} ${round}`, seed));
-    if (prompt !== null && !prompts.some(({ id }) => id === prompt.id)) prompts.push(prompt);
+    const taken = (one: TrainingPrompt): boolean => prompt !== null && isNear(prompt, one, document.text.length);
+    if (prompt !== null && !prompts.some(({ id }) => id === prompt.id) && !apartFrom.some(taken)) prompts.push(prompt);
   }
   return prompts;
+}
+
+/** Whether two prompts share their document, or in one of `length` characters that is large, a stretch of it. */
+function isNear({ id }: TrainingPrompt, { id: other }: TrainingPrompt, length: number): boolean {
+  const parts = (text: string): readonly [string, number] => [text.slice(0, text.lastIndexOf("@")), Number(text.split("@").at(-1))];
+  const [[document, from], [same, at]] = [parts(id), parts(other)];
+  return document === same && (length < LARGE || Math.abs(from - at) < APART);
 }
 
 /** A piece that begins at a sentence or a line and ends at a space. */

@@ -16,64 +16,91 @@ import { type Scale, scaleOf, standardised } from "./scale.ts";
 /** Ridge penalty on data of unit variance, as published. */
 export const ALPHA = 1;
 
-/** Which surrogate. */
-export type Kind = { readonly _tag: "Linear" } | { readonly _tag: "Mlp"; readonly inner: number; readonly recipe: MlpRecipe };
+/** Which surrogate, and how it is fitted. */
+export type Kind = { readonly _tag: "Linear"; readonly alpha: number } | {
+  readonly _tag: "Mlp";
+  readonly inner: number;
+  readonly recipe: MlpRecipe;
+};
 
 /** A trained layer. */
 export interface LayerFit {
   /** Under the published names, without the layer: `weight`, or `0.weight` and so on. */
   readonly tensors: ReadonlyArray<TensorToWrite>;
-  /** Squared Pearson correlation per head on held-out documents. */
-  readonly heldOut: ReadonlyArray<number>;
+  /** Squared Pearson correlation per set of held-out pairs and head. */
+  readonly heldOut: ReadonlyArray<ReadonlyArray<number>>;
   /** The same on the training pairs. */
   readonly trained: ReadonlyArray<number>;
   /** Mean loss per epoch, in variances of the target; none for a linear fit. */
   readonly losses: ReadonlyArray<number>;
-  /** Predictions on held-out documents, f32 [count, heads]. */
+  /** Predictions for the first set of held-out pairs, f32 [count, heads]. */
   readonly predicted: Float32Array;
 }
 
-/** Trains on `train`, reports on `heldOut`. */
+/** Trains on `train`, reports on every set of `heldOut`; `label` names the random numbers. */
 export async function trainLayer(
   backend: Backend,
   kind: Kind,
   train: Pairs,
-  heldOut: Pairs,
+  heldOut: ReadonlyArray<Pairs>,
   label: string,
 ): Promise<E.Either<KvError, LayerFit>> {
   const [input, output] = [scaleOf(train.x, train.width), scaleOf(train.y, train.heads)];
-  const y = standardised(train.y, output);
-  const data = loadBatches(backend, standardised(train.x, input), train.width);
-  if (E.isLeft(data)) return data;
-  const fitted = kind._tag === "Linear" ? await linear(data.right, y, train.heads) : await trainMlp(
-    data.right,
-    y,
-    { inner: kind.inner, outputs: train.heads },
-    kind.recipe,
-    label,
-  );
-  const own = E.isLeft(fitted) ? fitted : await predict(fitted.right, data.right);
-  freeBatches(data.right);
-  if (E.isLeft(fitted) || E.isLeft(own)) return E.isLeft(fitted) ? fitted : own as E.Left<KvError>;
-  const held = loadBatches(backend, standardised(heldOut.x, input), heldOut.width);
-  if (E.isLeft(held)) return held;
-  const predicted = await predict(fitted.right, held.right);
-  freeBatches(held.right);
-  if (E.isLeft(predicted)) return predicted;
-  const tensors = "mlp" in fitted.right ? foldMlp(fitted.right.mlp, input, output) : foldLinear(fitted.right.weight, input, output);
+  const predicted = (fit: Fit) => (pairs: Pairs) => withBatches(backend, input, pairs, (data) => predict(fit, data));
+  const fitted = await withBatches(backend, input, train, async (data): Promise<E.Either<KvError, readonly [Fit, Float32Array]>> => {
+    const fit = await fitOf(kind, data, standardised(train.y, output), train.heads, label);
+    const own = E.isLeft(fit) ? fit : await predict(fit.right, data);
+    return E.isLeft(fit) ? fit : E.map((y: Float32Array) => [fit.right, y] as const)(own);
+  });
+  if (E.isLeft(fitted)) return fitted;
+  const [fit, own] = fitted.right;
+  const held: Float32Array[] = [];
+  for (const pairs of heldOut) {
+    const y = await predicted(fit)(pairs);
+    if (E.isLeft(y)) return y;
+    held.push(y.right);
+  }
+  const tensors = "mlp" in fit ? foldMlp(fit.mlp, input, output) : foldLinear(fit.weight, input, output);
+  if (!tensors.every(({ numbers }) => numbers.every(Number.isFinite))) return diverged(kind, label);
   return E.right({
     tensors,
-    heldOut: squaredPearson(predicted.right, heldOut.y, heldOut.heads),
-    trained: squaredPearson(own.right, train.y, train.heads),
-    losses: "losses" in fitted.right ? fitted.right.losses : [],
-    predicted: predicted.right.map((v, i) => v * (output.deviation[i % train.heads] ?? 1) + (output.mean[i % train.heads] ?? 0)),
+    heldOut: heldOut.map(({ y, heads }, i) => squaredPearson(held[i] ?? new Float32Array(), y, heads)),
+    trained: squaredPearson(own, train.y, train.heads),
+    losses: "losses" in fit ? fit.losses : [],
+    predicted: (held[0] ?? new Float32Array()).map((v, i) =>
+      v * (output.deviation[i % train.heads] ?? 1) + (output.mean[i % train.heads] ?? 0)
+    ),
   });
+}
+
+const diverged = (kind: Kind, label: string): E.Either<KvError, never> =>
+  E.left({
+    _tag: "Unsupported",
+    what: kind._tag === "Mlp" ? `learning rate ${kind.recipe.rate}` : `ridge penalty ${kind.alpha}`,
+    where: label,
+    because: `the fit has ${kind._tag === "Mlp" ? "diverged; take a lower one" : "no single solution; take a higher one"}`,
+  });
+
+/** Uses pairs at unit scale where the backend multiplies them, and frees them. */
+async function withBatches<A>(
+  backend: Backend,
+  input: Scale,
+  { x, width }: Pairs,
+  use: (data: Batches) => Promise<E.Either<KvError, A>>,
+): Promise<E.Either<KvError, A>> {
+  const data = loadBatches(backend, standardised(x, input), width);
+  if (E.isLeft(data)) return data;
+  const result = await use(data.right);
+  freeBatches(data.right);
+  return result;
 }
 
 type Fit = { readonly weight: Float64Array } | { readonly mlp: Mlp; readonly losses: ReadonlyArray<number> };
 
-const linear = async (data: Batches, y: Float32Array, heads: number): Promise<E.Either<KvError, Fit>> =>
-  E.map((weight: Float64Array): Fit => ({ weight }))(await ridge(data, y, heads, ALPHA));
+const fitOf = async (kind: Kind, data: Batches, y: Float32Array, heads: number, label: string): Promise<E.Either<KvError, Fit>> =>
+  kind._tag === "Linear"
+    ? E.map((weight: Float64Array): Fit => ({ weight }))(await ridge(data, y, heads, kind.alpha))
+    : await trainMlp(data, y, { inner: kind.inner, outputs: heads }, kind.recipe, label);
 
 const predict = (fit: Fit, data: Batches): Promise<E.Either<KvError, Float32Array>> =>
   "mlp" in fit ? applyMlp(fit.mlp, data) : applyLinear(fit.weight, data);

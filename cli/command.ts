@@ -11,6 +11,8 @@ import { wrapped } from "./table.ts";
 /** One command of the command line. */
 export interface Command {
   readonly name: string;
+  /** Words of which one must follow the name. */
+  readonly subjects?: ReadonlyArray<string>;
   /** One line for the list of commands. */
   readonly summary: string;
   /** What help says beside the options. */
@@ -37,15 +39,16 @@ export function helpOf(command: Command): string {
     `  ${spelled(option).padEnd(width)}  ${option.about}${option.kind === "list" ? " (may be repeated)" : ""}\n`
   );
   const examples = command.examples.map(({ line, does }) => `  kvfold ${line}\n${wrapped(does, 96, "      ")}`);
-  return `kvfold ${command.name}: ${command.summary}\n\n${wrapped(command.about, 100, "")}\nOptions\n${lines.join("")}\nExample\n${
-    examples.join("")
-  }`;
+  return `kvfold ${
+    [command.name, ...command.subjects === undefined ? [] : [command.subjects.join("|")]].join(" ")
+  }: ${command.summary}\n\n${wrapped(command.about, 100, "")}\nOptions\n${lines.join("")}\nExample\n${examples.join("")}`;
 }
 
 /** The list of commands. */
 export function overview(commands: ReadonlyArray<Command>): string {
-  const width = Math.max(...commands.map(({ name }) => name.length));
-  const lines = commands.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}\n`);
+  const full = ({ name, subjects = [] }: Command): string => subjects.length === 0 ? name : `${name} ${subjects.join("|")}`;
+  const width = Math.max(...commands.map((command) => full(command).length));
+  const lines = commands.map((command) => `  ${full(command).padEnd(width)}  ${command.summary}\n`);
   return `kvfold: a language model reads a text with a smaller key-value cache, and you see what that costs\n\n${lines.join("")}\n` +
     "kvfold COMMAND --help shows the options of a command and a worked example.\n";
 }

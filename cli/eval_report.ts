@@ -10,7 +10,7 @@ import { type Head, markdownOf, pageOf, portraitOf } from "../eval/markup.ts";
 import type { EvalRecord } from "../eval/record.ts";
 import { allFamilies, headsSection, overview, type Section, taskSection, timeSection } from "../eval/sections.ts";
 import { summarise, type TaskSummary } from "../eval/summary.ts";
-import { reasonOf, unavailable } from "./files.ts";
+import { reasonOf, replaceFile, unavailable } from "./files.ts";
 import { table } from "./table.ts";
 
 /** What ran. */
@@ -80,15 +80,3 @@ const textOf = (section: Section | undefined): string =>
       rows.map((cells) => cells.map((cell, i) => i === 0 ? cell : cell.split(" ", 1)[0] ?? cell)),
     )
   ).join("\n");
-
-/** Writes a file beside its place and then moves it there. */
-export async function replaceFile(path: string, text: string): Promise<void> {
-  const part = `${path}.part`;
-  try {
-    await Deno.writeTextFile(part, text);
-    await Deno.rename(part, path);
-  } catch (thrown) {
-    await Deno.remove(part).catch(() => undefined);
-    throw thrown;
-  }
-}

@@ -109,6 +109,22 @@ async function drain(path: string, limit: number, source: Source): Promise<Pin> 
   return { size, sha256: hash.digest("hex") };
 }
 
+/** Writes a file beside its place and then moves it there. Throws what the system says, after taking away what it began. */
+export async function replaceFile(path: string, content: string | Uint8Array): Promise<void> {
+  const part = `${path}.part`;
+  try {
+    await (typeof content === "string" ? Deno.writeTextFile(part, content) : Deno.writeFile(part, content));
+    await Deno.rename(part, path);
+  } catch (thrown) {
+    await Deno.remove(part).catch(() => undefined);
+    throw thrown;
+  }
+}
+
+/** The same as a value. */
+export const writeWhole = (path: string, content: string | Uint8Array): TaskEither<KvError, void> =>
+  TE.tryCatch(() => replaceFile(path, content), (thrown) => unavailable(path, reasonOf(thrown)));
+
 /** Runs `use` with a fresh folder that is gone afterwards. */
 export const inTempFolder = <A>(use: (folder: string) => TaskEither<KvError, A>): TaskEither<KvError, A> => async () => {
   const made = await TE.tryCatch(

@@ -24,6 +24,7 @@ import { logits } from "./commands/logits.ts";
 import { policies } from "./commands/policies.ts";
 import { score } from "./commands/score.ts";
 import { start } from "./commands/start.ts";
+import { trainKvzap } from "./commands/train_kvzap.ts";
 import { reasonOf, unavailable } from "./files.ts";
 import { type Io, processIo } from "./io.ts";
 import { invalid, readOptions } from "./options.ts";
@@ -31,7 +32,7 @@ import { invalid, readOptions } from "./options.ts";
 export type { Io } from "./io.ts";
 export type { Progress } from "./files.ts";
 
-const commands: ReadonlyArray<Command> = [start, compare, generate, logits, score, inspect, policies, estimate, evalCommand];
+const commands: ReadonlyArray<Command> = [start, compare, generate, logits, score, inspect, policies, estimate, trainKvzap, evalCommand];
 
 /** Runs one command line and gives the exit status: 0, or 1 after one sentence on standard error. */
 export async function main(argv: ReadonlyArray<string>, io: Io): Promise<number> {
@@ -47,14 +48,20 @@ async function perform([name, ...rest]: ReadonlyArray<string>, io: Io): Promise<
     io.out(overview(commands));
     return E.right(undefined);
   }
-  const command = commands.find((one) => one.name === name);
-  if (command === undefined) return invalid("COMMAND", name, `one of ${commands.map((one) => one.name).join(", ")}`);
-  const given = readOptions(rest, [...command.options, ...COMMON]);
-  if (E.isLeft(given)) return given;
-  if (given.right.flag("help")) {
+  const called = commands.filter((one) => one.name === name);
+  const subjects = called.flatMap((one) => one.subjects ?? []);
+  const command = called.find((one) => one.subjects?.includes(rest[0] ?? "") === true) ?? called[0];
+  if (command === undefined) return invalid("COMMAND", name, `one of ${[...new Set(commands.map((one) => one.name))].join(", ")}`);
+  const named = subjects.includes(rest[0] ?? "");
+  const given = readOptions(named ? rest.slice(1) : rest, [...command.options, ...COMMON]);
+  if (E.isRight(given) && given.right.flag("help")) {
     io.out(helpOf(command));
     return E.right(undefined);
   }
+  if (subjects.length > 0 && !named) {
+    return invalid(`after ${name}`, rest[0]?.startsWith("-") ?? true ? "nothing" : rest[0] ?? "", `one of ${subjects.join(", ")}`);
+  }
+  if (E.isLeft(given)) return given;
   try {
     return await command.run(given.right, io)();
   } catch (thrown) {

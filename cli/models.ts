@@ -3,6 +3,7 @@
  * @module
  */
 import * as E from "fp-ts/Either.js";
+import { pipe } from "fp-ts/function.js";
 import * as TE from "fp-ts/TaskEither.js";
 import type { TaskEither } from "fp-ts/TaskEither.js";
 import type { Backend } from "../backends/backend.ts";
@@ -12,9 +13,11 @@ import { openWebGpu } from "../backends/webgpu/mod.ts";
 import { type KvError, showError } from "../cache/error.ts";
 import { inductionModel } from "../model/induction.ts";
 import { type Model, openModel } from "../model/model.ts";
+import type { Recovery } from "../model/generate.ts";
 import { readModelFile } from "../model/model_file.ts";
 import { readSafetensors, type Safetensors } from "../model/safetensors.ts";
 import { shippedSurrogates } from "../model/shipped.ts";
+import type { DeviceLost } from "../model/steps.ts";
 import { surrogateName } from "../model/surrogate.ts";
 import type { ModelFile } from "../model/types.ts";
 import { resolveModel } from "./catalogue.ts";
@@ -46,43 +49,80 @@ export const readBytes = (path: string): TaskEither<KvError, Uint8Array> =>
   TE.tryCatch(() => Deno.readFile(path), (thrown) => unavailable(path, reasonOf(thrown)));
 
 const BACKENDS = ["auto", "reference", "wasm", "webgpu"] as const;
-type BackendName = (typeof BACKENDS)[number];
+type BackendName = Exclude<(typeof BACKENDS)[number], "auto">;
 
 /** Options of commands that run a model. */
 export const RUNNING: ReadonlyArray<Option> = [
-  { name: "backend", kind: "text", value: "NAME", about: "reference, wasm, webgpu, or auto: wasm where it opens (auto)" },
+  {
+    name: "backend",
+    kind: "text",
+    value: "NAME",
+    about: "reference, wasm, webgpu, or auto: webgpu where there is a graphics card, else wasm, and says why (wasm)",
+  },
   { name: "threads", kind: "text", value: "N", about: "threads of the wasm backend (the machine's, at most 8)" },
-  { name: "surrogate", kind: "list", value: "FILE", about: "safetensors with KVzap weights for this model (those that come with kvfold)" },
+  {
+    name: "surrogate",
+    kind: "list",
+    value: "FILE",
+    about: "safetensors with weights of KVzap or a gate of Fast KVzip for this model (those that come along)",
+  },
   { name: "memory", kind: "text", value: "MB", about: "most memory the backend may take, 5 to 4000 MB (its own limit)" },
 ];
 
-/** Opens the backend that `--backend`, `--threads` and `--memory` ask for. */
+/** What `--threads` and `--memory` say. */
+interface Size {
+  readonly threads: number | null;
+  readonly bytes: number | null;
+}
+
+/** Opens the backend that `--backend`, `--threads` and `--memory` ask for. Whatever is taken in its place is said. */
 const openBackend = (given: Given, io: Io): TaskEither<KvError, Backend> => async () => {
-  const asked = given.text("backend") ?? "auto";
+  const asked = given.text("backend");
   const name = BACKENDS.find((one) => one === asked);
-  if (name === undefined) return invalid("--backend", asked, `one of ${BACKENDS.join(", ")}`);
+  if (asked !== null && name === undefined) return invalid("--backend", asked, `one of ${BACKENDS.join(", ")}`);
+  const size = sizeOf(given);
+  if (E.isLeft(size)) return size;
+  const instead = (because: string, next: string): void => io.note(`kvfold: ${because}; ${next} is used instead`);
+  if (name === "auto") {
+    const card = await openCard(size.right)();
+    if (E.isRight(card)) return card;
+    instead(showError(card.left), "wasm");
+  }
+  const opened = await openNamed(name === "auto" ? "wasm" : name ?? "wasm", size.right)();
+  if (E.isRight(opened) || (name !== "auto" && name !== undefined)) return opened;
+  instead(showError(opened.left), "the reference backend, which is slow,");
+  return await openNamed("reference", size.right)();
+};
+
+function sizeOf(given: Given): E.Either<KvError, Size> {
   const threads = whole(given, "threads", { from: 1, to: 64 }, null);
   if (E.isLeft(threads)) return threads;
   const memory = whole(given, "memory", { from: 5, to: 4000 }, null);
-  if (E.isLeft(memory)) return memory;
-  const bytes = memory.right === null ? null : memory.right * 1e6;
-  const opened = await openNamed(name, threads.right, bytes)();
-  if (name !== "auto" || E.isRight(opened)) return opened;
-  io.note(`kvfold: ${showError(opened.left)}; the reference backend, which is slow, is used instead`);
-  return await openNamed("reference", null, bytes)();
-};
+  return E.map((mb: number | null): Size => ({ threads: threads.right, bytes: mb === null ? null : mb * 1e6 }))(memory);
+}
 
-function openNamed(name: BackendName, threads: number | null, bytes: number | null): TaskEither<KvError, Backend> {
+function openNamed(name: BackendName, { threads, bytes }: Size): TaskEither<KvError, Backend> {
   switch (name) {
     case "webgpu":
       return openWebGpu(bytes === null ? {} : { maxBytes: bytes });
     case "reference":
       return openReference(bytes === null ? {} : { maxBytes: bytes });
     case "wasm":
-    case "auto":
       return openWasm({ ...(threads === null ? {} : { threads }), ...(bytes === null ? {} : { maxMemoryBytes: bytes }) });
   }
 }
+
+/** WebGPU on hardware: an adapter in software computes on the same processor as Wasm, and slower. */
+const openCard = ({ bytes }: Size): TaskEither<KvError, Backend> => async () => {
+  const opened = await openWebGpu(bytes === null ? {} : { maxBytes: bytes })();
+  if (E.isLeft(opened) || !opened.right.adapter.isSoftware) return opened;
+  await opened.right.close();
+  return E.left({
+    _tag: "NoDevice",
+    backend: "webgpu",
+    because: `its adapter ${opened.right.adapter.name} is software, not a graphics card`,
+  });
+};
 
 /** Weights that come with kvfold for this model, and over them those of `--surrogate`. */
 const surrogatesFor = (given: Given, model: ModelFile): TaskEither<KvError, Readonly<Record<string, Safetensors>>> => async () => {
@@ -98,20 +138,32 @@ const surrogatesFor = (given: Given, model: ModelFile): TaskEither<KvError, Read
   return E.right(found);
 };
 
-/** Opens the model and the backend that the options ask for, uses them, and closes both. */
-export const withModel =
-  <A>(given: Given, io: Io, nameOrPath: string, use: (model: Model, name: string) => TaskEither<KvError, A>): TaskEither<KvError, A> =>
-  async () => {
-    const read = await readModel(nameOrPath, io)();
-    if (E.isLeft(read)) return read;
-    const surrogates = await surrogatesFor(given, read.right.file)();
-    if (E.isLeft(surrogates)) return surrogates;
-    const opened = await openBackend(given, io)();
-    if (E.isLeft(opened)) return opened;
-    await using backend = opened.right;
-    const progress = (share: number): void => io.progress("loading the weights", share, 1);
-    const loaded = await openModel(backend, read.right.file, { progress, surrogates: surrogates.right })();
-    if (E.isLeft(loaded)) return loaded;
-    await using model = loaded.right;
-    return await use(model, read.right.name)();
+/** Opens the model and the backend that the options ask for, uses them, and closes both. `recover` gives the model on Wasm once a graphics
+ * device is lost; it says so. */
+export const withModel = <A>(
+  given: Given,
+  io: Io,
+  nameOrPath: string,
+  use: (model: Model, name: string, recover: NonNullable<Recovery["onDeviceLost"]>) => TaskEither<KvError, A>,
+): TaskEither<KvError, A> =>
+async () => {
+  const read = await readModel(nameOrPath, io)();
+  if (E.isLeft(read)) return read;
+  const surrogates = await surrogatesFor(given, read.right.file)();
+  if (E.isLeft(surrogates)) return surrogates;
+  await using held = new AsyncDisposableStack();
+  const progress = (share: number): void => io.progress("loading the weights", share, 1);
+  const openOn = (backend: TaskEither<KvError, Backend>): TaskEither<KvError, Model> =>
+    pipe(
+      backend,
+      TE.chain((open) => openModel(held.use(open), read.right.file, { progress, surrogates: surrogates.right })),
+      TE.map((model) => held.use(model)),
+    );
+  const model = await openOn(openBackend(given, io))();
+  if (E.isLeft(model)) return model;
+  const recover = (lost: DeviceLost): TaskEither<KvError, Model> => {
+    io.note(`kvfold: ${showError(lost)}; wasm goes on from the tokens so far`);
+    return openOn(pipe(TE.fromEither(sizeOf(given)), TE.chain((size) => openNamed("wasm", size))));
   };
+  return await use(model.right, read.right.name, recover)();
+};

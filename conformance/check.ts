@@ -92,7 +92,7 @@ const runHolding = (backend: Backend, one: Case, releases: Release[]): TE.TaskEi
   releases.push(backend.release(prepared.right));
   const done = backend.run(prepared.right, bindingsOf(buffers.right, fence))();
   if (E.isLeft(done)) return done;
-  return await TE.traverseSeqArray((name: string) => readOutcome(backend, one, buffers.right, name, fence))(Object.keys(one.buffers))();
+  return await TE.traverseArray((name: string) => readOutcome(backend, one, buffers.right, name, fence))(Object.keys(one.buffers))();
 };
 
 type Buffers = ReadonlyMap<string, Buffer>;

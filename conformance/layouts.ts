@@ -65,6 +65,18 @@ export function layoutOf(random: Random, lengths: ReadonlyArray<number>, room = 
   return { label: `rows ${lengths.join(" ")}`, segments, slots: end + 1 + random.integer(3) };
 }
 
+/** A layout whose segments start and end at whole blocks, sentinels between them. */
+export function blocked(layout: Layout, block: number): Layout {
+  const up = (n: number): number => Math.ceil(n / block) * block;
+  let end = 0;
+  const segments = layout.segments.map(({ length, capacity }) => {
+    const start = end + block;
+    end = start + up(capacity);
+    return { start, length: up(length), capacity: up(capacity) };
+  });
+  return { label: layout.label, segments, slots: end + block };
+}
+
 /** The layout as backends read it: u32 [heads, 3]. */
 export const layoutWords = ({ segments }: Layout): Uint32Array<ArrayBuffer> =>
   Uint32Array.from(segments.flatMap(({ start, length, capacity }) => [start, length, capacity]));

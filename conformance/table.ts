@@ -18,12 +18,14 @@ import {
   thresholdCases,
 } from "./column_cases.ts";
 import { argmaxCases, embedCases, gluCases, mapCases, matmulCases, normCases, ropeCases } from "./dense_cases.ts";
+import { sinkGateCases } from "./gate_cases.ts";
 import { evictionCases, sharedInputCases, temporaryCases, tiedCases } from "./program_cases.ts";
 import { appendCases, compactCases, copyRowsCases, extendCases, sliceCases, slideCases, truncateCases } from "./row_cases.ts";
 import { blockRankCases, foldValuesCases, lagSpreadCases, obeyCases, profileCases, promoteCases } from "./rule_cases.ts";
 import { attendRowsCases, boundQueryCases, minmaxPagesCases, pageScoresCases } from "./select_cases.ts";
 import { groupVotesCases, newestLikeCases, redundancyCases, softmaxCases, tailLossCases } from "./score_cases.ts";
 import { blockCases, lengthenCases, splitCases, transferCases } from "./transfer_cases.ts";
+import { demoteCases, insertRowsCases, queriesSeenCases, unweaveCases, weaveCases, weaveRowsCases } from "./woven_cases.ts";
 
 const table: Readonly<Record<OpName, (seed: number) => ReadonlyArray<Case>>> = {
   embed: embedCases,
@@ -72,6 +74,13 @@ const table: Readonly<Record<OpName, (seed: number) => ReadonlyArray<Case>>> = {
   boundQuery: boundQueryCases,
   pageScores: pageScoresCases,
   attendRows: attendRowsCases,
+  sinkGate: sinkGateCases,
+  weave: weaveCases,
+  weaveRows: weaveRowsCases,
+  unweave: unweaveCases,
+  insertRows: insertRowsCases,
+  queriesSeen: queriesSeenCases,
+  demote: demoteCases,
 };
 
 /** The seed of the table as it is published. Another seed gives other numbers in the same sizes. */

@@ -6,6 +6,7 @@ import type { RowCodec } from "../backends/ops.ts";
 import { blockRows, codecOf, rowBytes } from "../cache/codec.ts";
 import { type Case, caseOf, input, output, sentinels, updated } from "./case.ts";
 import {
+  blocked,
   codedRows,
   columnOf,
   type Layout,
@@ -66,18 +67,6 @@ const pairs: ReadonlyArray<readonly [RowCodec, RowCodec]> = [
 
 export const transferCases = (seed: number): ReadonlyArray<Case> =>
   pairs.flatMap(([from, to]) => [[33], [160, 0, 96]].map((lengths, i) => transferCase(seed, from, to, lengths, [64, 128][i] ?? 64)));
-
-/** A layout whose segments start and end at whole blocks, sentinels between them. */
-function blocked(layout: Layout, block: number): Layout {
-  const up = (n: number): number => Math.ceil(n / block) * block;
-  let end = 0;
-  const segments = layout.segments.map(({ length, capacity }) => {
-    const start = end + block;
-    end = start + up(capacity);
-    return { start, length: up(length), capacity: up(capacity) };
-  });
-  return { label: layout.label, segments, slots: end + block };
-}
 
 function transferCase(seed: number, from: RowCodec, to: RowCodec, lengths: ReadonlyArray<number>, dim: number): Case {
   const random = randomOf(`transfer ${from} ${to} ${lengths} ${dim}`, seed);

@@ -15,6 +15,7 @@ import { planBlocks, type PlannedBlock } from "../plan/blocks.ts";
 import { planPolicy } from "../plan/plan.ts";
 import type { LayerPlan, Target } from "../plan/types.ts";
 import type { Policy } from "../policy/types.ts";
+import { type Proposal, proposalOf } from "./proposal.ts";
 
 /** What is estimated for. */
 export interface EstimateOptions {
@@ -42,6 +43,8 @@ export interface Estimate {
   readonly peakBytes: number;
   /** Bytes of the uncompressed cache in f16. */
   readonly bytesFull: number;
+  /** Rows against precision, where the policy trades them; else null. */
+  readonly proposal: Proposal | null;
   /** True if the policy keeps what passes a threshold: then rows and bytes are what it keeps at most. */
   readonly atMost: boolean;
 }
@@ -66,6 +69,8 @@ export function estimate(policy: Policy, options: EstimateOptions): Either<KvErr
   const owns = (layer: number): boolean => plan.right.layers[layer]?.readsFrom === layer;
   const blocks = planBlocks(policy, target, owns);
   if (E.isLeft(blocks)) return blocks;
+  const proposal = proposalOf(policy, target);
+  if (E.isLeft(proposal)) return proposal;
   const layers = shape.layers.flatMap((layer, l) => {
     const planned = plan.right.layers[l];
     return planned === undefined || !owns(l) ? [] : [layerOf(layer, planned, blocks.right[l] ?? [], tokens, chunk)];
@@ -75,9 +80,12 @@ export function estimate(policy: Policy, options: EstimateOptions): Either<KvErr
     policy: policy.text,
     rowsKept: sum(({ kept }) => kept),
     rowsTotal: shape.layers.reduce((total, { kvHeads }) => total + kvHeads * tokens, 0),
-    bytes: sum(({ kept, perRow, passed, perPassed, ring }) => (kept - passed) * perRow + passed * perPassed + ring),
+    bytes: sum(({ kept, perRow, passed, perPassed, ring, ringLasts }) =>
+      (kept - passed) * perRow + passed * perPassed + (ringLasts ? ring : 0)
+    ),
     peakBytes: sum(({ peak, perRow, ring }) => peak * perRow + ring),
     bytesFull: fullBytes(shape, tokens),
+    proposal: proposal.right,
     atMost: layers.some(({ atMost }) => atMost),
   });
 }
@@ -89,6 +97,7 @@ const targetOf = (policy: Policy, { shape, tokens, chunk, codec }: EstimateOptio
     policy.blocks.flatMap((b) => b.verbs).flatMap((v) => "score" in v && v.score._tag === "Learned" ? [v.score.name] : [])
       .map((name) => [name, shape.layers.map(() => ({ _tag: "Linear" }) as const)]),
   ),
+  reconstructs: true,
   promptTokens: tokens,
   chunk,
   codec,
@@ -107,8 +116,9 @@ interface LayerEstimate {
   /** Of the rows kept, those in the store, and the bytes of one of them. */
   readonly passed: number;
   readonly perPassed: number;
-  /** Bytes of the ring of recent queries. */
+  /** Bytes of the ring of recent queries, and whether it stays after the prompt. */
   readonly ring: number;
+  readonly ringLasts: boolean;
   readonly atMost: boolean;
 }
 
@@ -132,6 +142,8 @@ function layerOf(shape: LayerShape, plan: LayerPlan, blocks: ReadonlyArray<Plann
     perRow: rowBytes(plan.keyCodec, shape.keyDim) + rowBytes(plan.valueCodec, shape.valueDim) + position + 4 * plan.columns.length +
       pageBytes(plan.keyCodec, shape.keyDim, plan.pages),
     ring: plan.recentQueries * (shape.queryHeads * (shape.keyDim + 1) + 1) * 4,
-    atMost: evictions.some(({ _tag }) => _tag === "Above"),
+    ringLasts: plan.ringLasts,
+    atMost: evictions.some(({ _tag }) => _tag === "Above") ||
+      blocks.some(({ verbs }) => verbs.some((v) => v._tag === "Encode" && v.below !== null)),
   };
 }

@@ -44,9 +44,12 @@ Deno.test("a budget after every chunk bounds the peak by itself and one chunk", 
   assertEquals([streamed.rowsKept, streamed.peakBytes], [8 * 64, 8 * (64 + 100) * ROW]);
 });
 
-Deno.test("a ring of recent queries is counted", () => {
+Deno.test("a ring of recent queries is counted as long as it is there: after the prompt where decoded tokens look at it", () => {
+  const ring = 4 * 16 * (8 * (64 + 1) + 1) * 4;
   const snap = of("snapkv(100, window=16)");
-  assertEquals(snap.bytes, 800 * ROW + 4 * 16 * (8 * (64 + 1) + 1) * 4);
+  assertEquals(snap.bytes, 800 * ROW);
+  assertEquals(snap.peakBytes, 8 * 1000 * ROW + ring);
+  assertEquals(of("snapkv(100, window=16, decode=yes)").bytes, 800 * ROW + ring);
 });
 
 Deno.test("a sliding window holds no more than itself, and a prompt shorter than the window all of it", () => {

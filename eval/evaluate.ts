@@ -9,12 +9,12 @@ import type { TaskEither } from "fp-ts/TaskEither.js";
 import { fullBytes } from "../cache/bytes.ts";
 import type { KvError } from "../cache/error.ts";
 import type { Model } from "../model/model.ts";
-import { disposeSession, type Session } from "../model/session.ts";
+import { disposeSession } from "../model/session.ts";
 import { keepAll } from "../papers/mod.ts";
 import { type Item, tokensOf } from "./item.ts";
 import { fits, FULL, type Method, NONE, policyFor } from "./methods.ts";
 import { type Base, baseOf, type EvalRecord, mean, probesOf } from "./record.ts";
-import { type Answered, answersFrom, answersWithout, planAt, readFirst, readingOf, traceOf } from "./run_item.ts";
+import { type Answered, answersFrom, answersWithout, planAt, readFirst, type Reading, readingOf, traceOf } from "./run_item.ts";
 
 /** Where records go. */
 export interface Store {
@@ -62,13 +62,13 @@ async function runItem(model: Model, item: Item, methods: ReadonlyArray<Method>,
   const plain = await readFirst(model, item, keepAll)();
   if (E.isLeft(plain)) return plain;
   const ran = await runFrom(plain.right, item, methods, add);
-  const freed = disposeSession(plain.right)();
+  const freed = disposeSession(plain.right.session)();
   return E.isLeft(ran) ? ran : freed;
 }
 
 /** `plain` is the prompt read under no policy: policies that need nothing while it is read start from it too. */
-async function runFrom(plain: Session, item: Item, methods: ReadonlyArray<Method>, add: Add): Promise<Either<KvError, void>> {
-  const { model } = plain;
+async function runFrom(plain: Reading, item: Item, methods: ReadonlyArray<Method>, add: Add): Promise<Either<KvError, void>> {
+  const { model, plan } = plain.session;
   const started = await startOf(plain, item);
   if (E.isLeft(started)) return started;
   const { base, trace } = started.right;
@@ -84,7 +84,7 @@ async function runFrom(plain: Session, item: Item, methods: ReadonlyArray<Method
     const added = method._tag === "Full" ? record(method, base.full) : add(withoutContext(recordOf(model, item, base, method, none), base));
     if (E.isLeft(added)) return added;
   }
-  const answerAll = async (group: ReadonlyArray<Planned>, reading: Session): Promise<Either<KvError, void>> => {
+  const answerAll = async (group: ReadonlyArray<Planned>, reading: Reading): Promise<Either<KvError, void>> => {
     for (const method of group) {
       const answered = await answersFrom(item, method, trace)(reading)();
       const added = E.isLeft(answered) ? answered : record(method, answered.right);
@@ -95,11 +95,11 @@ async function runFrom(plain: Session, item: Item, methods: ReadonlyArray<Method
   for (const [key, group] of grouped(model, item, methods.flatMap((method) => "policy" in method ? [method] : []))) {
     const first = group[0];
     if (first === undefined) continue;
-    const shared = key === readingOf(keepAll, plain.plan);
+    const shared = key === readingOf(keepAll, plan);
     const reading = shared ? E.right(plain) : await readFirst(model, item, policyFor(first, item))();
     if (E.isLeft(reading)) return reading;
     const ran = await answerAll(group, reading.right);
-    const freed = shared ? E.right(undefined) : disposeSession(reading.right)();
+    const freed = shared ? E.right(undefined) : disposeSession(reading.right.session)();
     if (E.isLeft(ran)) return ran;
     if (E.isLeft(freed)) return freed;
   }
@@ -108,14 +108,14 @@ async function runFrom(plain: Session, item: Item, methods: ReadonlyArray<Method
 
 /** Runs the full cache, and no context. */
 async function startOf(
-  reading: Session,
+  reading: Reading,
   item: Item,
 ): Promise<Either<KvError, { readonly base: Base; readonly trace: ReadonlyArray<number> }>> {
   const trace = await traceOf(item)(reading)();
   if (E.isLeft(trace)) return trace;
   const full = await answersFrom(item, FULL, trace.right)(reading)();
   if (E.isLeft(full)) return full;
-  const without = await answersWithout(reading.model, item)();
+  const without = await answersWithout(reading.session.model, item)();
   if (E.isLeft(without)) return without;
   return E.right({ base: baseOf(full.right, without.right), trace: trace.right });
 }

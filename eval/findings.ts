@@ -83,7 +83,7 @@ function standing(summary: TaskSummary, family: string, budget: number): Readonl
   const at = (one: string): number => sign * (valueAt(summary, one, measure.name, share)?.value ?? NaN);
   const rivals = familiesOf(summary).filter((one) => !CONTROLS.includes(one) && !isLearned(one));
   const baseline = rivals.filter((one) => !isOracle(one) && Number.isFinite(at(one))).sort((a, b) => at(a) - at(b))[0];
-  const oracle = rivals.find(isOracle);
+  const oracle = rivals.find((one) => one.startsWith("kvzip(plus=yes"));
   if (baseline === undefined || !Number.isFinite(at(family))) return [];
   const gap = (other: string | undefined): string =>
     other === undefined ? "–" : shown(differenceAt(summary, family, other, measure.name, share));

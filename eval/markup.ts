@@ -77,7 +77,8 @@ export function portraitOf(records: ReadonlyArray<EvalRecord>): string {
   const pieces = full?.portrait?.pieces ?? [];
   const others = records.filter(({ item, method, portrait }) => item === full?.item && portrait !== null && method !== "full cache");
   if (full === undefined || others.length === 0) return "";
-  const texts = others.map(({ method, portrait }, i) =>
+  const isControl = ({ method }: EvalRecord): boolean => /^(random|oracle)\(/.test(method);
+  const texts = others.toSorted((a, b) => Number(isControl(a)) - Number(isControl(b))).map(({ method, portrait }, i) =>
     `<details${i === 0 ? " open" : ""}><summary>${escaped(method)}</summary><p class="text">${
       pieces.map((piece, t) => {
         const share = portrait?.shares[t] ?? 0;

@@ -3,7 +3,7 @@
  * at all, rows kept at random, and an oracle that was told which rows answer the question.
  * @module
  */
-import { append, block, column, decoding, everySteps, evict, pipe, policy, prefillEnd, remember } from "../policy/mod.ts";
+import { append, block, column, decoding, everySteps, evict, needs, pipe, policy, prefillEnd, remember } from "../policy/mod.ts";
 import type { Policy, Ratio } from "../policy/types.ts";
 import { mixed } from "./draws.ts";
 import { type Item, tokensOf } from "./item.ts";
@@ -69,9 +69,13 @@ export function givenScore(
   return (layer, head, position) => mixed(mixed(mixed(start ^ layer) ^ head) ^ position) >>> 8;
 }
 
-/** Whether a method can be asked this item: given ranks are for prompts that are read at once, and an oracle needs something to know. */
-export const fits = (method: Method, item: Item): boolean =>
-  method._tag !== "Given" || (item.turns.length === 1 && item.trace === 0 && (method.control === "random" || item.needles.length > 0));
+/** Whether a method can be asked this item: given ranks, and scores of a prompt that is read again, are for prompts that are read at once; and
+ * an oracle needs something to know. */
+export function fits(method: Method, item: Item): boolean {
+  const atOnce = item.turns.length === 1 && item.trace === 0;
+  if (method._tag === "Policy") return atOnce || !needs(method.policy).has("reconstruction");
+  return method._tag !== "Given" || (atOnce && (method.control === "random" || item.needles.length > 0));
+}
 
 /** Decoded tokens between two compressions where a policy that acts at the end of a prompt is asked to act while decoding. */
 export const PERIOD = 16;

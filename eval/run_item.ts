@@ -11,7 +11,18 @@ import type { TaskEither } from "fp-ts/TaskEither.js";
 import { bytesOf, type CacheBytes, rowsPerHead } from "../cache/bytes.ts";
 import type { KvError } from "../cache/error.ts";
 import { ownLayers } from "../cache/view.ts";
-import { disposeSession, endPrompt, extend, forced, forkSession, observePrompt, planFor, type Session, step } from "../model/mod.ts";
+import {
+  disposeSession,
+  endPrompt,
+  extend,
+  forced,
+  forkSession,
+  observePrompt,
+  planFor,
+  rereadPrompt,
+  type Session,
+  step,
+} from "../model/mod.ts";
 import type { Model } from "../model/model.ts";
 import { readPositions } from "../run/mod.ts";
 import type { PolicyPlan } from "../plan/types.ts";
@@ -49,23 +60,39 @@ export const readingOf = (policy: Policy, plan: PolicyPlan): string =>
     plan.layers.map((
       { keyCodec, valueCodec, readsFrom, columns, recentQueries },
     ) => [keyCodec, valueCodec, readsFrom, columns, recentQueries]),
+    plan.reconstructions,
   ]);
 
 /** The plan of a method after turn `t`. */
 export const planAt = (model: Model, item: Item, policy: Policy, t: number): Either<KvError, PolicyPlan> =>
   planFor(model, policy, seenAfter(item, t), { chunk: CHUNK });
 
+/** A first turn that is read, before the policy acts at its end. */
+export interface Reading {
+  readonly session: Session;
+  /** Time of reading it again where scores are by reconstruction, milliseconds: part of the policy's work. */
+  readonly ms: number;
+}
+
 /** Reads the first turn as the plan observes it; nothing is evicted that only the end of the prompt evicts. */
-export const readFirst = (model: Model, item: Item, policy: Policy): TaskEither<KvError, Session> =>
+export const readFirst = (model: Model, item: Item, policy: Policy): TaskEither<KvError, Reading> =>
   pipe(
     TE.fromEither(planAt(model, item, policy, 0)),
-    TE.chain(() => observePrompt(model, policy, { chunk: CHUNK })(item.turns[0]?.tokens ?? [])),
+    TE.chain((plan) =>
+      pipe(
+        observePrompt(model, policy, { chunk: CHUNK })(item.turns[0]?.tokens ?? []),
+        TE.chain((read) => {
+          const before = performance.now();
+          return TE.map((session: Session): Reading => ({ session, ms: performance.now() - before }))(rereadPrompt(plan)(read));
+        }),
+      )
+    ),
   );
 
 /** Runs a method from a reading of the first turn, which stays as it is. `trace`: the ids to follow, for a traced item. */
 export const answersFrom =
   (item: Item, method: Exclude<Method, { readonly _tag: "None" }>, trace: ReadonlyArray<number>) =>
-  (reading: Session): TaskEither<KvError, Answered> =>
+  ({ session: reading, ms }: Reading): TaskEither<KvError, Answered> =>
   async () => {
     const { model } = reading;
     const policy = method._tag === "Full" ? keepAll : policyFor(method, item);
@@ -87,7 +114,7 @@ export const answersFrom =
       const before = performance.now();
       const ended = await endPrompt(plan.right)(session)();
       if (E.isLeft(ended)) return ended;
-      if (t === 0) compressMs = performance.now() - before;
+      if (t === 0) compressMs = ms + performance.now() - before;
       session = ended.right;
       for (const probe of turn.probes) {
         const answered = await askFork(session, probe);
@@ -138,7 +165,7 @@ export const answersWithout = (model: Model, item: Item): TaskEither<KvError, Re
 };
 
 /** How the full cache continues the first turn: the likeliest token each time. */
-export const traceOf = (item: Item) => (reading: Session): TaskEither<KvError, ReadonlyArray<number>> => async () => {
+export const traceOf = (item: Item) => ({ session: reading }: Reading): TaskEither<KvError, ReadonlyArray<number>> => async () => {
   const forked = await forkSession(reading)();
   if (E.isLeft(forked)) return forked;
   let session = forked.right;

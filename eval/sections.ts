@@ -85,7 +85,12 @@ const said = ({ items, documents, tokens, solvable }: TaskSummary): string =>
   `${items} items from ${documents} documents, ${Math.round(tokens)} tokens each; for ${
     percent(solvable)
   } of the questions the full cache is ` +
-  "at least one nat per token better than no context.";
+  `at least one nat per token better than no context.${
+    documents < FEW ? " So few documents give intervals that are narrower than they should be: read them as hints." : ""
+  }`;
+
+/** Fewer documents than this leave a bootstrap little to draw from. */
+const FEW = 6;
 
 const ticksFor = ({ rows }: TaskSummary): ReadonlyArray<number> => {
   const least = Math.min(...rows.flatMap(({ bytes }) => bytes > 0 ? [bytes] : []));
@@ -130,7 +135,7 @@ function tableOf(summary: TaskSummary): Table {
   return {
     titles: ["policy", "bytes", "held", "ms", ...measures.map(({ title }) => title)],
     rows: summary.rows.map((row) => [
-      row.method,
+      row.documents < summary.documents ? `${row.method} (${row.documents} of ${summary.documents} documents)` : row.method,
       percent(row.bytes),
       percent(row.held),
       row.ms.toFixed(0),
@@ -162,7 +167,8 @@ export function overview(summaries: ReadonlyArray<TaskSummary>): Section {
     title: "All tasks at equal bytes",
     lead: [
       "Values lie on the line between the two nearest points of a policy's curve (over log2 of the bytes); – is outside of what was run. " +
-      "NLL delta and KL: 0 is the full cache, lower is better. Recovery: 1 is the full cache, 0 is no context.",
+      "NLL delta and KL: 0 is the full cache, lower is better. Recovery: 1 is the full cache, 0 is no context. " +
+      "Where a policy was run on some of the documents only, the table of the task says so; differences are over those it shares.",
     ],
     plots: [],
     tables: budgets.map(table),

@@ -12,6 +12,8 @@ export interface Row {
   readonly method: string;
   /** Its name without arguments: points of one curve. */
   readonly family: string;
+  /** Documents it was run on. */
+  readonly documents: number;
   /** Mean share of the full f16 cache: what kept rows cost, and all that is held. */
   readonly bytes: number;
   readonly held: number;
@@ -75,6 +77,7 @@ function summaryOf(task: TaskName, records: ReadonlyArray<EvalRecord>): TaskSumm
     return {
       method,
       family: familyOf(method),
+      documents: new Set(own.map(({ document }) => document)).size,
       bytes: mean(own.map(({ bytes, full }) => bytes / full)),
       held: mean(own.map(({ held, full }) => held / full)),
       ms: mean(own.map(({ ms }) => ms)),
@@ -135,13 +138,21 @@ export function valueAt(summary: TaskSummary, family: string, measure: string, s
   return at === null ? null : intervalOf([at.left, at.right], ([a = NaN, b = NaN]) => a + at.weight * (b - a), summary.chosen);
 }
 
-/** One family's measure minus another's at equal bytes, paired by document. "No difference" where the interval spans 0. */
+/** Ratios of the documents that all of them have; others count for none. */
+function common(all: ReadonlyArray<Ratios>): ReadonlyArray<Ratios> {
+  const has = (d: number): boolean => all.every(({ under }) => (under[d] ?? 0) !== 0);
+  const only = (numbers: ReadonlyArray<number>): ReadonlyArray<number> => numbers.map((x, d) => has(d) ? x : 0);
+  return all.map(({ over, under }) => ({ over: only(over), under: only(under) }));
+}
+
+/** One family's measure minus another's at equal bytes, paired by document: over those that both were run on. "No difference" where the
+ * interval spans 0. */
 export function differenceAt(summary: TaskSummary, one: string, other: string, measure: string, share: number): Interval | null {
   const [a, b] = [one, other].map((family) => curveAt(summary, family, measure, share));
   if (a === null || b === null || a === undefined || b === undefined) return null;
   const line = (left: number, right: number, weight: number): number => left + weight * (right - left);
   return intervalOf(
-    [a.left, a.right, b.left, b.right],
+    common([a.left, a.right, b.left, b.right]),
     ([al = NaN, ar = NaN, bl = NaN, br = NaN]) => line(al, ar, a.weight) - line(bl, br, b.weight),
     summary.chosen,
   );

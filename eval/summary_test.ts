@@ -101,3 +101,21 @@ Deno.test("only items that every method has finished are compared", () => {
     ...["a", "b", "c"].map((d) => `T1-${d} x(50%)`),
   ]);
 });
+
+Deno.test("a method that was run on some documents only is compared with others over these", () => {
+  const some = runs("y(50%)", 50, (d) => 2 + d).slice(0, 2);
+  const [summary] = summarise([
+    ...runs("full cache", 100, () => 1),
+    ...runs("no context", 0, () => 3),
+    ...runs("x(50%)", 50, (d) => 1 + d),
+    ...some,
+  ]);
+  if (summary === undefined) throw new Error("no summary");
+  assertEquals(summary.rows.map(({ method, documents }) => [method, documents]), [
+    ["full cache", 4],
+    ["no context", 4],
+    ["x(50%)", 4],
+    ["y(50%)", 2],
+  ]);
+  assertEquals(differenceAt(summary, "y", "x", "delta", 0.5)?.value, 1);
+});

@@ -10,8 +10,9 @@ import type { Binding, Prepared } from "../backends/backend.ts";
 import { codecName } from "../cache/codec.ts";
 import type { KvError } from "../cache/error.ts";
 import type { KvCache, Tier } from "../cache/types.ts";
-import { ownLayers, slotsOf } from "../cache/view.ts";
+import { ownLayers, slotsOf, storeTier } from "../cache/view.ts";
 import type { PolicyPlan, SplicePoint } from "../plan/types.ts";
+import { jointScratch } from "../run/joint.ts";
 import { classScratch } from "../run/slots.ts";
 import { advance, bindings, dispose, reserve, settle, stage } from "../run/mod.ts";
 import { bytesIn, type Scratch, withScratch } from "../run/scratch.ts";
@@ -70,7 +71,7 @@ export const endPrefill = (model: Model, plan: PolicyPlan) => (cache: KvCache): 
     around(model, plan, point, 0, cache, (held) =>
       pipe(
         prepared(model.programs, programKey(plan, held, point._tag), () => prefillEnd({ spec: model.spec, plan, cache: held })),
-        TE.chain((program) => execute(model, program, held, [newest], {})),
+        TE.chain((program) => execute(model, program, held, [newest, ...jointScratch(plan, point, held)], {})),
       )),
     TE.map((fed) => fed.cache),
   );
@@ -144,11 +145,14 @@ function inputs(model: Model, from: number, tokens: ReadonlyArray<number>, logit
 }
 
 /** What a program depends on beside the model: the plan's ops, and how the cache's memory is cut. */
-function programKey({ describe }: PolicyPlan, cache: KvCache, run: string): string {
+function programKey({ describe, layers }: PolicyPlan, cache: KvCache, run: string): string {
   const codecs = (tier: Tier): string => `${codecName(tier.keyCodec)} ${codecName(tier.valueCodec)}`;
-  const memory = ownLayers(cache).map(({ own: { tiers } }) =>
-    `${tiers.length > 1 ? tiers.map(codecs).join() : ""}:${slotsOf(tiers[tiers.length - 1]?.segments ?? [])}`
-  );
+  const memory = ownLayers(cache).map(({ own, index }) => {
+    const { tiers } = own;
+    // Rows of a store that are judged need room beside those of the tail.
+    const store = layers[index]?.store?.judged === true ? slotsOf(storeTier(own)?.segments ?? []) : 0;
+    return `${tiers.length > 1 ? tiers.map(codecs).join() : ""}:${slotsOf(tiers[tiers.length - 1]?.segments ?? [])}+${store}`;
+  });
   // The first line of a description says what the plan was made for; the rest is what it does.
   return `${run} ${memory.join(" ")}${describe.slice(describe.indexOf("\n"))}`;
 }

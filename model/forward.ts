@@ -16,6 +16,7 @@ import type { KvCache } from "../cache/types.ts";
 import { type OwnLayer, ownLayers } from "../cache/view.ts";
 import { bound, emit, emptyDraft, finish, temp, weight } from "../plan/draft.ts";
 import type { Draft, LayerSlots, PolicyPlan, SplicePoint } from "../plan/types.ts";
+import { jointOps } from "../run/joint.ts";
 import { tailOf } from "../run/resize.ts";
 import { attendLayer, className, layerSlots, type QuerySlots, slotsFor } from "../run/slots.ts";
 import { ropesOf } from "./rope.ts";
@@ -60,14 +61,15 @@ export const forward = (run: Forward): Program => {
 };
 
 /** The program of the policy's ops at the end of prefill; its body is empty where the policy has none. */
-export const prefillEnd = ({ spec, plan, cache }: Pick<Forward, "spec" | "plan" | "cache">): Program =>
-  finish(`${spec.name} ${plan.text}: end of prefill`)(
-    ownLayers(cache).reduce((draft: Draft, { index, own }) => {
-      const [slots, ready] = layerSlots(index, own)(draft);
-      const spliced = plan.splice({ _tag: "PrefillEnd" }, index, slots)(ready);
-      return spliced.body.length === draft.body.length ? draft : spliced;
-    }, emptyDraft),
-  );
+export const prefillEnd = ({ spec, plan, cache }: Pick<Forward, "spec" | "plan" | "cache">): Program => {
+  const point: SplicePoint = { _tag: "PrefillEnd" };
+  const layers = ownLayers(cache).reduce((draft: Draft, { index, own }) => {
+    const [slots, ready] = layerSlots(index, own)(draft);
+    const spliced = plan.splice(point, index, slots)(ready);
+    return spliced.body.length === draft.body.length ? draft : spliced;
+  }, emptyDraft);
+  return finish(`${spec.name} ${plan.text}: end of prefill`)(jointOps(plan, point, cache)(layers));
+};
 
 const embed = ({ spec: { shape: { hidden: dim } }, m }: Run): Build => (draft) => {
   const [table, d1] = weight("token_embd.weight")(draft);

@@ -1,48 +1,18 @@
 /**
- * Text from a model under a policy, as an async iterator of steps. Nothing here throws: a failure is the last step.
+ * Text from a model under a policy, as an async iterator of steps. Nothing here throws: a failure is the last step, unless it was a lost
+ * device and the caller has another model to go on with.
  * @module
  */
 import * as E from "fp-ts/Either.js";
 import { pipe } from "fp-ts/function.js";
-import { bytesOf, rowsKept } from "../cache/bytes.ts";
+import * as TE from "fp-ts/TaskEither.js";
 import type { KvError } from "../cache/error.ts";
-import type { KvCache } from "../cache/types.ts";
 import type { Policy } from "../policy/types.ts";
 import type { Model } from "./model.ts";
 import { checkSampling, sample, type Sampling } from "./sample.ts";
 import { checkTokens, disposeSession, isAborted, planFor, prefill, type PrefillOptions, type Session, step } from "./session.ts";
+import { type CacheState, type DeviceLost, done, failed, nothingHeld, resumed, stateOf, type Step } from "./steps.ts";
 import type { Message, Tokenizer } from "./types.ts";
-
-/** The cache at a step. */
-export interface CacheState {
-  /** What the backend holds for it, slack included. */
-  readonly bytes: number;
-  /** Rows kept, over all layers and heads. */
-  readonly rows: number;
-}
-
-/** One step of a generation. `bytes` is what it adds to the text (none but for tokens), so a caller can write it unseen. */
-export type Step =
-  /** A token. `bytes` may end inside a character; `text` holds what became complete. `index` counts from 0. */
-  | {
-    readonly _tag: "Token";
-    readonly id: number;
-    readonly index: number;
-    readonly bytes: Uint8Array;
-    readonly text: string;
-    readonly cache: CacheState;
-  }
-  /** The end: a stop token came, `maxNewTokens` were given, or the signal aborted. `text` is what was left of an incomplete character. */
-  | {
-    readonly _tag: "Done";
-    readonly reason: "stop" | "length" | "aborted";
-    readonly tokens: number;
-    readonly bytes: Uint8Array;
-    readonly text: string;
-    readonly cache: CacheState;
-  }
-  /** The end: something failed. */
-  | { readonly _tag: "Failed"; readonly error: KvError; readonly bytes: Uint8Array; readonly text: string; readonly cache: CacheState };
 
 /** How a generation goes on. */
 export interface DecodeOptions {
@@ -65,10 +35,18 @@ export type Prompt =
   /** Ids as they are. */
   | { readonly tokens: ReadonlyArray<number>; readonly prompt?: never; readonly messages?: never };
 
-/** Options of {@link generate}. */
-export type GenerateOptions = Prompt & DecodeOptions & Omit<PrefillOptions, "signal">;
+/** What to do where a device may go away. */
+export interface Recovery {
+  /** Gives the same model on another backend, once the device under the first is lost; it stays the caller's to close. The policy is folded
+   * over the same tokens again, so the text goes on as it would have. Default: the loss is the end. */
+  readonly onDeviceLost?: (lost: DeviceLost) => TE.TaskEither<KvError, Model>;
+}
 
-/** Continues a prompt under a policy. Leaving the loop, by `break` too, frees everything the generation held.
+/** Options of {@link generate}. */
+export type GenerateOptions = Prompt & DecodeOptions & Omit<PrefillOptions, "signal"> & Recovery;
+
+/** Continues a prompt under a policy. Leaving the loop, by `break` too, frees everything the generation held. With `onDeviceLost` a text
+ * survives the loss of its device; `examples/survive_device_loss.ts` shows it.
  *
  * ```ts
  * import { assertEquals } from "@std/assert";
@@ -95,10 +73,39 @@ export async function* generate(model: Model, policy: Policy, options: GenerateO
   if (E.isLeft(asked)) return yield failed(asked.left, nothingHeld);
   const { tokens, decoding, plan } = asked.right;
   const room = options.room ?? (plan.evictsAt({ _tag: "AfterStep", every: [] }) ? 1 : Math.min(decoding.count, 256));
-  const session = await prefill(model, policy, { ...options, room })(tokens)();
-  if (E.isRight(session)) return yield* decode(session.right, decoding);
-  yield options.signal?.aborted === true ? done("aborted", 0, "", nothingHeld) : failed(session.left, nothingHeld);
+  const written: Written = { ids: [], utf8: new TextDecoder() };
+  for (let on = model;;) {
+    const session = await readAgain(on, policy, { ...options, room }, tokens, written.ids)();
+    const failure = E.isRight(session) ? yield* decode(session.right, decoding, written) : { error: session.left, cache: nothingHeld };
+    if (failure === null) return;
+    const { error, cache } = failure;
+    if (options.signal?.aborted === true) return yield done("aborted", written.ids.length, "", cache);
+    if (error._tag !== "DeviceLost" || options.onDeviceLost === undefined) return yield failed(error, cache);
+    const other = await pipe(options.onDeviceLost(error), TE.chainEitherK(checkOther(on, error)))();
+    if (E.isLeft(other)) return yield failed(other.left, cache);
+    on = other.right;
+    yield resumed(error, on.backend.name, written.ids.length);
+  }
 }
+
+/** The prompt, and after it the tokens that were given before: the same fold over the same tokens, wherever it is done. */
+const readAgain = (
+  model: Model,
+  policy: Policy,
+  options: PrefillOptions,
+  prompt: ReadonlyArray<number>,
+  given: ReadonlyArray<number>,
+): TE.TaskEither<KvError, Session> =>
+  given.reduce((session, id) => pipe(session, TE.chain(step(id))), prefill(model, policy, options)(prompt));
+
+/** The model that goes on must be the one that was lost, and not on the backend that lost it. */
+const checkOther = (lost: Model, error: DeviceLost) => (other: Model): E.Either<KvError, Model> => {
+  if (other.backend === lost.backend) return E.left(error);
+  const [expected, actual] = [lost, other].map(({ spec: { name, shape } }) => `${name} with ${shape.vocab} tokens`);
+  return expected === actual
+    ? E.right(other)
+    : E.left({ _tag: "InvalidArgument", argument: "onDeviceLost", value: actual ?? "", allowed: `the same model, ${expected}` });
+};
 
 /** Continues a session, which is consumed and disposed at the end of the loop. Fork it first to go on from it again.
  *
@@ -126,9 +133,12 @@ export async function* generate(model: Model, policy: Policy, options: GenerateO
  */
 export async function* continueFrom(session: Session, options: DecodeOptions = {}): AsyncGenerator<Step, void, void> {
   const decoding = checkDecoding(session.model, options, session.cache.nextPosition);
-  if (E.isRight(decoding)) return yield* decode(session, decoding.right);
-  disposeSession(session)();
-  yield failed(decoding.left, nothingHeld);
+  if (E.isLeft(decoding)) {
+    disposeSession(session)();
+    return yield failed(decoding.left, nothingHeld);
+  }
+  const failure = yield* decode(session, decoding.right, { ids: [], utf8: new TextDecoder() });
+  if (failure !== null) yield failed(failure.error, failure.cache);
 }
 
 /** Checked options of a decoding loop. */
@@ -140,24 +150,43 @@ interface Decoding {
   readonly signal: AbortSignal | undefined;
 }
 
-async function* decode(start: Session, { count, sampling, stop, tokenizer, signal }: Decoding): AsyncGenerator<Step, void, void> {
-  const utf8 = new TextDecoder();
+/** What a text has come to: it outlives the model that writes it. */
+interface Written {
+  readonly ids: number[];
+  readonly utf8: TextDecoder;
+}
+
+/** Why a text broke off. */
+interface Failure {
+  readonly error: KvError;
+  readonly cache: CacheState;
+}
+
+async function* decode(start: Session, decoding: Decoding, { ids, utf8 }: Written): AsyncGenerator<Step, Failure | null, void> {
+  const { count, sampling, stop, tokenizer, signal } = decoding;
   let session = start;
   let held = true;
   try {
-    for (let index = 0;; index++) {
+    for (let index = ids.length;; index++) {
       const reason = await isAborted(signal) ? "aborted" : index === count ? "length" : null;
       const cache = stateOf(session.cache);
-      if (reason !== null) return yield done(reason, index, utf8.decode(), cache);
+      if (reason !== null) {
+        yield done(reason, index, utf8.decode(), cache);
+        return null;
+      }
       const id = sample(sampling, index)(session.logits);
-      if (E.isLeft(id)) return yield failed(id.left, cache);
-      if (stop.has(id.right)) return yield done("stop", index, utf8.decode(), cache);
+      if (E.isLeft(id)) return { error: id.left, cache };
+      if (stop.has(id.right)) {
+        yield done("stop", index, utf8.decode(), cache);
+        return null;
+      }
       const bytes = tokenizer.bytesOf(id.right);
+      ids.push(id.right);
       yield { _tag: "Token", id: id.right, index, bytes, text: utf8.decode(bytes, { stream: true }), cache };
       if (index + 1 === count) continue;
       const next = await step(id.right)(session)();
       held = E.isRight(next);
-      if (E.isLeft(next)) return yield failed(next.left, nothingHeld);
+      if (E.isLeft(next)) return { error: next.left, cache: nothingHeld };
       session = next.right;
     }
   } finally {
@@ -204,18 +233,3 @@ function checkDecoding(model: Model, options: DecodeOptions, seen: number): E.Ei
     })),
   );
 }
-
-const stateOf = (cache: KvCache): CacheState => ({ bytes: bytesOf(cache).total, rows: rowsKept(cache) });
-const nothingHeld: CacheState = { bytes: 0, rows: 0 };
-const noBytes = (): Uint8Array => new Uint8Array();
-
-const done = (reason: Extract<Step, { readonly _tag: "Done" }>["reason"], tokens: number, text: string, cache: CacheState): Step => ({
-  _tag: "Done",
-  reason,
-  tokens,
-  bytes: noBytes(),
-  text,
-  cache,
-});
-
-const failed = (error: KvError, cache: CacheState): Step => ({ _tag: "Failed", error, bytes: noBytes(), text: "", cache });

@@ -33,20 +33,15 @@ export {
   planFor,
   prefill,
   type PrefillOptions,
+  rereadPrompt,
   type Session,
   step,
 } from "./session.ts";
+export { type LoadOptions, loadSession, saveSession } from "./cache_file.ts";
+export type { Fingerprint } from "./cache_identity.ts";
 export { forced, logitsOver } from "./forced.ts";
-export {
-  type CacheState,
-  continueFrom,
-  type DecodeOptions,
-  generate,
-  type GenerateOptions,
-  type Prompt,
-  promptTokens,
-  type Step,
-} from "./generate.ts";
+export { continueFrom, type DecodeOptions, generate, type GenerateOptions, type Prompt, promptTokens, type Recovery } from "./generate.ts";
+export type { CacheState, DeviceLost, Step } from "./steps.ts";
 export { argmax, checkSampling, greedy, sample, type Sampling } from "./sample.ts";
 export { inductionModel } from "./induction.ts";
 export { readModelFile } from "./model_file.ts";
@@ -63,6 +58,7 @@ export {
   writeSafetensors,
 } from "./safetensors.ts";
 export { readSurrogate, type Surrogate, surrogateName } from "./surrogate.ts";
+export { NORMS, normsDigest } from "./norms.ts";
 export { shippedSurrogates } from "./shipped.ts";
 export { type ChatParts, chatParts } from "./chat_parts.ts";
 export { reconstruct, type ReconstructOptions, type RowScores, type Whole } from "./reconstruct.ts";

@@ -10,7 +10,9 @@ import type { KvError } from "../cache/error.ts";
 import type { Rope } from "../cache/shape.ts";
 import type { LearnedForm } from "../plan/types.ts";
 import { closeMemory, type Memory, openMemory } from "../run/mod.ts";
+import { digestOf } from "./cache_identity.ts";
 import { readModelFile } from "./model_file.ts";
+import { checkNorms, normsDigest } from "./norms.ts";
 import { closePrograms, openPrograms, type Programs } from "./programs.ts";
 import { ropesOf } from "./rope.ts";
 import type { Safetensors } from "./safetensors.ts";
@@ -23,6 +25,8 @@ export interface Model {
   readonly _tag: "Model";
   /** Architecture and shapes. */
   readonly spec: ModelSpec;
+  /** What tells this model from others whatever its weights are quantised to (see {@link normsDigest}). */
+  readonly norms: string;
   /** Where weights and caches live. */
   readonly backend: Backend;
   /** Who holds which cache memory: every cache value of this model lives in it. */
@@ -33,6 +37,8 @@ export interface Model {
   readonly programs: Programs;
   /** Networks that learned scores may name, each with its form per layer. */
   readonly learned: Readonly<Record<string, ReadonlyArray<LearnedForm>>>;
+  /** SHA-256 of the weights, and of the networks that learned scores name; computed on first use. */
+  readonly digests: () => Promise<{ readonly weights: string; readonly networks: string }>;
   /** The different rotations of the layers, as programs name them (`rope.{i}`). */
   readonly ropes: ReadonlyArray<Rope>;
   /** The file's tokenizer, built on first use. */
@@ -76,10 +82,16 @@ export const openModel =
     if (E.isLeft(file)) return file;
     const surrogates = readSurrogates(file.right.spec.shape, options.surrogates ?? {});
     if (E.isLeft(surrogates)) return surrogates;
-    const tensors = [...file.right.tensors.values(), ...Object.values(surrogates.right).flatMap((s) => s.tensors)];
+    const norms = await normsDigest(file.right);
+    const made = checkNorms(file.right.spec.name, norms, Object.values(options.surrogates ?? {}));
+    if (E.isLeft(made)) return made;
+    const networks = Object.values(surrogates.right).flatMap((s) => s.tensors);
+    const tensors = [...file.right.tensors.values(), ...networks];
     const weights = loadWeights(backend, file.right.spec, tensors, options.progress ?? (() => {}));
     const learned = R.map((s: Surrogate) => s.forms)(surrogates.right);
-    return E.isLeft(weights) ? weights : E.right(assemble(backend, file.right, weights.right, learned, limit));
+    return E.isLeft(weights)
+      ? weights
+      : E.right(assemble(backend, file.right, weights.right, learned, { norms, digests: digestsOf(file.right, networks) }, limit));
   };
 
 async function readSource(source: string | Uint8Array | ModelFile): Promise<E.Either<KvError, ModelFile>> {
@@ -117,7 +129,14 @@ function loadWeights(
 /** How the forward pass uses a tensor. */
 function usesOf({ name, rows }: ModelTensor, { tiedOutput }: ModelSpec): WeightSource["uses"] {
   if (name === "token_embd.weight") return tiedOutput ? ["embed", "matmul"] : ["embed"];
-  return rows === 1 && /(norm\.weight|\.bias)$/.test(name) ? ["vector"] : ["matmul"];
+  return rows === 1 && /(norm\.weight|\.bias|\.k_base|\.b)$/.test(name) ? ["vector"] : ["matmul"];
+}
+
+/** Computed once; the tokenizer keeps the file's bytes alive anyway. */
+function digestsOf(file: ModelFile, networks: ReadonlyArray<ModelTensor>): Model["digests"] {
+  const make = async () => ({ weights: await digestOf([...file.tensors.values()]), networks: await digestOf(networks) });
+  let made: ReturnType<Model["digests"]> | null = null;
+  return () => made ??= make();
 }
 
 function assemble(
@@ -125,6 +144,7 @@ function assemble(
   { spec, tokenizer }: ModelFile,
   weights: Model["weights"],
   learned: Model["learned"],
+  { norms, digests }: Pick<Model, "norms" | "digests">,
   limit: number,
 ): Model {
   const memory = openMemory(backend);
@@ -139,5 +159,19 @@ function assemble(
     return Promise.resolve();
   };
   const { ropes } = ropesOf(spec.shape.layers);
-  return { _tag: "Model", spec, backend, memory, weights, learned, programs, ropes, tokenizer, close, [Symbol.asyncDispose]: close };
+  return {
+    _tag: "Model",
+    spec,
+    backend,
+    memory,
+    weights,
+    learned,
+    norms,
+    digests,
+    programs,
+    ropes,
+    tokenizer,
+    close,
+    [Symbol.asyncDispose]: close,
+  };
 }

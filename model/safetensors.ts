@@ -58,6 +58,20 @@ const prefix = 8;
 const longestTable = 16 * 1024 * 1024;
 const types: ReadonlyArray<SafetensorsType> = ["F32", "F16", "BF16"];
 
+/** Where an array lies in its file. */
+export interface TensorRange extends Omit<SafetensorsTensor, "bytes"> {
+  /** First byte, from the start of the file. */
+  readonly from: number;
+  /** The byte after the last. */
+  readonly to: number;
+}
+
+/** What the front of a file says of the rest. */
+export interface SafetensorsTable extends Omit<Safetensors, "tensors"> {
+  /** By name, in the order of the table. */
+  readonly ranges: ReadonlyMap<string, TensorRange>;
+}
+
 /** Reads the structure of a safetensors file: types, shapes, byte ranges (without gap, overlap or rest) and names are checked. Left:
  * `InvalidFile` with the place, or `Unsupported` for a tensor of another number type.
  *
@@ -74,17 +88,24 @@ const types: ReadonlyArray<SafetensorsType> = ["F32", "F16", "BF16"];
  */
 export const readSafetensors = (file: string, bytes: Uint8Array): E.Either<KvError, Safetensors> =>
   pipe(
-    tableBytes(file, bytes),
-    E.chain((table) =>
-      pipe(
-        readTableOf(file, metadataKey, table),
-        E.chain(({ metadata, entries }) =>
-          pipe(
-            place(file, bytes, prefix + table.length, entries),
-            E.map((tensors): Safetensors => ({ file, metadata, tensors })),
-          )
-        ),
-      )
+    tableEnd(file, bytes, bytes.length),
+    E.chain((end) => readSafetensorsTable(file, bytes.subarray(0, end), bytes.length)),
+    E.map(({ metadata, ranges }): Safetensors => ({
+      file,
+      metadata,
+      tensors: new Map(
+        [...ranges].map(([name, { type, shape, from, to }]) => [name, { name, type, shape, bytes: bytes.subarray(from, to) }]),
+      ),
+    })),
+  );
+
+/** The same checks for a file of `size` bytes of which only the front has been read, up to {@link tableEnd}: for files of which a few
+ * tensors are wanted. */
+export const readSafetensorsTable = (file: string, front: Uint8Array, size: number): E.Either<KvError, SafetensorsTable> =>
+  pipe(
+    readTableOf(file, metadataKey, front.subarray(prefix)),
+    E.chain(({ metadata, entries }) =>
+      pipe(place(file, size, front.length, entries), E.map((ranges): SafetensorsTable => ({ file, metadata, ranges })))
     ),
   );
 
@@ -138,27 +159,28 @@ export function writeSafetensors(
 
 const product = (shape: ReadonlyArray<number>): number => shape.reduce((a, d) => a * d, 1);
 
-function tableBytes(file: string, bytes: Uint8Array): E.Either<KvError, Uint8Array> {
+/** Where the table of a file of `size` bytes ends, told by its first 8 bytes. */
+export function tableEnd(file: string, front: Uint8Array, size: number): E.Either<KvError, number> {
   const wrong = (at: string, found: string, allowed: string): E.Either<KvError, never> =>
     E.left({ _tag: "InvalidFile", file, at, found, allowed, offset: 0 });
-  if (bytes.length < prefix + 2) return wrong("the file", `${bytes.length} bytes`, `at least ${prefix + 2} bytes`);
-  const claimed = new DataView(bytes.buffer, bytes.byteOffset, prefix).getBigUint64(0, true);
-  const most = Math.min(bytes.length - prefix, longestTable);
+  if (size < prefix + 2 || front.length < prefix) return wrong("the file", `${size} bytes`, `at least ${prefix + 2} bytes`);
+  const claimed = new DataView(front.buffer, front.byteOffset, prefix).getBigUint64(0, true);
+  const most = Math.min(size - prefix, longestTable);
   return claimed >= 2n && claimed <= BigInt(most)
-    ? E.right(bytes.subarray(prefix, prefix + Number(claimed)))
+    ? E.right(prefix + Number(claimed))
     : wrong("length of the table", String(claimed), `2 to ${most}${most < longestTable ? ", what the rest of the file can hold" : ""}`);
 }
 
 /** The bytes of every tensor: each of its shape, all in one row from the end of the table to the end of the file. */
 function place(
   file: string,
-  bytes: Uint8Array,
+  size: number,
   start: number,
   entries: ReadonlyArray<TableEntry>,
-): E.Either<KvError, ReadonlyMap<string, SafetensorsTensor>> {
+): E.Either<KvError, ReadonlyMap<string, TensorRange>> {
   const wrong = (at: string, found: string, allowed: string): E.Either<KvError, never> =>
     E.left({ _tag: "InvalidFile", file, at, found, allowed });
-  const tensors = new Map<string, SafetensorsTensor>();
+  const tensors = new Map<string, TensorRange>();
   for (const { name, dtype, shape, begin, end } of entries) {
     const type = types.find((t) => t === dtype);
     if (type === undefined) {
@@ -169,15 +191,13 @@ function place(
     if (count !== end - begin) {
       return wrong(`tensor ${name}`, `bytes ${begin} to ${end}`, `the ${count ?? "too many"} bytes of ${shape.join(" x ")} in ${type}`);
     }
-    if (start + end > bytes.length) return wrong(`tensor ${name}`, `bytes up to ${start + end}`, `up to the file's ${bytes.length}`);
-    tensors.set(name, { name, type, shape, bytes: bytes.subarray(start + begin, start + end) });
+    if (start + end > size) return wrong(`tensor ${name}`, `bytes up to ${start + end}`, `up to the file's ${size}`);
+    tensors.set(name, { name, type, shape, from: start + begin, to: start + end });
   }
   let next = 0;
   for (const { name, begin, end } of entries.toSorted((a, b) => a.begin - b.begin || a.end - b.end)) {
     if (begin !== next) return wrong(`tensor ${name}`, `a start at ${begin}`, `${next}, where the one before it ends`);
     next = end;
   }
-  return start + next === bytes.length
-    ? E.right(tensors)
-    : wrong("the file", `${bytes.length} bytes`, `${start + next}, where its last tensor ends`);
+  return start + next === size ? E.right(tensors) : wrong("the file", `${size} bytes`, `${start + next}, where its last tensor ends`);
 }

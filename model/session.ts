@@ -12,7 +12,8 @@ import type { Codec, KvCache } from "../cache/types.ts";
 import { planPolicy } from "../plan/plan.ts";
 import type { PolicyPlan, SplicePoint } from "../plan/types.ts";
 import type { Policy } from "../policy/types.ts";
-import { dispose, fork, openCache, shrink } from "../run/mod.ts";
+import { dispose, dropRings, fork, openCache, shrink } from "../run/mod.ts";
+import { fillReconstructions } from "./fill_reconstructions.ts";
 import { endPrefill, type Fed, type Feed, feed } from "./feed.ts";
 import type { Model } from "./model.ts";
 
@@ -25,6 +26,10 @@ export interface Session {
   readonly model: Model;
   /** What the policy came to for the prompt. */
   readonly plan: PolicyPlan;
+  /** All tokens that were read and decoded, those of rows that left too; none where the cache came from a file. */
+  readonly tokens: ReadonlyArray<number>;
+  /** True while scores by reconstruction lie in the cache for the end of the prompt; see {@link rereadPrompt}. */
+  readonly reread: boolean;
   /** The rows that are kept. */
   readonly cache: KvCache;
   /** f32 [vocab]: what follows the last token. */
@@ -79,9 +84,15 @@ export function planFor(model: Model, policy: Policy, promptTokens: number, opti
   const { chunk, codec: dtype } = { ...DEFAULTS, ...options };
   const codec: Codec = { _tag: "Plain", dtype };
   const wrong = checkOptions(options);
-  return E.isLeft(wrong)
-    ? wrong
-    : planPolicy(policy, { shape: model.spec.shape, backend: model.backend, promptTokens, chunk, codec, learned: model.learned });
+  return E.isLeft(wrong) ? wrong : planPolicy(policy, {
+    shape: model.spec.shape,
+    backend: model.backend,
+    promptTokens,
+    chunk,
+    codec,
+    learned: model.learned,
+    reconstructs: true,
+  });
 }
 
 /** The first half of {@link prefill}: the prompt is read and observed, and what the policy does at its end is still to come. Policies
@@ -105,7 +116,7 @@ const readPrompt = (
   return pipe(
     TE.fromIOEither(openCache(model.memory, plan, model.spec.shape, { capacity: tokens.length + room })),
     TE.chain((cache) => readChunks(model, plan, tokens, { ...options, chunk }, cache)),
-    TE.map((fed): Session => ({ _tag: "Session", model, plan, ...fed, steps: 0, chunk })),
+    TE.map((fed): Session => ({ _tag: "Session", model, plan, tokens, reread: false, ...fed, steps: 0, chunk })),
   );
 };
 
@@ -136,10 +147,20 @@ const readPrompt = (
 export const endPrompt =
   (plan: PolicyPlan, room: number = DEFAULTS.room): (session: Session) => TE.TaskEither<KvError, Session> => (session) =>
     pipe(
-      endPrefill(session.model, plan)(session.cache),
+      rereadPrompt(plan)(session),
+      TE.chain(({ cache }) => endPrefill(session.model, plan)(cache)),
+      TE.chainEitherK(dropRings(session.model.memory, plan)),
       TE.chain((cache) => isLoose(cache) ? shrink(session.model.memory, room)(cache) : TE.right(cache)),
-      TE.map((cache): Session => ({ ...session, plan, cache })),
+      TE.map((cache): Session => ({ ...session, plan, cache, reread: false })),
     );
+
+/** What {@link endPrompt} does first where the plan scores by reconstruction: the model reads its prompt again, and the scores are kept with
+ * the rows. Plans that want the same scores can then be tried on forks of one session that did so. The session is consumed, also on Left. */
+export const rereadPrompt = (plan: PolicyPlan): (session: Session) => TE.TaskEither<KvError, Session> => (session) =>
+  plan.reconstructions.length === 0 || session.reread ? TE.right(session) : pipe(
+    fillReconstructions(session.model, plan, session.tokens)(session.cache),
+    TE.map((cache): Session => ({ ...session, cache, reread: true })),
+  );
 
 /** More than an eighth of the memory holds no row: what growth leaves is not worth a copy. */
 function isLoose(cache: KvCache): boolean {
@@ -193,7 +214,7 @@ export const extend = (
   pipe(
     TE.fromEither(checkTokens(session.model, tokens, session.cache.nextPosition)),
     TE.chain(() => readChunks(session.model, session.plan, tokens, { ...options, chunk: session.chunk }, session.cache)),
-    TE.map((fed): Session => ({ ...session, ...fed })),
+    TE.map((fed): Session => ({ ...session, ...fed, tokens: [...session.tokens, ...tokens], reread: false })),
   );
 
 /** Decodes: one token enters, the policy's steps act, the logits say what follows. The session is consumed, also on
@@ -204,7 +225,7 @@ export const step = (token: number): (session: Session) => TE.TaskEither<KvError
   return pipe(
     TE.fromEither(checkTokens(model, [token], cache.nextPosition)),
     TE.chain(() => feed(model, plan, { tokens: [token], point: stepPoint(plan, steps), logits: "last" })(cache)),
-    TE.map((fed): Session => ({ ...session, ...fed, steps })),
+    TE.map((fed): Session => ({ ...session, ...fed, tokens: [...session.tokens, token], reread: false, steps })),
   );
 };
 

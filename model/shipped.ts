@@ -5,33 +5,34 @@
 import * as E from "fp-ts/Either.js";
 import type { TaskEither } from "fp-ts/TaskEither.js";
 import type { KvError } from "../cache/error.ts";
+import { normsDigest } from "./norms.ts";
 import { readSafetensors, type Safetensors } from "./safetensors.ts";
-import type { ModelFile, ModelSpec } from "./types.ts";
+import type { ModelFile } from "./types.ts";
 
-/** Weights are only good for the very model they were trained on: its name in the file and its sizes tell it. */
+/** Weights are only good for the very model they were trained on, whatever it is quantised to. */
 interface Shipped {
-  readonly name: string;
-  readonly architecture: ModelSpec["architecture"];
-  readonly layers: number;
-  readonly hidden: number;
-  readonly vocab: number;
+  /** See {@link normsDigest}. */
+  readonly norms: string;
   /** Learned score to file under `surrogates/`. */
   readonly files: Readonly<Record<string, string>>;
 }
 
+/** SmolLM2-135M-Instruct. */
 const shipped: ReadonlyArray<Shipped> = [{
-  name: "Smollm2 135M 8k Lc100K Mix1 Ep2",
-  architecture: "llama",
-  layers: 30,
-  hidden: 576,
-  vocab: 49152,
+  norms: "f14ca965dd8c12488f2b2dd6e729f48f37fadc74c53efe93824267d8a2d27c20",
   files: {
     "kvzap-linear": "smollm2-135m-instruct.kvzap-linear.safetensors",
     "kvzap-mlp": "smollm2-135m-instruct.kvzap-mlp.safetensors",
   },
 }];
 
+/** Every file that comes along. */
+export const shippedFiles: ReadonlyArray<string> = shipped.flatMap(({ files }) => Object.values(files));
+
+const beside = new URL("../surrogates/", import.meta.url);
+
 /** The surrogates that come with kvfold for this model, by learned score, for `openModel`'s option `surrogates`; none for other models.
+ * `folder` is where their files lie, if not beside the source: a bundled page serves them from where it likes.
  *
  * ```ts
  * import { assertEquals } from "@std/assert";
@@ -41,10 +42,11 @@ const shipped: ReadonlyArray<Shipped> = [{
  * ```
  */
 export const shippedSurrogates =
-  ({ spec }: Pick<ModelFile, "spec">): TaskEither<KvError, Readonly<Record<string, Safetensors>>> => async () => {
+  (model: Pick<ModelFile, "tensors">, folder: URL = beside): TaskEither<KvError, Readonly<Record<string, Safetensors>>> => async () => {
     const found: Record<string, Safetensors> = {};
-    for (const [score, name] of Object.entries(shipped.find((s) => isFor(s, spec))?.files ?? {})) {
-      const bytes = await readShipped(name);
+    const own = await normsDigest(model);
+    for (const [score, name] of Object.entries(shipped.find(({ norms }) => norms === own)?.files ?? {})) {
+      const bytes = await readShipped(new URL(name, folder));
       const file = bytes === null ? null : readSafetensors(name, bytes);
       if (file !== null && E.isLeft(file)) return file;
       if (file !== null) found[score] = file.right;
@@ -52,13 +54,8 @@ export const shippedSurrogates =
     return E.right(found);
   };
 
-const isFor = ({ name, architecture, layers, hidden, vocab }: Shipped, { shape, ...spec }: ModelSpec): boolean =>
-  spec.name === name && spec.architecture === architecture && shape.layers.length === layers && shape.hidden === hidden &&
-  shape.vocab === vocab;
-
-/** Bytes of a file beside the source, on disk or on the server the source came from; null if it is not there, as in a bundle. */
-async function readShipped(name: string): Promise<Uint8Array | null> {
-  const url = new URL(`../surrogates/${name}`, import.meta.url);
+/** Bytes of a file on disk or on the server the source came from; null if it is not there. */
+async function readShipped(url: URL): Promise<Uint8Array | null> {
   try {
     if (url.protocol === "file:") return await Deno.readFile(url);
     const response = await fetch(url);

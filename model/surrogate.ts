@@ -1,14 +1,16 @@
 /**
  * Surrogates: small networks that predict a row's score from the hidden state of its token, one per layer, trained for one model. Files
  * have the names and shapes of the published KVzap weights: `layers.{l}.weight` [kvHeads, hidden] and `layers.{l}.bias` [kvHeads] for a
- * linear one, `layers.{l}.0.…` [inner, hidden] and `layers.{l}.2.…` [kvHeads, inner] for one with an inner layer.
+ * linear one, `layers.{l}.0.…` [inner, hidden] and `layers.{l}.2.…` [kvHeads, inner] for one with an inner layer; or those of the gates of
+ * Fast KVzip under `layers.{l}.`: `q_proj.weight` and `.bias`, `k_proj.weight`, `q_norm.weight`, `k_norm.weight`, `k_base`
+ * [kvHeads, 1, sinks, inner] and `b` [kvHeads, 1, group].
  *
- * Source: KVzap, arXiv 2601.07891, section 3.2; input is the hidden state after the input norm.
+ * Source: KVzap, arXiv 2601.07891, section 3.2; Fast KVzip, arXiv 2601.17668, section 3; input is the hidden state after the input norm.
  * @module
  */
 import * as E from "fp-ts/Either.js";
 import type { KvError } from "../cache/error.ts";
-import type { ModelShape } from "../cache/shape.ts";
+import type { LayerShape, ModelShape } from "../cache/shape.ts";
 import { learnedWeight } from "../plan/learned.ts";
 import type { LearnedForm } from "../plan/types.ts";
 import { type Safetensors, type SafetensorsTensor, tensorNumbers } from "./safetensors.ts";
@@ -41,13 +43,14 @@ export interface Surrogate {
 export const readSurrogate = (score: string, shape: ModelShape): (file: Safetensors) => E.Either<KvError, Surrogate> => (file) => {
   const forms: LearnedForm[] = [];
   const tensors: ModelTensor[] = [];
-  for (const [l, { kvHeads }] of shape.layers.entries()) {
+  for (const [l, layer] of shape.layers.entries()) {
     const form = formOf(file, l);
     forms.push(form);
-    for (const { part, rows, cols } of partsOf(form, kvHeads, shape.hidden)) {
-      const tensor = checked(file, `layers.${l}.${part}`, part.endsWith("bias") ? [cols] : [rows, cols]);
+    for (const { part, axes } of partsOf(form, layer, shape.hidden)) {
+      const tensor = checked(file, `layers.${l}.${part}`, axes);
       if (E.isLeft(tensor)) return tensor;
       const { type, bytes } = tensor.right;
+      const [rows = 1, cols = 1] = axes.length === 2 ? axes : [1, axes.reduce((a, b) => a * b, 1)];
       tensors.push({ name: learnedWeight(score, l, part), type, rows, cols, bytes });
     }
   }
@@ -58,9 +61,11 @@ export const readSurrogate = (score: string, shape: ModelShape): (file: Safetens
     : E.left(wrong(file, `tensor ${left}`, "a tensor too many", `those of ${shape.layers.length} layers for this model`));
 };
 
-/** The learned score that a file of KVzap weights is for, by its form. */
-export const surrogateName = (file: Safetensors): "kvzap-mlp" | "kvzap-linear" =>
-  formOf(file, 0)._tag === "Mlp" ? "kvzap-mlp" : "kvzap-linear";
+/** The learned score that a file of weights is for, by its form. */
+export function surrogateName(file: Safetensors): "kvzap-mlp" | "kvzap-linear" | "fastkvzip" {
+  const { _tag } = formOf(file, 0);
+  return _tag === "Gate" ? "fastkvzip" : _tag === "Mlp" ? "kvzap-mlp" : "kvzap-linear";
+}
 
 /** The surrogates of a model by the names that scores have for them, or the first fault. */
 export function readSurrogates(
@@ -72,16 +77,40 @@ export function readSurrogates(
   return wrong ?? E.right(Object.fromEntries(read.flatMap(([score, s]) => E.isRight(s) ? [[score, s.right] as const] : [])));
 }
 
-/** One layer's tensors as the file names them; a bias is one row. */
-const partsOf = (form: LearnedForm, heads: number, hidden: number): ReadonlyArray<Pick<ModelTensor, "rows" | "cols"> & { part: string }> =>
-  form._tag === "Linear" ? [{ part: "weight", rows: heads, cols: hidden }, { part: "bias", rows: 1, cols: heads }] : [
-    { part: "0.weight", rows: form.inner, cols: hidden },
-    { part: "0.bias", rows: 1, cols: form.inner },
-    { part: "2.weight", rows: heads, cols: form.inner },
-    { part: "2.bias", rows: 1, cols: heads },
-  ];
+/** A tensor of a layer as the file names it, and its shape there. */
+interface Part {
+  readonly part: string;
+  readonly axes: ReadonlyArray<number>;
+}
+
+/** One layer's tensors. */
+function partsOf(form: LearnedForm, { queryHeads, kvHeads: heads }: LayerShape, hidden: number): ReadonlyArray<Part> {
+  switch (form._tag) {
+    case "Linear":
+      return [{ part: "weight", axes: [heads, hidden] }, { part: "bias", axes: [heads] }];
+    case "Mlp":
+      return [
+        { part: "0.weight", axes: [form.inner, hidden] },
+        { part: "0.bias", axes: [form.inner] },
+        { part: "2.weight", axes: [heads, form.inner] },
+        { part: "2.bias", axes: [heads] },
+      ];
+    case "Gate":
+      return [
+        { part: "q_proj.weight", axes: [queryHeads * form.inner, hidden] },
+        { part: "q_proj.bias", axes: [queryHeads * form.inner] },
+        { part: "k_proj.weight", axes: [heads * form.inner, hidden] },
+        { part: "q_norm.weight", axes: [form.inner] },
+        { part: "k_norm.weight", axes: [form.inner] },
+        { part: "k_base", axes: [heads, 1, form.sinks, form.inner] },
+        { part: "b", axes: [heads, 1, queryHeads / heads] },
+      ];
+  }
+}
 
 function formOf({ tensors }: Safetensors, l: number): LearnedForm {
+  const base = tensors.get(`layers.${l}.k_base`);
+  if (base !== undefined) return { _tag: "Gate", sinks: base.shape[2] ?? 0, inner: base.shape[3] ?? 0 };
   const first = tensors.get(`layers.${l}.0.weight`);
   return first === undefined ? { _tag: "Linear" } : { _tag: "Mlp", inner: first.shape[0] ?? 0 };
 }

@@ -51,3 +51,57 @@ Deno.test("weights of another model, of too few or too many layers, or with a Na
     assert(E.isLeft(result) && showError(result.left).includes(part), `${JSON.stringify(result).slice(0, 200)} should say: ${part}`);
   }
 });
+
+/** Sizes of models whose KVzap weights are published: hidden width, KV heads, width of the MLP, layers, and parameters of the whole network
+ * as the paper's Table 3 implies them. */
+const published = [
+  { name: "Qwen3-8B", queryHeads: 32, hidden: 4096, kvHeads: 8, inner: 512, layers: 36, linear: 1_179_936, mlp: 75_663_648 },
+  { name: "Llama-3.1-8B-Instruct", queryHeads: 32, hidden: 4096, kvHeads: 8, inner: 512, layers: 32, linear: 1_048_832, mlp: 67_256_576 },
+  { name: "Qwen3-32B", queryHeads: 64, hidden: 5120, kvHeads: 8, inner: 640, layers: 64, linear: 2_621_952, mlp: 210_084_352 },
+] as const;
+
+/** A file of bf16 zeros as the published ones are: one layer after the other, no metadata of ours. */
+function bf16File(tensors: ReadonlyArray<readonly [string, ReadonlyArray<number>]>): Uint8Array {
+  let end = 0;
+  const entries = tensors.map(([name, dims]) => {
+    const begin = end;
+    end += 2 * dims.reduce((a, d) => a * d, 1);
+    return [name, { dtype: "BF16", shape: dims, data_offsets: [begin, end] }] as const;
+  });
+  const table = new TextEncoder().encode(JSON.stringify({ __metadata__: { format: "pt" }, ...Object.fromEntries(entries) }));
+  const file = new Uint8Array(8 + table.length + end);
+  new DataView(file.buffer).setBigUint64(0, BigInt(table.length), true);
+  file.set(table, 8);
+  return file;
+}
+
+for (const { name, queryHeads, hidden, kvHeads, inner, layers, linear, mlp } of published) {
+  Deno.test(`published weights for ${name}: names, shapes and bf16 as they are, and every wrong shape is refused by its tensor`, async () => {
+    const some = 1; // A whole MLP would be 150 MB and more.
+    const of = (count: number) => ({ ...uniformShape({ layers: count, queryHeads, kvHeads, headDim: 128 }), hidden });
+    const layerOf = {
+      linear: (l: number) => [[`layers.${l}.weight`, [kvHeads, hidden]], [`layers.${l}.bias`, [kvHeads]]] as const,
+      mlp: (l: number) =>
+        [
+          ...[[`layers.${l}.0.weight`, [inner, hidden]], [`layers.${l}.0.bias`, [inner]]] as const,
+          ...[[`layers.${l}.2.weight`, [kvHeads, inner]], [`layers.${l}.2.bias`, [kvHeads]]] as const,
+        ] as const,
+    };
+    for (const [kind, parameters, count] of [["linear", linear, layers], ["mlp", mlp, some]] as const) {
+      const tensors: ReadonlyArray<readonly [string, ReadonlyArray<number>]> = Array.from({ length: count }, (_, l) => layerOf[kind](l))
+        .flat();
+      const open = async (list: typeof tensors) => readSurrogate("s", of(count))(await orThrow(readSafetensors("w", bf16File(list))));
+      const { forms, tensors: read } = await orThrow(await open(tensors));
+      assertEquals(forms.length, count);
+      assertEquals([...new Set(read.map(({ type }) => type))], ["BF16"]);
+      assertEquals(read.reduce((sum, { rows, cols }) => sum + rows * cols, 0) * layers / count, parameters);
+      for (const i of kind === "mlp" ? [0, 1, 2, 3] : [0, 1, 2 * layers - 1]) {
+        const [wrong = "", dims = []] = tensors[i] ?? [];
+        const result = await open(tensors.map((t, j) => i === j ? [wrong, [...dims.slice(0, -1), (dims.at(-1) ?? 0) + 1]] as const : t));
+        const said = E.isLeft(result) ? showError(result.left) : "taken";
+        // Another width of the MLP is found where the second matrix should have it.
+        assert(said.startsWith("file w: tensor layers.") && said.includes(wrong), `${said} should name ${wrong}`);
+      }
+    }
+  });
+}

@@ -7,7 +7,7 @@
  * import { adaKv, cards, pyramidKv, snapKv } from "./mod.ts";
  * const policy = pipe(snapKv({ rows: 512, window: 8 }), pyramidKv(), adaKv());
  * assertEquals(policy.text, "snapkv(512, window=8)|pyramid(20)|ada(20%)");
- * assertEquals(cards.length, 19);
+ * assertEquals(cards.length, 24);
  * ```
  * @module
  */
@@ -19,6 +19,9 @@ import * as keydiff from "./key_diff.ts";
 import * as kiviFile from "./kivi.ts";
 import * as knormFile from "./knorm.ts";
 import * as kvzapFile from "./kvzap.ts";
+import * as fastkvzip from "./fast_kvzip.ts";
+import * as kvzipFile from "./kvzip.ts";
+import * as kvzipheads from "./kvzip_heads.ts";
 import * as pyramid from "./pyramid_kv.ts";
 import * as snapkv from "./snap_kv.ts";
 import * as streamingllm from "./streaming_llm.ts";
@@ -31,6 +34,8 @@ import * as rkv from "./r_kv.ts";
 import * as questFile from "./quest.ts";
 import * as rocketkv from "./rocket_kv.ts";
 import * as dbudgetkv from "./d_budget_kv.ts";
+import * as precisionFile from "./precision.ts";
+import * as diffkv from "./diff_kv.ts";
 
 export { adaKv, type AdaKvOptions } from "./ada_kv.ts";
 export { h2o, type H2oOptions } from "./h2o.ts";
@@ -39,6 +44,9 @@ export { keyDiff, type KeyDiffOptions } from "./key_diff.ts";
 export { kivi, type KiviOptions } from "./kivi.ts";
 export { knorm, type KnormOptions } from "./knorm.ts";
 export { kvzap, type KvzapOptions } from "./kvzap.ts";
+export { fastKvzip, type FastKvzipOptions } from "./fast_kvzip.ts";
+export { kvzip, type KvzipOptions } from "./kvzip.ts";
+export { kvzipHeads, type KvzipHeadsOptions } from "./kvzip_heads.ts";
 export { pyramidKv, type PyramidKvOptions } from "./pyramid_kv.ts";
 export { snapKv, type SnapKvOptions } from "./snap_kv.ts";
 export { streamingLlm, type StreamingLlmOptions } from "./streaming_llm.ts";
@@ -49,6 +57,8 @@ export { kvSharer, type KvSharerOptions } from "./kv_sharer.ts";
 export { lagKv, type LagKvOptions } from "./lag_kv.ts";
 export { rKv, type RKvOptions } from "./r_kv.ts";
 export { dBudgetKv, type DBudgetKvOptions } from "./d_budget_kv.ts";
+export { diffKv, type DiffKvOptions } from "./diff_kv.ts";
+export { precision, type PrecisionOptions } from "./precision.ts";
 export { quest, type QuestOptions } from "./quest.ts";
 export { rocketKv, type RocketKvOptions } from "./rocket_kv.ts";
 export { showPolicy } from "../policy/mod.ts";
@@ -70,9 +80,14 @@ const papers: ReadonlyArray<{ readonly card: Card; readonly entry: Entry }> = [
   criticalkv,
   kvsharer,
   kvzapFile,
+  kvzipFile,
+  kvzipheads,
+  fastkvzip,
   kiviFile,
   questFile,
   rocketkv,
+  precisionFile,
+  diffkv,
 ];
 
 /** What each method says about itself. */

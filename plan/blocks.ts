@@ -4,7 +4,9 @@
  */
 import * as E from "fp-ts/Either.js";
 import type { KvError } from "../cache/error.ts";
-import type { Moment, Policy, Protect, Score, Verb } from "../policy/types.ts";
+import type { Budget, Moment, Policy, Protect, Score, Verb } from "../policy/types.ts";
+import { type Fitted, resolveFit } from "./fit.ts";
+import { checkJoint } from "./joint.ts";
 import { checkPassing, encodeLast } from "./passing.ts";
 import { queriesOf, scoreError, scoresIn } from "./scores.ts";
 import { invalid, type Limit, resolveBudget, resolveLayers, shareOf, unsupported } from "./resolve.ts";
@@ -17,11 +19,13 @@ export type PlannedVerb =
     readonly _tag: "Evict";
     readonly score: Score;
     readonly limit: Limit;
-    readonly across: "head" | "layer";
-    /** Rows every head keeps when the heads of a layer compete. */
+    readonly across: "head" | "layer" | "model";
+    /** Rows every head keeps when heads compete. */
     readonly floor: number;
     readonly protect: { readonly sinks: number; readonly recent: number };
     readonly merge: boolean;
+    /** Which rows compete: those that wait in the tail, or those of the layer's store as well. */
+    readonly over: "tail" | "all";
   }
   /** Which rows the query of a decoding step reads. */
   | {
@@ -63,7 +67,8 @@ export function planBlocks(
       if (owns(layer)) planned[layer]?.push({ moment: moment._tag === "OnExit" ? { _tag: "Append" } : moment, verbs });
     }
   }
-  return checkPassing(planned.map(encodeLast));
+  const joint = checkJoint(planned);
+  return E.isLeft(joint) ? joint : checkPassing(planned.map(encodeLast));
 }
 
 function planVerb(
@@ -97,7 +102,7 @@ function planVerb(
       return planSelect(verb, moment, layer, target, path);
     case "Encode": {
       const wrong = verb.below === null ? E.right(undefined) : scoreError(verb.below.score, moment, target, `${path}.below`);
-      return E.isLeft(wrong) ? wrong : E.right([verb]);
+      return E.isLeft(wrong) ? wrong : planEncode(verb, layer, target, path);
     }
     case "Share":
       return unsupported(`Share at the moment ${moment._tag}`, path, "rows are read where they were built to be; use the moment Build");
@@ -118,6 +123,7 @@ function planAdmit(
     floor: 0,
     protect: { sinks, recent: moment._tag === "OnExit" ? moment.window : 0 },
     merge: false,
+    over: "tail",
   });
   if (score._tag === "Learned") {
     const name = `admit.${score.name}`;
@@ -135,13 +141,32 @@ function planAdmit(
 /** Scores that a row keeps as long as it is there. */
 const lasting: ReadonlySet<Score["_tag"]> = new Set(["Constant", "Position", "Norm", "Column", "Unary", "Binary"]);
 
+/** Codes that fit a budget; numbers of 16 bits need no store. */
+function planEncode(
+  verb: Extract<Verb, { readonly _tag: "Encode" }>,
+  layer: number,
+  target: Target,
+  path: string,
+): E.Either<KvError, ReadonlyArray<PlannedVerb>> {
+  if (verb.fit === null) return E.right([verb]);
+  return E.map(({ pair }: Fitted): ReadonlyArray<PlannedVerb> =>
+    pair.keys === "f16" && pair.values === "f16" ? [] : [{ ...verb, ...pair }]
+  )(resolveFit(verb.fit, layer, target, `${path}.fit`));
+}
+
+/** The rows that a budget comes to. */
+const limitOf = (budget: Budget, layer: number, target: Target, path: string): E.Either<KvError, Limit> =>
+  budget._tag === "Fitted"
+    ? E.map(({ rows }: Fitted): Limit => ({ _tag: "Rows", rows }))(resolveFit(budget.fit, layer, target, `${path}.fit`))
+    : resolveBudget(budget, layer, target, path);
+
 function planEvict(
   verb: Extract<Verb, { readonly _tag: "Evict" }>,
   layer: number,
   target: Target,
   path: string,
 ): E.Either<KvError, ReadonlyArray<PlannedVerb>> {
-  const limit = resolveBudget(verb.budget, layer, target, `${path}.budget`);
+  const limit = limitOf(verb.budget, layer, target, `${path}.budget`);
   if (E.isLeft(limit)) return limit;
   const { score, across } = verb;
   const protect = { sinks: verb.protect.sinks, recent: recentRows(verb.protect, limit.right) };
@@ -151,7 +176,7 @@ function planEvict(
     return invalid(`${path}.protect`, value, `at most the budget of ${limit.right.rows} rows (layer ${layer})`);
   }
   const floor = limit.right._tag === "Above" ? limit.right.floor : verb.floor === null ? 0 : shareOf(verb.floor, limit.right.rows);
-  return E.right([{ _tag: "Evict", score, limit: limit.right, across, floor, protect, merge: verb.merge }]);
+  return E.right([{ _tag: "Evict", score, limit: limit.right, across, floor, protect, merge: verb.merge, over: "tail" }]);
 }
 
 /** A selection is a ranking that nothing follows from but what one query reads. */

@@ -19,13 +19,19 @@ export function describePlan(plan: PlanParts, target: Target): string {
   const count = shape.layers.length;
   const head = `plan ${plan.text}: ${count} layers, prompt of ${promptTokens} tokens, chunks of ${chunk}`;
   const storage = byRange(plan.layers.map((layer, l) => storageLine(layer, l)), "  ");
+  const read = plan.reconstructions.flatMap(({ column, score: { _tag, ...of }, layers }) => [
+    "before the end of prefill, by reading the prompt again",
+    `  column ${column} of ${layers.length} layers {${Object.entries(of).map(([name, value]) => `${name}=${value}`).join(" ")}}`,
+  ]);
   const ops = pointsOf(plan, chunk).flatMap((point) => {
     const lines = byRange(shape.layers.map((layer, l) => opLines(splicedOps(plan, layer, l, point), l)), "  ");
     const before = byRange(shape.layers.map((layer, l) => opLines(selectedOps(plan, layer, l, point), l)), "  ");
     const section = (name: string, part: ReadonlyArray<string>): ReadonlyArray<string> => part.length === 0 ? [] : [name, ...part];
     return [...section("before the attention of each decoded token", before), ...section(pointName(point), lines)];
   });
-  return [head, "storage", ...storage, ...ops, ""].join("\n");
+  const joint = opLines(jointOps(plan, shape), -1);
+  const across = joint === "" ? [] : ["at the end of prefill, across layers", ...joint.split("\n").map((line) => `    ${line}`)];
+  return [head, "storage", ...storage, ...read, ...ops, ...across, ""].join("\n");
 }
 
 function storageLine(layer: LayerPlan, index: number): string {
@@ -40,7 +46,9 @@ function storageLine(layer: LayerPlan, index: number): string {
 const storeText = ({ store }: LayerPlan): string =>
   store === null
     ? ""
-    : `, after ${store.recent} positions keys ${codecName(store.keyCodec)}, values ${codecName(store.valueCodec)} by ${store.group}`;
+    : `, after ${store.recent} positions keys ${codecName(store.keyCodec)}, values ${codecName(store.valueCodec)} by ${store.group}${
+      store.judged ? ", judged there too" : ""
+    }`;
 
 function pointName(point: SplicePoint): string {
   if (point._tag === "AfterChunk") return "after each chunk";
@@ -82,6 +90,21 @@ export function selectedOps(plan: PlanParts, shape: LayerShape, layer: number, p
   return plan.select(point, layer, slots)(draft)[1];
 }
 
+/** The ops of layers that decide together, in an empty program. */
+export function jointOps(plan: PlanParts, { layers }: Pick<Target["shape"], "layers">): Draft {
+  const point: SplicePoint = { _tag: "PrefillEnd" };
+  const [all, draft] = plan.jointAt(point).reduce<readonly [ReadonlyArray<{ readonly layer: number; readonly slots: LayerSlots }>, Draft]>(
+    ([before, d], layer) => {
+      const [planned, shape] = [plan.layers[layer], layers[layer]];
+      if (planned === undefined || shape === undefined) return [before, d];
+      const [slots, next] = exampleSlots(planned, shape, point)(d);
+      return [[...before, { layer, slots }], next];
+    },
+    [[], emptyDraft],
+  );
+  return plan.spliceJoint(point, all)(draft);
+}
+
 /** Every point at which blocks of a plan may act. */
 export const pointsOf = (plan: PlanParts, chunk: number): ReadonlyArray<SplicePoint> => [
   { _tag: "AfterChunk", m: chunk },
@@ -94,7 +117,10 @@ function exampleSlots(plan: LayerPlan, shape: LayerShape, point: SplicePoint): S
   const names = ["queries", "lse", "queryPosition", "newest", "keys", "values", "position", "layout", "hidden"];
   const ring = plan.recentQueries === 0 ? [] : ["recent.queries", "recent.lse", "recent.position"];
   const columns = plan.columns.map((c) => `column.${c.name}`);
-  const store = plan.store === null ? [] : ["store.keys", "store.values", "store.position", "store.layout"];
+  const kept = plan.store?.judged === true ? plan.columns : [];
+  const store = plan.store === null
+    ? []
+    : ["store.keys", "store.values", "store.position", "store.layout", ...kept.map((c) => `store.column.${c.name}`)];
   const behind = names.length + ring.length + columns.length;
   return pipe(
     S.sequenceArray([...names, ...ring, ...columns, ...store, ...plan.pages > 1 ? ["bounds"] : []].map(bound)),
@@ -113,7 +139,14 @@ function exampleSlots(plan: LayerPlan, shape: LayerShape, point: SplicePoint): S
         position: at(6),
         layout: at(7),
         columns: Object.fromEntries(plan.columns.map((c, i) => [c.name, at(9 + ring.length + i)])),
-        store: plan.store === null ? null : { keys: at(behind), values: at(behind + 1), position: at(behind + 2), layout: at(behind + 3) },
+        store: plan.store === null ? null : {
+          keys: at(behind),
+          values: at(behind + 1),
+          position: at(behind + 2),
+          layout: at(behind + 3),
+          columns: Object.fromEntries(kept.map((c, i) => [c.name, at(behind + 4 + i)])),
+          capacity: shape.kvHeads,
+        },
         bounds: plan.pages > 1 ? at(behind + store.length) : NONE,
         capacity: shape.kvHeads,
         recent: ring.length === 0 ? null : { queries: at(9), lse: at(10), position: at(11) },

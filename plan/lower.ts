@@ -8,7 +8,7 @@ import type { Nested, Score } from "../policy/types.ts";
 import { shareOf } from "./resolve.ts";
 import { scoresIn } from "./scores.ts";
 import { emit, temp } from "./draft.ts";
-import { attention, groupVotes, nearby, tailLoss } from "./lower_queries.ts";
+import { attention, groupVotes, nearby, queriesSeen, tailLoss } from "./lower_queries.ts";
 import { lagSpread, redundancy, similarity } from "./lower_rows.ts";
 import { pageBound } from "./lower_pages.ts";
 import { rowCodec, type Site } from "./site.ts";
@@ -35,8 +35,8 @@ export const newColumn = (site: Site, label: string): (draft: Draft) => readonly
 
 /** The score as a column slot. Remembered and named columns are used where they are. */
 export const lowerScore = (site: Site, score: Score) => (state: Lowering): readonly [Slot, Lowering] => {
-  // Learned scores and classes never come here: they are remembered first, and read as columns.
-  if (score._tag === "Learned" || score._tag === "TokenClass") return [NONE, state];
+  // These never come here: they are remembered first, and read as columns.
+  if (score._tag === "Learned" || score._tag === "TokenClass" || score._tag === "Reconstruction") return [NONE, state];
   if (score._tag === "Column") return [state.named.get(score.name) ?? site.slots.columns[score.name] ?? NONE, state];
   const key = JSON.stringify(score);
   const known = state.memo.get(key);
@@ -47,7 +47,7 @@ export const lowerScore = (site: Site, score: Score) => (state: Lowering): reado
 };
 
 const compute =
-  (site: Site, score: Exclude<Score, { readonly _tag: "Column" | "Learned" | "TokenClass" }>) =>
+  (site: Site, score: Exclude<Score, { readonly _tag: "Column" | "Learned" | "TokenClass" | "Reconstruction" }>) =>
   (state: Lowering): readonly [Slot, Lowering] => {
     const { shape, slots } = site;
     const heads = shape.kvHeads;
@@ -88,6 +88,8 @@ const compute =
         return column(site, "tail loss", (out) => tailLoss(site, score, out))(state);
       case "Nearby":
         return column(site, "nearby", (out) => nearby(site, score, out))(state);
+      case "QueriesSeen":
+        return column(site, "queries seen", (out) => queriesSeen(site, score, out))(state);
       case "LagSpread":
         return column(site, "spread", (out) => lagSpread(site, score, out))(state);
       case "Profile": {

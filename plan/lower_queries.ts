@@ -62,6 +62,18 @@ export const nearby = (
   return attention({ ...site, shape: { ...site.shape, window } }, score, out, false);
 };
 
+/** How many queries have weighed each row. */
+export const queriesSeen = (
+  { slots, shape, promptTokens: prompt }: Site,
+  { window }: Extract<Score, { readonly _tag: "QueriesSeen" }>,
+  out: Slot,
+): (draft: Draft) => Draft =>
+  emit({
+    op: "queriesSeen",
+    args: [slots.position, slots.layout, slots.newest, out],
+    params: { heads: shape.kvHeads, prompt, window: window ?? 0xFFFFFFFF },
+  });
+
 /** Votes of the last queries. */
 export const groupVotes = (site: Site, score: Extract<Score, { readonly _tag: "GroupVotes" }>, out: Slot) => (draft: Draft): Draft => {
   const { shape, plan, slots } = site;

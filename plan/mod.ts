@@ -5,4 +5,17 @@
 export { planPolicy } from "./plan.ts";
 export { bound, emit, emptyDraft, finish, temp, weight } from "./draft.ts";
 export { pyramidRows } from "./resolve.ts";
-export type { Draft, LayerPlan, LayerSlots, LearnedForm, PolicyPlan, Selected, SplicePoint, StorePlan, Target } from "./types.ts";
+export type {
+  Draft,
+  LayerPlan,
+  LayerSlots,
+  LearnedForm,
+  PlanSource,
+  PolicyPlan,
+  Reconstruction,
+  Selected,
+  SplicePoint,
+  StorePlan,
+  StoreSlots,
+  Target,
+} from "./types.ts";

@@ -4,42 +4,102 @@
  */
 import type { Slot } from "../backends/program.ts";
 import { codecName, rowBytes } from "../cache/codec.ts";
+import type { Codec } from "../cache/types.ts";
 import type { PlannedVerb } from "./blocks.ts";
 import { emit, temp } from "./draft.ts";
-import { type Lowering, lowerScore } from "./lower.ts";
+import { type Lowering, lowerScore, startLowering } from "./lower.ts";
 import type { Site } from "./site.ts";
-import type { Draft } from "./types.ts";
+import type { Draft, StoreSlots } from "./types.ts";
+import { storeSite, word } from "./woven.ts";
 
-/** Rows older than the verb's window, those below its score where it has one, in whole groups of the store. */
-export const pass = (site: Site, { recent, below }: Extract<PlannedVerb, { readonly _tag: "Encode" }>) => (state: Lowering): Lowering => {
-  const { slots, shape: { kvHeads: heads, keyDim, valueDim }, plan } = site;
-  if (slots.store === null || plan.store === null) return state;
+type Encode = Extract<PlannedVerb, { readonly _tag: "Encode" }>;
+
+/** Which rows of the tail stay and which pass on: indices and counts. */
+interface Leaving {
+  readonly keep: Slot;
+  readonly counts: Slot;
+  readonly leave: Slot;
+  readonly leaving: Slot;
+}
+
+/** Rows older than the verb's window, those below its score where it has one, in whole groups of the store; or one of them at a time. */
+export const pass = (site: Site, verb: Encode) => (state: Lowering): Lowering => {
+  const { slots, shape: { kvHeads: heads } } = site;
+  const { store } = slots;
+  const stored = storeSite(site);
+  if (store === null || stored === null) return state;
+  const [{ keep, counts, leave, leaving }, chosen] = verb.below?.leave === null || verb.below === null
+    ? choose(site, verb)(state)
+    : chooseOne(site, stored, verb)(state);
+  const moved = moves(site, store).reduce((draft: Draft, { from, to, dim, codecs: [source, target] }) => {
+    const params = { heads, dim, sourceCodec: codecName(source), targetCodec: codecName(target) };
+    return emit({ op: "transfer", args: [from, leave, leaving, slots.layout, store.layout, to], params })(draft);
+  }, chosen);
+  const longer = emit({ op: "lengthen", args: [leaving, store.layout], params: { heads } })(moved);
+  const placed = verb.below === null ? longer : insert(site, store, leaving)(longer);
+  const closed = closeUp(site, state.named, keep, counts, slots.layout)(placed);
+  const draft = emit({ op: "truncate", args: [counts, slots.layout], params: { heads } })(closed);
+  return { draft, memo: new Map(), named: state.named };
+};
+
+/** All old rows, or those of them below a score. */
+const choose = (site: Site, { recent, below }: Encode) => (state: Lowering): readonly [Leaving, Draft] => {
+  const { slots, shape: { kvHeads: heads }, plan } = site;
   const { score: judged, value } = below ?? { score: { _tag: "Constant", value: 0 } as const, value: 1 };
   const [score, scored] = lowerScore(site, judged)(state);
-  const [keep, d1] = temp("keep", slots.capacity * 4)(scored.draft);
+  const [to, draft] = leavingTemps(site)(scored.draft);
+  const args = [score, slots.position, slots.layout, slots.newest, to.keep, to.counts, to.leave, to.leaving];
+  return [to, emit({ op: "split", args, params: { heads, value, sinks: 0, recent, group: plan.store?.group ?? 1 } })(draft)];
+};
+
+/** The one row a head that passes on or leaves; the store closes up over the one that leaves it. */
+const chooseOne = (site: Site, stored: Site, { recent, below }: Encode) => (state: Lowering): readonly [Leaving, Draft] => {
+  const { slots, shape: { kvHeads: heads } } = site;
+  const judged = below?.score ?? { _tag: "Constant", value: 0 } as const;
+  const [fine, s1] = lowerScore(site, judged)(state);
+  const [coarse, s2] = lowerScore(stored, judged)(startLowering(s1.draft));
+  const [to, d1] = leavingTemps(site)(s2.draft);
+  const [keep, d2] = temp("keep", stored.slots.capacity * 4)(d1);
+  const [counts, d3] = temp("counts", heads * 4)(d2);
+  const args = [fine, slots.position, slots.layout, coarse, stored.slots.layout, slots.newest];
+  const params = { heads, high: below?.value ?? 0, low: below?.leave ?? 0, recent };
+  const d4 = emit({ op: "demote", args: [...args, to.keep, to.counts, to.leave, to.leaving, keep, counts], params })(d3);
+  const closed = closeUp(stored, new Map(), keep, counts, stored.slots.layout)(d4);
+  return [to, emit({ op: "truncate", args: [counts, stored.slots.layout], params: { heads } })(closed)];
+};
+
+const leavingTemps = ({ slots, shape: { kvHeads: heads } }: Site) => (draft: Draft): readonly [Leaving, Draft] => {
+  const [keep, d1] = temp("keep", slots.capacity * 4)(draft);
   const [counts, d2] = temp("counts", heads * 4)(d1);
   const [leave, d3] = temp("leave", slots.capacity * 4)(d2);
   const [leaving, d4] = temp("leaving", heads * 4)(d3);
-  const args = [score, slots.position, slots.layout, slots.newest, keep, counts, leave, leaving];
-  const split = emit({ op: "split", args, params: { heads, value, sinks: 0, recent, group: plan.store.group } })(d4);
-  const moves = [
-    [slots.keys, slots.store.keys, keyDim, plan.keyCodec, plan.store.keyCodec],
-    [slots.values, slots.store.values, valueDim, plan.valueCodec, plan.store.valueCodec],
-    [slots.position, slots.store.position, 1, word, word],
-  ] as const;
-  const { layout } = slots.store;
-  const moved = moves.reduce((draft: Draft, [from, to, dim, source, target]) => {
-    const params = { heads, dim, sourceCodec: codecName(source), targetCodec: codecName(target) };
-    return emit({ op: "transfer", args: [from, leave, leaving, slots.layout, layout, to], params })(draft);
-  }, split);
-  const longer = emit({ op: "lengthen", args: [leaving, layout], params: { heads } })(moved);
-  const closed = closeUp(site, scored.named, keep, counts, slots.layout)(longer);
-  const draft = emit({ op: "truncate", args: [counts, slots.layout], params: { heads } })(closed);
-  return { draft, memo: new Map(), named: scored.named };
+  return [{ keep, counts, leave, leaving }, d4];
 };
 
-/** Positions move as they are. */
-const word = { _tag: "Plain", dtype: "f32" } as const;
+interface Move {
+  readonly from: Slot;
+  readonly to: Slot;
+  readonly dim: number;
+  readonly codecs: readonly [source: Codec, target: Codec];
+}
+
+/** What travels with a row, positions last. */
+const moves = ({ slots, shape, plan }: Site, store: StoreSlots): ReadonlyArray<Move> => [
+  { from: slots.keys, to: store.keys, dim: shape.keyDim, codecs: [plan.keyCodec, plan.store?.keyCodec ?? plan.keyCodec] },
+  { from: slots.values, to: store.values, dim: shape.valueDim, codecs: [plan.valueCodec, plan.store?.valueCodec ?? plan.valueCodec] },
+  ...Object.entries(store.columns).flatMap(([name, to]) => {
+    const from = slots.columns[name];
+    return from === undefined ? [] : [{ from, to, dim: 1, codecs: [word, word] as const }];
+  }),
+  { from: slots.position, to: store.position, dim: 1, codecs: [word, word] },
+];
+
+/** Rows that pass on by their score go where their positions belong. */
+const insert = (site: Site, store: StoreSlots, leaving: Slot) => (draft: Draft): Draft =>
+  moves(site, store).reduce((d, { to, dim, codecs: [, target] }) => {
+    const params = { heads: site.shape.kvHeads, rowBytes: rowBytes(target, dim) };
+    return emit({ op: "insertRows", args: [store.position, leaving, store.layout, to], params })(d);
+  }, draft);
 
 /** Keys, values, positions, remembered columns and named scores close up over the rows that are kept; lengths stay. */
 export const closeUp =

@@ -12,14 +12,15 @@ import { needs } from "../policy/needs.ts";
 import type { Policy } from "../policy/types.ts";
 import { validatePolicy } from "../policy/validate.ts";
 import { planBlocks, type PlannedBlock } from "./blocks.ts";
-import { describePlan, type PlanParts, pointsOf, selectedOps, splicedOps } from "./describe.ts";
+import { describePlan, jointOps, type PlanParts, pointsOf, selectedOps, splicedOps } from "./describe.ts";
 import { buildStorage, type LayerStorage } from "./layers.ts";
+import { jointLayers, spliceJoint } from "./joint.ts";
 import { storeOf, waitingBound } from "./passing.ts";
 import { boundOf, columnsOf, isThinned, ringOf } from "./holds.ts";
 import { keepBounds, pagesOf, selectRows } from "./select.ts";
 import type { Site } from "./site.ts";
 import { actsAt, queriesAt, spliceBlocks } from "./splice.ts";
-import type { LayerPlan, LayerSlots, LearnedForm, PolicyPlan, SplicePoint, Target } from "./types.ts";
+import type { LayerPlan, LayerSlots, LearnedForm, PolicyPlan, Reconstruction, SplicePoint, Target } from "./types.ts";
 
 /** Plans a policy: budgets and layer ranges become numbers, verbs become ops. Left if the policy can mean nothing for
  * this model and prompt, wants what no part of this version does, or needs an op the backend lacks.
@@ -87,6 +88,7 @@ function planLayers(
       store: store.right,
       columns: columns.right,
       recentQueries: ringOf(own),
+      ringLasts: ringOf(own.filter(({ moment }) => moment._tag !== "PrefillEnd")) > 0,
       rowsBound,
       pages: pages.right,
       thinned: isThinned(own),
@@ -117,12 +119,17 @@ function assemble(
     const { promptTokens } = target;
     return { shape, plan, slots, m: queriesAt(point), promptTokens, budget: 0, layer, hidden, learned: learnedOf(target, layer) };
   };
+  const joint = jointLayers(blocks);
+  const jointAt = (point: SplicePoint) => point._tag === "PrefillEnd" ? joint : [];
   const plan: PlanParts = {
     text: policy.text,
+    source: { policy, promptTokens: target.promptTokens, chunk: target.chunk, codec: target.codec },
     layers,
     periods: [...periods].sort((a, b) => a - b),
     evictsAt: (point) => acting(point).some((v) => v._tag === "Evict" || v._tag === "Encode"),
     passesAt: (point, layer) => (blocks[layer] ?? []).some((b) => actsAt(b.moment, point) && b.verbs.some((v) => v._tag === "Encode")),
+    judgesAt: (point) =>
+      acting(point).some((v) => v._tag === "Evict" || v._tag === "Remember" || (v._tag === "Encode" && v.below !== null)),
     rewritesAt: (point) => acting(point).some((v) => v._tag !== "Score") || layers.some(({ pages }) => pages > 1),
     ports: needs(policy),
     select: (point, layer, slots) => (draft) => {
@@ -131,10 +138,32 @@ function assemble(
     },
     splice: (point, layer, slots) => (draft) => {
       const [site, own] = [siteOf(point, layer, slots), blocks[layer]];
+      if (jointAt(point).includes(layer)) return draft;
       return site === null || own === undefined ? draft : keepBounds(site, point, own)(spliceBlocks(site, point, own)(draft));
     },
+    reconstructions: reconstructionsOf(blocks),
+    jointAt,
+    spliceJoint: (point, all) =>
+      spliceJoint(all.flatMap(({ layer, slots }) => {
+        const [site, own] = [siteOf(point, layer, slots), blocks[layer]];
+        return site === null || own === undefined || !jointAt(point).includes(layer) ? [] : [{ site, blocks: own }];
+      })),
   };
   return { ...plan, describe: describePlan(plan, target) };
+}
+
+/** Columns by reconstruction, each with the layers that remember it so. */
+function reconstructionsOf(blocks: ReadonlyArray<ReadonlyArray<PlannedBlock>>): ReadonlyArray<Reconstruction> {
+  const found = new Map<string, Reconstruction>();
+  for (const [layer, own] of blocks.entries()) {
+    for (const verb of own.flatMap(({ verbs }) => verbs)) {
+      if (verb._tag !== "Remember" || verb.score._tag !== "Reconstruction") continue;
+      const key = JSON.stringify([verb.name, verb.score]);
+      const layers = found.get(key)?.layers ?? [];
+      found.set(key, { column: verb.name, score: verb.score, layers: layers.includes(layer) ? layers : [...layers, layer] });
+    }
+  }
+  return [...found.values()];
 }
 
 const learnedOf = ({ learned = {} }: Target, layer: number): Readonly<Record<string, LearnedForm>> =>
@@ -144,10 +173,11 @@ function checkOps(plan: PolicyPlan, { backend, shape, chunk }: Target): E.Either
   const body = pointsOf(plan, chunk).flatMap((point) =>
     shape.layers.flatMap((layer, l) => [...selectedOps(plan, layer, l, point).body, ...splicedOps(plan, layer, l, point).body])
   );
+  const all = [...body, ...jointOps(plan, shape).body];
   const reads = pointsOf(plan, chunk).some((point) => shape.layers.some((layer, l) => selectedOps(plan, layer, l, point).body.length > 0));
-  const lacking = [...body.map(({ op }) => op), ...reads ? ["attendRows" as const] : []].find((op) => !backend.supports(op));
+  const lacking = [...all.map(({ op }) => op), ...reads ? ["attendRows" as const] : []].find((op) => !backend.supports(op));
   if (lacking !== undefined) return unsupportedOp(`the op ${lacking}`, `the backend ${backend.name}`, "its op table does not have it");
-  const coded = body.flatMap((instr) => {
+  const coded = all.flatMap((instr) => {
     const params: Readonly<Record<string, number | string | boolean>> = instr.params;
     return ops[instr.op].params.flatMap((spec) =>
       spec.type !== "choice" || spec.choices.includes(String(params[spec.name])) ? [] : [{ op: instr.op, found: params[spec.name] }]

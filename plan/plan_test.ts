@@ -4,6 +4,7 @@ import { showError } from "../cache/error.ts";
 import { uniformShape } from "../cache/uniform.ts";
 import type { OpName } from "../backends/ops.ts";
 import type { Block, Budget, Moment, Policy, Score, Verb } from "../policy/types.ts";
+import { encode } from "../policy/verb.ts";
 import { planPolicy } from "./plan.ts";
 import type { PolicyPlan, SplicePoint, Target } from "./types.ts";
 
@@ -59,6 +60,7 @@ Deno.test("keepAll stores rows as the target says and does nothing at any point"
     readsFrom: 2,
     columns: [],
     recentQueries: 0,
+    ringLasts: false,
     store: null,
     rowsBound: null,
     pages: 0,
@@ -177,8 +179,20 @@ Deno.test("what can be known beforehand is refused in a sentence with value and 
       "Evict at the moment OnExit (blocks[0].verbs[0]) is not supported",
     ],
     [
-      policy(at("Append", { _tag: "Encode", keys: "q4", values: "q4", recent: 0, below: null }), at("Step", evict(position, rows(8)))),
-      "Evict at the moment Step beside Encode (layer 0) is not supported by the planner: rows that have passed on to codes compete no more",
+      policy(at("Append", encode("q4c32", "q4g32")), at("Step", evict(position, rows(8)))),
+      "Evict at the moment Step beside Encode (layer 0) is not supported by the planner: rows whose keys are coded per channel",
+    ],
+    [
+      policy(at("Append", encode("q8", "q8")), at("Step", evict(position, rows(8), { merge: true }))),
+      "Evict at the moment Step beside Encode (layer 0) is not supported by the planner: values are not folded into rows that are codes",
+    ],
+    [
+      policy(
+        at("Step", { _tag: "Remember", name: "last", initial: 0, score: position, by: "max" }),
+        at("Step", encode("q8", "q8")),
+        at("Step", evict({ _tag: "Column", name: "last", initial: 0 }, rows(8))),
+      ),
+      "the column last beside Encode (layer 0) is not supported by the planner: of rows that have passed on to codes only sums of attention",
     ],
     [policy({ ...at("PrefillEnd", evict(position, rows(8))), layers: { _tag: "List", layers: [3] } }), "layers from -3 to 2"],
     [policy(at("PrefillEnd", evict({ _tag: "Column", name: "mass", initial: 0 }, rows(8)))), "mass"],

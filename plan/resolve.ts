@@ -81,6 +81,8 @@ export function resolveBudget(budget: Budget, layer: number, target: Target, pat
     }
     case "Above":
       return E.right(budget);
+    case "Fitted":
+      return invalid(`${path}.fit`, "a fit inside a budget", "a fit as the whole budget of an eviction");
   }
 }
 

@@ -40,6 +40,9 @@ function ownError(score: Score, moment: Moment, target: Target, path: string): E
       because: "the model was opened without its weights; give them as surrogates, on the command line by --surrogate",
     });
   }
+  if (score._tag === "Reconstruction" && target.reconstructs !== true) {
+    return E.left({ _tag: "MissingPort", port: "reconstruction", wantedBy: `${path}: the model must read its prompt again` });
+  }
   if (score._tag === "PageBound") {
     return unsupported("PageBound outside Select", path, "it is what a page promises the query that chooses rows; use it in Select");
   }

@@ -12,6 +12,7 @@ import { attention } from "./lower_queries.ts";
 import { rowCodec, type Site } from "./site.ts";
 import { rememberLearned } from "./learned.ts";
 import type { Draft, SplicePoint } from "./types.ts";
+import { storeSite, unweave, weaveTiers } from "./woven.ts";
 
 /** True if a block with this moment acts at this point. Append blocks act after chunks and after decoded tokens. */
 export function actsAt(moment: PlannedBlock["moment"], point: SplicePoint): boolean {
@@ -39,7 +40,8 @@ export const spliceBlocks = (site: Site, point: SplicePoint, blocks: ReadonlyArr
     startLowering(draft),
   ).draft;
 
-const spliceVerb = (site: Site, verb: PlannedVerb) => (state: Lowering): Lowering => {
+/** What one verb does, after those before it. */
+export const spliceVerb = (site: Site, verb: PlannedVerb) => (state: Lowering): Lowering => {
   switch (verb._tag) {
     case "Score": {
       const [slot, next] = snapshot(site, verb.score)(state);
@@ -74,12 +76,19 @@ const remember = (site: Site, { name, score, by }: Remember) => (state: Lowering
   const target = site.slots.columns[name];
   if (target === undefined) return state;
   if (score._tag === "Attention" && by === "sum") {
-    return forget(name)({ ...state, draft: attention(site, score, target, true)(state.draft) });
+    const summed = attention(site, score, target, true)(state.draft);
+    const [stored, column] = [storeSite(site), site.slots.store?.columns[name]];
+    return forget(name)({
+      ...state,
+      draft: stored === null || column === undefined ? summed : attention(stored, score, column, true)(summed),
+    });
   }
   if (score._tag === "TokenClass") {
     const args = [site.slots.tokenClass, site.slots.position, site.slots.layout, site.slots.newest, target];
     return forget(name)({ ...state, draft: emit({ op: "perToken", args, params: { m: site.m, heads: site.shape.kvHeads } })(state.draft) });
   }
+  // What the host found by reading the prompt again lies in the column already.
+  if (score._tag === "Reconstruction") return forget(name)(state);
   if (score._tag === "Learned") {
     const known = JSON.stringify([name, score]);
     if (state.memo.has(known)) return state;
@@ -100,6 +109,28 @@ const forget = (name: string) => (state: Lowering): Lowering => ({
 /** Rank or cut, then close up keys, values, positions and every column in place: where a threshold alone decides, from the first row
  * that goes, which in a text that grows is near its end. */
 const evict = (site: Site, verb: Evict) => (state: Lowering): Lowering => {
+  const stored = verb.over === "all" ? storeSite(site) : null;
+  return stored === null ? evictTail(site, verb)(state) : evictAll(site, stored, verb)(state);
+};
+
+/** The rows of the store and of the tail compete as one list; both close up. */
+const evictAll = (site: Site, stored: Site, verb: Evict) => (state: Lowering): Lowering => {
+  const { slots, shape: { kvHeads: heads } } = site;
+  if (slots.store === null) return state;
+  const budget = verb.limit._tag === "Rows" ? verb.limit.rows : verb.limit.floor;
+  const [woven, d1] = weaveTiers(site, slots.store, verb.score)(state.draft);
+  const [score, { draft: scored }] = lowerScore({ ...woven.site, budget }, verb.score)(startLowering(d1));
+  const [keep, d2] = temp("keep", woven.site.slots.capacity * 4)(scored);
+  const [counts, d3] = temp("counts", heads * 4)(d2);
+  const chosen = choose(woven.site, verb, score, woven.site.slots.layout, keep, counts)(d3);
+  const [[storeKeep, storeCounts, tailKeep, tailCounts], apart] = unweave(woven, slots.store, slots, keep, counts)(chosen);
+  const shut = (of: Site, named: Lowering["named"], kept: Slot, count: Slot) => (d: Draft): Draft =>
+    emit({ op: "truncate", args: [count, of.slots.layout], params: { heads } })(closeUp(of, named, kept, count, of.slots.layout)(d));
+  const draft = shut(site, state.named, tailKeep, tailCounts)(shut(stored, new Map(), storeKeep, storeCounts)(apart));
+  return { draft, memo: new Map(), named: state.named };
+};
+
+const evictTail = (site: Site, verb: Evict) => (state: Lowering): Lowering => {
   const { slots, shape: { kvHeads: heads } } = site;
   const budget = verb.limit._tag === "Rows" ? verb.limit.rows : verb.limit.floor;
   const [score, scored] = lowerScore({ ...site, budget }, verb.score)(state);
@@ -141,6 +172,13 @@ export const choose =
       },
     )(draft);
   };
+
+/** The rows that stay close up, values of the others folded in where the verb says so, and lengths follow. */
+export const closeOver = (site: Site, verb: Evict, named: Lowering["named"], keep: Slot, counts: Slot) => (draft: Draft): Draft => {
+  const { slots: { layout }, shape: { kvHeads: heads } } = site;
+  const closed = closeUp(site, named, keep, counts, layout)(fold(site, verb, keep, counts)(draft));
+  return emit({ op: "truncate", args: [counts, layout], params: { heads } })(closed);
+};
 
 /** Values of the rows that leave go into their nearest survivors, before anything moves. */
 const fold = ({ slots, shape, plan }: Site, { merge }: Evict, keep: Slot, counts: Slot) => (draft: Draft): Draft => {

@@ -5,7 +5,7 @@
  */
 import type { Codec } from "../cache/types.ts";
 import type { ModelShape } from "../cache/shape.ts";
-import type { Port } from "../policy/types.ts";
+import type { Policy, Port, Score } from "../policy/types.ts";
 import type { Caps } from "../backends/backend.ts";
 import type { Instr, Slot, Value } from "../backends/program.ts";
 import type { OpName } from "../backends/ops.ts";
@@ -24,6 +24,18 @@ export interface Target {
   readonly codec: Codec;
   /** The networks that learned scores may name, each with its form per layer; none if left out. */
   readonly learned?: Readonly<Record<string, ReadonlyArray<LearnedForm>>>;
+  /** True where the host has the model read its prompt again for scores by reconstruction. */
+  readonly reconstructs?: boolean;
+}
+
+/** A column that the host fills before the end of the prompt: the score of every row of these layers by reconstruction. */
+export interface Reconstruction {
+  /** Name of the column. */
+  readonly column: string;
+  /** What it holds. */
+  readonly score: Extract<Score, { readonly _tag: "Reconstruction" }>;
+  /** Ascending. */
+  readonly layers: ReadonlyArray<number>;
 }
 
 /** What computes a learned score from the hidden state of a layer, `D` numbers a token to one per KV head. */
@@ -31,7 +43,9 @@ export type LearnedForm =
   /** W x + b. */
   | { readonly _tag: "Linear" }
   /** W2 gelu(W1 x + b1) + b2, gelu in its exact form; `inner` is the length of b1. */
-  | { readonly _tag: "Mlp"; readonly inner: number };
+  | { readonly _tag: "Mlp"; readonly inner: number }
+  /** What a token's own key wins of its own query among learned sinks, mean over the query heads of a KV head; `inner` channels per head. */
+  | { readonly _tag: "Gate"; readonly inner: number; readonly sinks: number };
 
 /** The tier that older rows of a layer pass on to. */
 export interface StorePlan {
@@ -43,6 +57,10 @@ export interface StorePlan {
   readonly recent: number;
   /** Rows that pass on together. */
   readonly group: number;
+  /** True if rows that lie there are still judged: then they keep the layer's columns. */
+  readonly judged: boolean;
+  /** True if at most one row a head passes on after a decoded token. */
+  readonly single: boolean;
 }
 
 /** How one layer's rows are stored under a policy. */
@@ -59,6 +77,8 @@ export interface LayerPlan {
   readonly columns: ReadonlyArray<{ readonly name: string; readonly initial: number }>;
   /** Length of the ring of recent queries, 0 for none. */
   readonly recentQueries: number;
+  /** True if the ring is looked at after the prompt as well. */
+  readonly ringLasts: boolean;
   /** Most rows per head this layer can hold after its Append blocks, or null if it grows with the text. */
   readonly rowsBound: number | null;
   /** Rows per page of which bounds are held, 0 for none. */
@@ -73,6 +93,10 @@ export interface Draft {
   readonly values: ReadonlyArray<Value>;
   /** Ops in order. */
   readonly body: ReadonlyArray<Instr>;
+}
+
+/** Where the rows that have passed on are in a draft. */
+export interface StoreSlots extends Pick<LayerSlots, "keys" | "values" | "position" | "layout" | "columns" | "capacity"> {
 }
 
 /** Where one layer's things are in a draft. The tail tier is the one rows are appended to and evicted from. */
@@ -101,7 +125,7 @@ export interface LayerSlots {
   /** Remembered columns by name. */
   readonly columns: Readonly<Record<string, Slot>>;
   /** The tier that older rows pass on to, or null. */
-  readonly store: { readonly keys: Slot; readonly values: Slot; readonly position: Slot; readonly layout: Slot } | null;
+  readonly store: StoreSlots | null;
   /** Bounds of the tail tier's pages, or NONE. */
   readonly bounds: Slot;
   /** Slots in the tail tier's storage: the length of its columns. */
@@ -124,10 +148,18 @@ export type SplicePoint =
   | { readonly _tag: "PrefillEnd" }
   | { readonly _tag: "AfterStep"; readonly every: ReadonlyArray<number> };
 
+/** What a plan was made of, beside the model and the backend. */
+export interface PlanSource extends Pick<Target, "promptTokens" | "chunk" | "codec"> {
+  /** The policy. */
+  readonly policy: Policy;
+}
+
 /** Names under which a cache's memory is bound: `L3.keys`, `L3.column.mass`, `L3.recent.lse`, … */
 export interface PolicyPlan {
   /** Short text form of the policy. */
   readonly text: string;
+  /** What was planned, and for what: planning it again for the same model gives the same plan. */
+  readonly source: PlanSource;
   /** Storage of each layer. */
   readonly layers: ReadonlyArray<LayerPlan>;
   /** Periods n of the policy's Every(n) blocks, ascending. */
@@ -138,6 +170,8 @@ export interface PolicyPlan {
   readonly evictsAt: (point: SplicePoint) => boolean;
   /** True if older rows of this layer may pass on to its store at this point. */
   readonly passesAt: (point: SplicePoint, layer: number) => boolean;
+  /** True if rows or columns that are there already are judged or written at this point, in a store or in the tail. */
+  readonly judgesAt: (point: SplicePoint) => boolean;
   /** True if some op changes rows or columns that are already there (then the cache must own its memory alone; see `run/reserve.ts`).
    * False means that splicing at this point adds nothing. */
   readonly rewritesAt: (point: SplicePoint) => boolean;
@@ -145,6 +179,15 @@ export interface PolicyPlan {
   readonly select: (point: SplicePoint, layer: number, slots: LayerSlots) => (draft: Draft) => readonly [Selected | null, Draft];
   /** Appends the ops of this layer at this point. */
   readonly splice: (point: SplicePoint, layer: number, slots: LayerSlots) => (draft: Draft) => Draft;
+  /** What the host finds out by reading the prompt again, before the ops of its end. */
+  readonly reconstructions: ReadonlyArray<Reconstruction>;
+  /** Layers whose heads compete with those of other layers at this point, ascending; `splice` adds nothing there. */
+  readonly jointAt: (point: SplicePoint) => ReadonlyArray<number>;
+  /** Appends the ops of those layers at this point, each with its slots. */
+  readonly spliceJoint: (
+    point: SplicePoint,
+    layers: ReadonlyArray<{ readonly layer: number; readonly slots: LayerSlots }>,
+  ) => (draft: Draft) => Draft;
   /** The plan as text, one line per op family and layer range: golden files under `tests/` pin it. */
   readonly describe: string;
 }

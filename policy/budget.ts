@@ -108,6 +108,10 @@ export function showBudget(budget: Budget): string {
       return `pyramid around ${showBudget(budget.mean)}`;
     case "Above":
       return `score >= ${budget.value}, ${budget.floor} rows at least`;
+    case "Fitted":
+      return `the ${budget.fit.counted} of ${showBudget(budget.fit.of)} in ${
+        budget.fit.pairs.map(({ keys, values }) => keys === values ? keys : `${keys}/${values}`).join(" or ")
+      }`;
   }
 }
 

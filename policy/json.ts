@@ -8,7 +8,23 @@ import { type RowCodec, rowCodecs } from "../cache/codec.ts";
 import type { KvError } from "../cache/error.ts";
 import { type Decoder, fault, flag, list, nullable, number, numberOr, string, struct, tagged, word } from "./decode.ts";
 import { maxLayers } from "./moment.ts";
-import type { Block, Budget, Fold, Layers, Moment, Nested, Policy, Protect, QuerySet, Ratio, Score, Verb } from "./types.ts";
+import type {
+  Below,
+  Block,
+  Budget,
+  CodecPair,
+  Fit,
+  Fold,
+  Layers,
+  Moment,
+  Nested,
+  Policy,
+  Protect,
+  QuerySet,
+  Ratio,
+  Score,
+  Verb,
+} from "./types.ts";
 import { maxText, validatePolicy } from "./validate.ts";
 
 /** Largest input: values inside each other, and values in all. */
@@ -96,6 +112,7 @@ const budgets: Decoder<Budget> = tagged<Budget>({
   PerLayer: struct({ _tag: word("PerLayer"), budgets: list(budget, maxLayers) }),
   Pyramid: struct({ _tag: word("Pyramid"), mean: budget, window: number, beta: number }),
   Above: struct({ _tag: word("Above"), value: number, floor: number }),
+  Fitted: struct({ _tag: word("Fitted"), fit: (value, path) => fit(value, path) }),
 });
 
 const queries: Decoder<QuerySet> = tagged<QuerySet>({
@@ -123,7 +140,15 @@ const scores: Decoder<Score> = tagged<Score>({
   Redundancy: struct({ _tag: word("Redundancy"), above: number }),
   TailLoss: struct({ _tag: word("TailLoss"), sinks: number, scope: word("candidates", "all") }),
   Learned: struct({ _tag: word("Learned"), name }),
+  Reconstruction: struct({
+    _tag: word("Reconstruction"),
+    plus: flag,
+    denominators: word("training", "inference"),
+    chunk: number,
+    per: word("row", "head"),
+  }),
   TokenClass: struct({ _tag: word("TokenClass") }),
+  QueriesSeen: struct({ _tag: word("QueriesSeen"), window: nullable(number) }),
   Nearby: struct({ _tag: word("Nearby"), within: ratio, overGroup: fold }),
   Profile: struct({ _tag: word("Profile"), mass: score, near: score, kind: score, rules: nested, recovery: number }),
   Obey: struct({ _tag: word("Obey"), mass: score, kind: score, rule: score, rules: nested }),
@@ -134,15 +159,25 @@ const scores: Decoder<Score> = tagged<Score>({
 
 const protect: Decoder<Protect> = struct<Protect>({ sinks: number, recent: numberOr(ratio) });
 const codec: Decoder<RowCodec> = word(...rowCodecs);
-const below = struct<{ readonly score: Score; readonly value: number }>({ score, value: number });
+const below = struct<Below>({ score, value: number, leave: nullable(number) });
+const pair: Decoder<CodecPair> = struct<CodecPair>({ keys: codec, values: codec });
+const fit: Decoder<Fit> = struct<Fit>({ of: budget, pairs: list(pair, 16), counted: word("bytes", "nominal") });
 
 const verb: Decoder<Verb> = tagged<Verb>({
   Score: struct({ _tag: word("Score"), name, score }),
   Remember: struct({ _tag: word("Remember"), name, initial: number, score, by: word("set", "sum", "max") }),
   Admit: struct({ _tag: word("Admit"), score, threshold: number, sinks: number }),
-  Evict: struct({ _tag: word("Evict"), score, budget, across: word("head", "layer"), floor: nullable(ratio), protect, merge: flag }),
+  Evict: struct({
+    _tag: word("Evict"),
+    score,
+    budget,
+    across: word("head", "layer", "model"),
+    floor: nullable(ratio),
+    protect,
+    merge: flag,
+  }),
   Select: struct({ _tag: word("Select"), score, budget, protect }),
-  Encode: struct({ _tag: word("Encode"), keys: codec, values: codec, recent: number, below: nullable(below) }),
+  Encode: struct({ _tag: word("Encode"), keys: codec, values: codec, recent: number, below: nullable(below), fit: nullable(fit) }),
   Share: struct({ _tag: word("Share"), from: number }),
 });
 

@@ -28,11 +28,13 @@ function portsOfVerb(verb: Verb): ReadonlyArray<Port> {
   return protects ? [...own, "position"] : own;
 }
 
-const portsOf = (score: Score): ReadonlyArray<Port> => [...ownPorts(score), ...inside(score).flatMap(portsOf)];
+/** The ports one score observes. */
+export const portsOf = (score: Score): ReadonlyArray<Port> => [...ownPorts(score), ...inside(score).flatMap(portsOf)];
 
 function ownPorts(score: Score): ReadonlyArray<Port> {
   switch (score._tag) {
     case "Position":
+    case "QueriesSeen":
       return ["position"];
     case "Norm":
       return [score.of];
@@ -53,6 +55,8 @@ function ownPorts(score: Score): ReadonlyArray<Port> {
       return ["position"];
     case "Learned":
       return ["hidden"];
+    case "Reconstruction":
+      return ["reconstruction"];
     case "TokenClass":
       return ["tokenClass"];
     default:

@@ -22,7 +22,8 @@ import { blockEq, blocksEq } from "./equal.ts";
 import { append, every, showLayers, showMoment, step } from "./moment.ts";
 import { policy } from "./policy.ts";
 import { constant, norm, plus, promote, times } from "./score.ts";
-import type { Block, Budget, Layers, Moment, Policy, Protect, Ratio, Verb } from "./types.ts";
+import { encodeToFit } from "./verb.ts";
+import type { Block, Budget, Fit, Layers, Moment, Policy, Protect, Ratio, Verb } from "./types.ts";
 
 /** A function from policy to policy. */
 export type Rewrite = (of: Policy) => Policy;
@@ -89,6 +90,19 @@ export const twoStages = (text: string, first: Ratio, epsilon: number): Rewrite 
         : v
     ),
   );
+
+/** Budgets of rows become as many coded rows as take the same bytes, and what is kept is coded at the same moments, but for the newest
+ * `recent` positions ("More tokens, lower precision", arXiv 2412.12706). The first of the pairs, from wide to narrow, in which the whole
+ * prompt has room is taken, else the last. */
+export const fitting = (text: string, how: Pick<Fit, "pairs" | "counted">, recent: number): Rewrite =>
+  rewrite(text, (blocks) =>
+    blocks.flatMap((b) => {
+      const of = b.verbs.flatMap((v) => v._tag === "Evict" && v.budget._tag !== "Above" && v.budget._tag !== "Fitted" ? [v.budget] : [])[0];
+      if (of === undefined) return [b];
+      const fit: Fit = { of, ...how };
+      const verbs = b.verbs.map((v): Verb => v._tag === "Evict" && v.budget === of ? { ...v, budget: { _tag: "Fitted", fit } } : v);
+      return [{ ...b, verbs }, { ...b, verbs: [encodeToFit(fit, recent)] }];
+    }));
 
 /** Plain budgets become pyramids around them (PyramidKV, arXiv 2406.02069); the window is what the eviction protects. */
 export const pyramid = (beta: number): Rewrite =>

@@ -44,6 +44,12 @@ export const column = (name: string, initial = 0): Score => ({ _tag: "Column", n
 /** What the network of this name predicts for the rows of a run, from their hidden states. */
 export const learned = (name: string): Score => ({ _tag: "Learned", name });
 
+/** The most attention a row gets while the model repeats its prompt (KVzip, arXiv 2505.23416; `plus`: KVzip+, arXiv 2601.07891). */
+export const reconstruction = (of: Omit<Extract<Score, { readonly _tag: "Reconstruction" }>, "_tag">): Score => ({
+  _tag: "Reconstruction",
+  ...of,
+});
+
 /** Pools along positions inside a head over an odd `size`; the last `dropLast` rows neither take part nor change. */
 export const pool =
   (options: { readonly by: "max" | "mean"; readonly size: number; readonly dropLast: number }): (of: Score) => Score => (of) => ({
@@ -129,6 +135,9 @@ export const pageBound = (page: number, by: "max" | "softmax", channels: Ratio |
   channels,
   by,
 });
+
+/** How many queries have weighed a row, its own included; of the prompt's only the last `window` count, all by default. */
+export const queriesSeen = (window: number | null = null): Score => ({ _tag: "QueriesSeen", window });
 
 const unary = (fn: Unary) => (of: Score): Score => ({ _tag: "Unary", fn, of });
 const binary = (fn: Binary) => (right: Score) => (left: Score): Score => ({ _tag: "Binary", fn, left, right });

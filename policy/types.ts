@@ -43,7 +43,27 @@ export type Budget =
   /** PyramidKV: from many rows in the first layer to few in the last, `mean` on average, `window` included in it. */
   | { readonly _tag: "Pyramid"; readonly mean: Budget; readonly window: number; readonly beta: number }
   /** Every row that scores at least `value`, and at least `floor` rows. */
-  | { readonly _tag: "Above"; readonly value: number; readonly floor: number };
+  | { readonly _tag: "Above"; readonly value: number; readonly floor: number }
+  /** As many coded rows as take the bytes of a budget of 16-bit rows. */
+  | { readonly _tag: "Fitted"; readonly fit: Fit };
+
+/** How the two halves of a row are stored. */
+export interface CodecPair {
+  /** How keys are stored. */
+  readonly keys: RowCodec;
+  /** How values are stored. */
+  readonly values: RowCodec;
+}
+
+/** Rows against precision at one budget: the first of `pairs`, from wide to narrow, in which the whole prompt has room, else the last. */
+export interface Fit {
+  /** The budget in rows of 16-bit numbers; no threshold. */
+  readonly of: Budget;
+  /** Pairs to choose from, from wide to narrow. */
+  readonly pairs: ReadonlyArray<CodecPair>;
+  /** What a row costs: what it takes, scales and offsets included, or its nominal bits alone. */
+  readonly counted: "bytes" | "nominal";
+}
 
 /** Which queries an attention score looks at. */
 export type QuerySet =
@@ -93,8 +113,21 @@ export type Score =
   /** What a network that the model was opened with, under this name, predicts from the hidden state of the row's token, per KV head.
    * Known for the rows of a run only: it stands alone in `Remember` by "set" or in `Admit`. */
   | { readonly _tag: "Learned"; readonly name: string }
+  /** The most attention that the row gets while the model repeats its prompt (KVzip), or `plus` the most that it writes for its reader
+   * (KVzip+): one more pass over the prompt, `chunk` tokens at a time, which the host carries out. `denominators`: what shares a softmax,
+   * all that the reader sees (`training`), or sinks, the chunk and its repetition. `per` "head" gives every row the best of its head. Rows
+   * before the text (a chat template's) are worth more than any other. It stands alone in `Remember` by "set" at the end of the prompt. */
+  | {
+    readonly _tag: "Reconstruction";
+    readonly plus: boolean;
+    readonly denominators: "training" | "inference";
+    readonly chunk: number;
+    readonly per: "row" | "head";
+  }
   /** Class of the row's token, from the tokenizer: 1 special, 2 punctuation, 0 any other. Like a learned score it is that of a run's rows. */
   | { readonly _tag: "TokenClass" }
+  /** How many queries have weighed the row, its own included; of the prompt's only the last `window` count (null: all). */
+  | { readonly _tag: "QueriesSeen"; readonly window: number | null }
   /** Attention mass from the run's queries that are nearer than this share of the prompt (rounded down, at least one position), summed. */
   | { readonly _tag: "Nearby"; readonly within: Ratio; readonly overGroup: Fold }
   /** Number of the cheapest nested rule that recovers `recovery` of a head's attention: 1 special tokens, 2 and punctuation, 3 and heavy
@@ -137,6 +170,17 @@ export interface Protect {
   readonly recent: number | Ratio;
 }
 
+/** Which rows pass on to codes. */
+export interface Below {
+  /** What a row is judged by. */
+  readonly score: Score;
+  /** Rows that score less pass on. */
+  readonly value: number;
+  /** Null: all of them. A number: one row a head at a time, the one that scores least; it leaves for good instead if it scores less than
+   * this and than every row that has passed on, and where it passes on, the least of those leaves if it scores less than this. */
+  readonly leave: number | null;
+}
+
 /** The six verbs and their modifiers. */
 export type Verb =
   /** Names a score, for use as a column by later verbs of the same run and by reports. */
@@ -152,13 +196,13 @@ export type Verb =
   /** Of the rows just appended (at `Append`) or leaving the window (at `OnExit`), only those with score >= threshold go on, and those at
    * the first `sinks` positions. The score is that of the row when it was appended. */
   | { readonly _tag: "Admit"; readonly score: Score; readonly threshold: number; readonly sinks: number }
-  /** Rows beyond the budget leave for good. `across: "layer"` lets the heads of a layer compete for one total of heads x budget;
-   * `floor` is the share of the budget that every head keeps then. */
+  /** Rows beyond the budget leave for good. `across: "layer"` lets the heads of a layer compete for one total of heads x budget, `"model"`
+   * those of all layers that the block touches, at the end of the prompt; `floor` is the share of the budget that every head keeps then. */
   | {
     readonly _tag: "Evict";
     readonly score: Score;
     readonly budget: Budget;
-    readonly across: "head" | "layer";
+    readonly across: "head" | "layer" | "model";
     readonly floor: Ratio | null;
     readonly protect: Protect;
     /** The value of a row that leaves is folded into the row of its head with the nearest key that stays. */
@@ -167,19 +211,21 @@ export type Verb =
   /** Only the best rows are read by the current query, and those that are protected, within the budget; the cache is unchanged. */
   | { readonly _tag: "Select"; readonly score: Score; readonly budget: Budget; readonly protect: Protect }
   /** How rows are stored, by names of row codecs: all rows at the moment Build; at other moments those older than the newest `recent`
-   * positions, which move to a store of their own, and of them, where `below` is given, only those that score less than its value. */
+   * positions, which move to a store of their own, and of them, where `below` is given, only those that score less than its value. Where
+   * `fit` is given the codecs are those that fit; the named ones are the narrowest. */
   | {
     readonly _tag: "Encode";
     readonly keys: RowCodec;
     readonly values: RowCodec;
     readonly recent: number;
-    readonly below: { readonly score: Score; readonly value: number } | null;
+    readonly below: Below | null;
+    readonly fit: Fit | null;
   }
   /** These layers keep no rows of their own and read those of layer `from`. */
   | { readonly _tag: "Share"; readonly from: number };
 
 /** What a policy may observe. The cache itself has `keys`, `values` and `position`; the others come from the host. */
-export type Port = "hidden" | "queries" | "keys" | "values" | "attention" | "position" | "outputWeight" | "tokenClass";
+export type Port = "hidden" | "queries" | "keys" | "values" | "attention" | "position" | "outputWeight" | "tokenClass" | "reconstruction";
 
 /** When, where, what. */
 export interface Block {

@@ -7,7 +7,7 @@ import type { KvError } from "../cache/error.ts";
 import { type Check, check, columnName, integer, share } from "./check.ts";
 import { maxLayers, showMoment } from "./moment.ts";
 import { maxRows } from "./param.ts";
-import type { Block, Budget, Layers, Moment, Policy, Protect, Verb } from "./types.ts";
+import type { Block, Budget, Fit, Layers, Moment, Policy, Protect, Verb } from "./types.ts";
 import { checkColumns, checkLearned, checkScore } from "./validate_score.ts";
 
 /** Longest text of a policy, UTF-16 units. */
@@ -92,7 +92,7 @@ const moments: Readonly<Record<Verb["_tag"], ReadonlyArray<Moment["_tag"]>>> = {
   Admit: ["Append", "OnExit"],
   Evict: ["PrefillEnd", "Append", "Chunk", "Step", "Every", "OnExit"],
   Select: ["Append", "Chunk", "Step", "Every"],
-  Encode: ["Build", "PrefillEnd", "Append", "Chunk", "Step"],
+  Encode: ["Build", "PrefillEnd", "Append", "Chunk", "Step", "Every"],
   Share: ["Build"],
 };
 
@@ -118,12 +118,12 @@ function checkVerb(verb: Verb, { moment, layers }: Block, path: string, limits: 
         integer(`${path}.sinks`, verb.sinks, 0, maxRows) ?? checkScore(verb.score, `${path}.score`);
     case "Evict":
       return checkScore(verb.score, `${path}.score`) ?? checkBudget(verb.budget, `${path}.budget`, limits) ??
-        checkEvict(verb, path, limits);
+        checkEvict(verb, moment, path, limits);
     case "Select":
       return checkScore(verb.score, `${path}.score`) ?? checkBudget(verb.budget, `${path}.budget`, limits) ??
         checkProtect(verb.protect, verb.budget, `${path}.protect`, limits);
     case "Encode":
-      return checkEncode(verb, moment, path);
+      return checkEncode(verb, moment, path, limits);
     case "Share": {
       const lowest = layers._tag === "Range" && layers.from >= 0
         ? layers.from
@@ -136,21 +136,41 @@ function checkVerb(verb: Verb, { moment, layers }: Block, path: string, limits: 
   }
 }
 
-function checkEncode({ recent, below }: Extract<Verb, { readonly _tag: "Encode" }>, moment: Moment, path: string): Check {
+function checkEncode(verb: Extract<Verb, { readonly _tag: "Encode" }>, moment: Moment, path: string, limits: Limits): Check {
+  const { keys, values, recent, below, fit } = verb;
+  const builds = moment._tag === "Build";
+  const last = fit?.pairs[fit.pairs.length - 1];
   const wrong = integer(`${path}.recent`, recent, 0, maxRows) ??
-    check(`${path}.recent`, recent, moment._tag !== "Build" || recent === 0, "0 at the moment Build");
+    check(`${path}.recent`, recent, !builds || recent === 0, "0 at the moment Build") ??
+    check(`${path}.fit`, "a fit", fit === null || !builds, "null at the moment Build") ??
+    (fit === null ? null : checkFit(fit, `${path}.fit`, limits)) ??
+    check(`${path}.keys`, keys, fit === null || last?.keys === keys, "the last of the fit's pairs") ??
+    check(`${path}.values`, values, fit === null || last?.values === values, "the last of the fit's pairs");
   if (wrong !== null || below === null) return wrong;
-  return check(`${path}.below`, "a score", moment._tag !== "Build", "null at the moment Build") ??
-    check(`${path}.below.value`, below.value, Number.isFinite(below.value), "a finite number") ??
+  const single = check(`${path}.below.leave`, "one at a time", below.leave === null || !builds, "null at the moment Build");
+  return check(`${path}.below`, "a score", !builds, "null at the moment Build") ?? single ??
+    check(`${path}.below.value`, below.value, Number.isFinite(Math.fround(below.value)), "a finite f32") ??
+    check(`${path}.below.leave`, below.leave ?? 0, Number.isFinite(Math.fround(below.leave ?? 0)), "a finite f32, or null") ??
     checkScore(below.score, `${path}.below.score`);
 }
 
-function checkEvict(verb: Extract<Verb, { readonly _tag: "Evict" }>, path: string, limits: Limits): Check {
+function checkFit({ of, pairs }: Fit, path: string, limits: Limits): Check {
+  const plain = of._tag !== "Above" && of._tag !== "Fitted";
+  return check(`${path}.of`, of._tag, plain, "Rows, Share, PerLayer or Pyramid") ?? checkBudget(of, `${path}.of`, limits) ??
+    check(`${path}.pairs`, pairs.length, pairs.length >= 1 && pairs.length <= 16, "1 to 16 pairs of codecs");
+}
+
+function checkEvict(verb: Extract<Verb, { readonly _tag: "Evict" }>, moment: Moment, path: string, limits: Limits): Check {
   const { across, floor, budget, protect } = verb;
-  const competing =
-    check(`${path}.floor`, "a floor", floor === null || across === "layer", 'null unless the heads compete (across "layer")') ??
-      (floor === null ? null : share(`${path}.floor`, floor)) ??
-      check(`${path}.across`, across, across === "head" || budget._tag !== "Above", '"head" for a budget that is a threshold');
+  const competing = check(
+    `${path}.across`,
+    "model",
+    across !== "model" || moment._tag === "PrefillEnd",
+    '"head" or "layer" before the end of the prompt',
+  ) ??
+    check(`${path}.floor`, "a floor", floor === null || across !== "head", 'null unless heads compete (across "layer" or "model")') ??
+    (floor === null ? null : share(`${path}.floor`, floor)) ??
+    check(`${path}.across`, across, across === "head" || budget._tag !== "Above", '"head" for a budget that is a threshold');
   return competing ?? checkProtect(protect, budget, `${path}.protect`, limits);
 }
 
@@ -178,6 +198,7 @@ function knownRows(budget: Budget, limits: Limits): ReadonlyArray<number> {
     case "Pyramid":
       return knownRows(budget.mean, limits);
     case "Above":
+    case "Fitted":
       return [];
   }
 }
@@ -199,7 +220,7 @@ function checkBudget(budget: Budget, path: string, limits: Limits): Check {
         first(
           budget.budgets,
           (b, i) =>
-            check(`${path}.budgets[${i}]`, b._tag, b._tag !== "PerLayer" && b._tag !== "Pyramid", "Rows, Share or Above") ??
+            check(`${path}.budgets[${i}]`, b._tag, ["Rows", "Share", "Above"].includes(b._tag), "Rows, Share or Above") ??
               checkBudget(b, `${path}.budgets[${i}]`, limits),
         );
     }
@@ -214,6 +235,8 @@ function checkBudget(budget: Budget, path: string, limits: Limits): Check {
     case "Above":
       return check(`${path}.value`, budget.value, Number.isFinite(budget.value), "a finite number") ??
         integer(`${path}.floor`, budget.floor, 0, maxRows);
+    case "Fitted":
+      return checkFit(budget.fit, `${path}.fit`, limits);
   }
 }
 

@@ -39,6 +39,8 @@ function checkPart(score: Score, path: string): Check {
       return integer(`${path}.size`, score.size, 1, 1023) ??
         check(`${path}.size`, score.size, score.size % 2 === 1, "an odd number from 1 to 1023") ??
         integer(`${path}.dropLast`, score.dropLast, 0, maxQueries);
+    case "QueriesSeen":
+      return score.window === null ? null : integer(`${path}.window`, score.window, 1, maxQueries);
     case "Softmax":
       return integer(`${path}.dropLast`, score.dropLast, 0, maxQueries);
     case "GroupVotes":
@@ -57,6 +59,8 @@ function checkPart(score: Score, path: string): Check {
         /^[a-z][a-z0-9-]{0,31}$/.test(score.name),
         "1 to 32 small letters, digits and -, a letter first",
       );
+    case "Reconstruction":
+      return integer(`${path}.chunk`, score.chunk, 1, maxQueries);
     case "Profile":
     case "Obey":
       return checkNested(score.rules, `${path}.rules`) ??
@@ -77,14 +81,21 @@ function checkPart(score: Score, path: string): Check {
 const checkNested = ({ frequent, local, sinks }: Nested, path: string): Check =>
   share(`${path}.frequent`, frequent) ?? share(`${path}.local`, local) ?? integer(`${path}.sinks`, sinks, 0, maxQueries);
 
-/** A learned score and a token's class are those of a run's own rows, so they can be remembered (or admit them), but not weigh all rows. */
+/** A learned score and a token's class are those of a run's own rows, a reconstruction is one of a whole prompt: they can be remembered (or
+ * admit rows), but not be parts of others. */
 export function checkLearned(verb: Extract<Verb, { readonly score: Score }>, moment: Moment, path: string): Check {
-  const found = parts(verb.score).find((part) => part._tag === "Learned" || part._tag === "TokenClass");
+  const found = parts(verb.score).find(({ _tag }) => _tag === "Learned" || _tag === "TokenClass" || _tag === "Reconstruction");
   if (found === undefined) return null;
   const admits = verb._tag === "Admit" && found._tag === "Learned";
   const alone = found === verb.score && (admits || (verb._tag === "Remember" && verb.by === "set"));
+  const atEnd = found._tag === "Reconstruction";
   return check(`${path}.score(${found._tag})`, `part of ${verb._tag}`, alone, 'the whole score of Admit, or of Remember by "set"') ??
-    check(`${path}.moment`, moment._tag, moment._tag !== "PrefillEnd", "a moment of a run, which has hidden states");
+    check(
+      `${path}.moment`,
+      moment._tag,
+      atEnd === (moment._tag === "PrefillEnd"),
+      atEnd ? "PrefillEnd, when there is a whole prompt to repeat" : "a moment of a run, which has hidden states",
+    );
 }
 
 /** A column that is read must be remembered by some block, or named by a Score before it in its block, and all must agree on
@@ -100,7 +111,8 @@ export function checkColumns(blocks: ReadonlyArray<Block>): Check {
   for (const [b, block] of blocks.entries()) {
     const named = new Set<string>();
     for (const [v, verb] of block.verbs.entries()) {
-      for (const part of "score" in verb ? parts(verb.score) : []) {
+      const judged = "score" in verb ? verb.score : verb._tag === "Encode" ? verb.below?.score : undefined;
+      for (const part of judged === undefined ? [] : parts(judged)) {
         if (part._tag !== "Column" || named.has(part.name)) continue;
         const initial = initials.get(part.name);
         const path = `blocks[${b}].verbs[${v}].score(Column)`;

@@ -98,7 +98,7 @@ Deno.test("verbs stand at moments where they mean something", () => {
   const gone = evict({ budget: rows(9) })(position);
   assertEquals([prefillEnd, append, step, every(3), onExit(8)].map((m) => during(m, gone)), Array.from({ length: 5 }, () => "valid"));
   assertEquals(during(build, gone), "verbs[0].moment");
-  assertEquals([during(build, encode("f16", "f16")), during(every(2), encode("f16", "f16"))], ["valid", "verbs[0].moment"]);
+  assertEquals([during(build, encode("f16", "f16")), during(onExit(2), encode("f16", "f16"))], ["valid", "verbs[0].moment"]);
   assertEquals([during(append, admit(0)(position)), during(step, admit(0)(position))], ["valid", "verbs[0].moment"]);
   assertEquals([during(step, select(rows(9))(position)), during(prefillEnd, select(rows(9))(position))], ["valid", "verbs[0].moment"]);
   assertEquals([during(every(0), gone), during(onExit(1.5), gone)], ["moment.steps", "moment.window"]);

@@ -12,7 +12,7 @@
  * @module
  */
 import type { RowCodec } from "../cache/codec.ts";
-import type { Budget, Protect, Ratio, Score, Verb } from "./types.ts";
+import type { Budget, CodecPair, Fit, Protect, Ratio, Score, Verb } from "./types.ts";
 
 /** No row is out of competition. */
 export const unprotected: Protect = { sinks: 0, recent: 0 };
@@ -31,11 +31,11 @@ export const remember = (options: {
 /** Of the rows just appended, or leaving the window, only those with score >= threshold go on, and the first `sinks` positions. */
 export const admit = (threshold: number, sinks = 0): (score: Score) => Verb => (score) => ({ _tag: "Admit", score, threshold, sinks });
 
-/** Rows beyond the budget leave for good. `across: "layer"` lets the heads of a layer compete for one total; every head
- * keeps the share `floor` of the budget then. `merge`: values of leavers are folded into their nearest survivors. */
+/** Rows beyond the budget leave for good. `across: "layer"` lets the heads of a layer compete for one total, `"model"` those
+ * of all layers; every head keeps the share `floor` of the budget then. `merge`: values of leavers are folded into their nearest survivors. */
 export const evict = (options: {
   readonly budget: Budget;
-  readonly across?: "head" | "layer";
+  readonly across?: "head" | "layer" | "model";
   readonly floor?: Ratio | null;
   readonly protect?: Protect;
   readonly merge?: boolean;
@@ -65,7 +65,39 @@ export const select = (budget: Budget, protect: Protect = unprotected): (score: 
  * assertEquals(encode("q8", "q4", 64)._tag, "Encode");
  * ```
  */
-export const encode = (keys: RowCodec, values: RowCodec, recent = 0): Verb => ({ _tag: "Encode", keys, values, recent, below: null });
+export const encode = (keys: RowCodec, values: RowCodec, recent = 0): Verb => ({
+  _tag: "Encode",
+  keys,
+  values,
+  recent,
+  below: null,
+  fit: null,
+});
+
+/** Of the rows older than the newest `recent` positions those below `value` pass on to these codes; with `leave`, one row a head at a time,
+ * and the least of all leaves for good where it is below that (DiffKV, arXiv 2412.03131, algorithm 1 as its code has it). */
+export const encodeBelow = (
+  pair: CodecPair,
+  options: { readonly value: number; readonly recent: number; readonly leave?: number | null },
+): (score: Score) => Verb =>
+(score) => ({
+  ...encodeAs(pair, options.recent),
+  below: { score, value: options.value, leave: options.leave ?? null },
+});
+
+/** Older rows pass on to the codes that fit a budget, or stay as they are where 16 bits do. */
+export const encodeToFit = (fit: Fit, recent: number): Verb => ({ ...encodeAs(fit.pairs[fit.pairs.length - 1] ?? halves, recent), fit });
+
+const halves: CodecPair = { keys: "f16", values: "f16" };
+
+const encodeAs = ({ keys, values }: CodecPair, recent: number) => ({
+  _tag: "Encode" as const,
+  keys,
+  values,
+  recent,
+  below: null,
+  fit: null,
+});
 
 /** These layers keep no rows of their own and read those of layer `from`. */
 export const readFrom = (from: number): Verb => ({ _tag: "Share", from });

@@ -8,25 +8,36 @@ import { allLayers, build, prefillEnd } from "./moment.ts";
 import * as param from "./param.ts";
 import { block, policy } from "./policy.ts";
 import { at, decoding, everySteps, merging, onLayers, perLayer, protect, streaming, withBudget } from "./rewrite.ts";
-import { makes, type Registry, rewrites } from "./term.ts";
-import type { Budget, Protect } from "./types.ts";
+import { makes, type Registry, rewrites, showTerm, type Term } from "./term.ts";
+import type { Budget, Moment, Protect } from "./types.ts";
 import { encode } from "./verb.ts";
 
 const plain = (name: string, about: string) => ({ name, about, params: {}, defaults: {} });
 
 const codec = (name: string) => param.choice(name, rowCodecs);
 
+interface Encodes {
+  readonly keys: RowCodec;
+  readonly values: RowCodec;
+  readonly at: Moment;
+  readonly recent: number;
+}
+
+const encodes: Term<Encodes> = {
+  name: "encode",
+  about: "stores rows so from the start, or from another moment on those that are old: f32, f16 or codes of 8, 4 or 2 bits",
+  params: {
+    keys: codec("keys"),
+    values: codec("values"),
+    at: { ...param.moment, name: "at" },
+    recent: param.count("recent", 0, param.maxRows),
+  },
+  defaults: { keys: "q8", values: "q4", at: build, recent: 0 },
+};
+
 /** `encode`, `streaming`, `decoding`, `every`, `at`, `layers`, `budget`, `perlayer`, `protect`. */
 export const wrappers: Registry = [
-  makes<{ readonly keys: RowCodec; readonly values: RowCodec }>(
-    {
-      name: "encode",
-      about: "stores rows so from the start: f32, f16 or codes of 8, 4 or 2 bits",
-      params: { keys: codec("keys"), values: codec("values") },
-      defaults: { keys: "q8", values: "q4" },
-    },
-    ({ keys, values }) => policy(`encode(${keys}${values === "q4" ? "" : `, values=${values}`})`, [block(build, [encode(keys, values)])]),
-  ),
+  makes(encodes, (o) => policy(showTerm(encodes)(o), [block(o.at, [encode(o.keys, o.values, o.recent)])])),
   rewrites(
     plain("streaming", "decide after every chunk of the prompt and every token, so that memory stays at the budget"),
     () => streaming,

@@ -41,7 +41,7 @@ Deno.test("drawings of one page share no id, and every reference has its target"
 
 Deno.test("the background is left to the page", async () => {
   for (const svg of [await orThrow(lineChart(line)), await orThrow(heatMap(map))]) {
-    assertMatch(svg, /^<svg[^>]*><g/);
+    assertMatch(svg, /^<svg[^>]*>\n<g/);
   }
 });
 

@@ -59,7 +59,7 @@ export const svgOf = (name: string, spec: TopLevelSpec): TaskEither<KvError, str
         await drawn;
         // Vega counts ids up over the life of the process; a drawing must not depend on those before it.
         resetSVGDefIds();
-        return withIds(name, await view.toSVG());
+        return tidied(withIds(name, await view.toSVG()));
       } finally {
         view.finalize();
       }
@@ -76,3 +76,11 @@ function withIds(name: string, svg: string): string {
   const prefix = name.toLowerCase().replace(/[^a-z0-9]+/g, "-");
   return svg.replace(/(id="|url\(#)((?:gradient|clip|pattern)[\w-]*)/g, `$1${prefix}-$2`);
 }
+
+/** Coordinates to a hundredth of a pixel and an element per line: drawings are kept in files, whose changes people read. */
+const tidied = (svg: string): string =>
+  svg.replace(
+    / (?:d|transform|x|y|x2|y2|width|height)="[^"]*"/g,
+    (attribute) => attribute.replace(/-?\d+\.\d{3,}(?:e-?\d+)?/g, (number) => String(Number(Number(number).toFixed(2)))),
+  )
+    .replace(/>(?=<(?!\/?tspan))/g, ">\n");

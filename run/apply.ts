@@ -16,6 +16,7 @@ import { bound, emit, emptyDraft, finish } from "../plan/draft.ts";
 import type { Draft, LayerPlan, LayerSlots, PolicyPlan, SplicePoint } from "../plan/types.ts";
 import { advance, bindings, reserve, settle, stage } from "./bind.ts";
 import type { DenseRows } from "./dense.ts";
+import { jointOps, jointScratch } from "./joint.ts";
 import { type Memory, orRetire, retire } from "./memory.ts";
 import { bytesIn, runOnce, type Scratch, withScratch } from "./scratch.ts";
 import { attendLayer, className, classScratch, layerSlots, slotsFor } from "./slots.ts";
@@ -95,10 +96,12 @@ function runOver(
   const scratch: ReadonlyArray<Scratch> = [
     { label: "newest", content: bytesIn(Uint32Array.of(Math.max(0, cache.nextPosition + m - 1))) },
     { label: "positions", content: bytesIn(positions) },
+    ...jointScratch(plan, point, cache),
     ...(plan.ports.has("tokenClass") ? classScratch(cache.layers.map(({ shape }) => shape), tokens?.tokenClass ?? []) : []),
     ...(tokens?.layers ?? []).flatMap((layer, l) => tokenScratch(cache.layers[l]?.shape, layer, l, m)),
   ];
-  const program = finish(`apply ${plan.text}`)(cache.layers.reduce((d: Draft, _, l) => layerOps(plan, point, cache, l, m)(d), emptyDraft));
+  const layers = cache.layers.reduce((d: Draft, _, l) => layerOps(plan, point, cache, l, m)(d), emptyDraft);
+  const program = finish(`apply ${plan.text}`)(jointOps(plan, point, cache)(layers));
   return withScratch(memory, scratch, (buffers) => {
     const own: Readonly<Record<string, Binding>> = Object.fromEntries(Object.entries(buffers).map(([name, buffer]) => [name, { buffer }]));
     return pipe(

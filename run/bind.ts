@@ -17,7 +17,7 @@ import { layoutBytes, type OwnLayer, ownLayers, storeTier, tierBuffers } from ".
 import type { PolicyPlan, SplicePoint } from "../plan/types.ts";
 import { encodeLayouts } from "./copy.ts";
 import { atFrontier, checkLive, isShared, type Memory, orRetire, retire, succeed } from "./memory.ts";
-import { copyCache, grownCapacities, hasRoom, resizeTail, resizeTier, tailOf } from "./resize.ts";
+import { copyCache, grownCapacities, hasRoom, openTiers, resizeTail, resizeTier, tailOf } from "./resize.ts";
 
 /** Names of a layer's memory: the tail tier is `L3.keys`, the frozen tier i of a fork `L3.t0.keys`. */
 export const tierName = (layer: number, tier: number, tiers: number): string => tier === tiers - 1 ? `L${layer}` : `L${layer}.t${tier}`;
@@ -56,9 +56,11 @@ export const reserve =
       isExact(cache) ? TE.fromEither(checkLive(memory, cache)) : pipe(settle(memory)(cache), orRetire(memory, cache)),
       TE.chain((exact) => {
         const bound = (layer: number): number | null => plan.layers[layer]?.rowsBound ?? null;
-        const flatten = plan.rewritesAt(point) && ownLayers(exact).some(({ own }) => own.tiers.length > 1 && storeTier(own) === null);
-        const tails = ownLayers(exact).flatMap(({ own }) => tailOf(own) ?? []);
-        const shared = plan.rewritesAt(point) ? isShared(memory, tails.flatMap(tierBuffers)) : rows > 0 && !atFrontier(memory, exact);
+        const flatten = ownLayers(exact).some(({ own }) =>
+          storeTier(own) === null ? own.tiers.length > 1 && plan.rewritesAt(point) : own.tiers.length > 2 && plan.judgesAt(point)
+        );
+        const open = ownLayers(exact).flatMap(({ own }) => openTiers(own));
+        const shared = plan.rewritesAt(point) ? isShared(memory, open.flatMap(tierBuffers)) : rows > 0 && !atFrontier(memory, exact);
         const own = flatten || shared ? privately(memory, flatten, rows, bound)(exact) : grow(memory, rows, bound)(exact);
         return pipe(own, TE.chain(growStores(memory, plan, point, rows)));
       }),
@@ -81,7 +83,8 @@ export const growStores =
       const passing = tail.segments.map((s, h) => {
         const whole = s.length + (store.segments[h]?.length ?? 0) === cache.nextPosition;
         const old = s.length + rows - (whole ? planned.recent : 0);
-        return Math.floor(Math.max(0, old) / group) * group;
+        const passing = Math.floor(Math.max(0, old) / group) * group;
+        return planned.single && point._tag === "AfterStep" ? Math.min(1, passing) : passing;
       });
       if (store.segments.every((s, h) => s.length + (passing[h] ?? 0) <= s.capacity)) return done;
       const mean = store.segments.reduce((sum, s) => sum + s.length, 0) / Math.max(1, store.segments.length);

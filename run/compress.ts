@@ -18,6 +18,7 @@ import type { Block, Policy } from "../policy/types.ts";
 import { needs } from "../policy/needs.ts";
 import { validatePolicy } from "../policy/validate.ts";
 import { advance, bindings, growStores, isExact, settle, stage } from "./bind.ts";
+import { jointScratch } from "./joint.ts";
 import { checkLive, type Memory, retire } from "./memory.ts";
 import { observes, policyProgram } from "./policy_program.ts";
 import { classScratch } from "./slots.ts";
@@ -73,7 +74,8 @@ export const compress =
 export function planFor(memory: Memory, policy: Policy, cache: KvCache, observations?: Observations): E.Either<KvError, PolicyPlan> {
   const sound = validatePolicy(policy, { layers: cache.layers.length });
   if (E.isLeft(sound)) return sound;
-  if (needs(policy).has("hidden")) return E.left({ _tag: "MissingPort", port: "hidden", wantedBy: policy.text });
+  const port = (["hidden", "reconstruction"] as const).find((one) => needs(policy).has(one));
+  if (port !== undefined) return E.left({ _tag: "MissingPort", port, wantedBy: policy.text });
   const first = ownLayers(cache)[0];
   const tail = first === undefined ? null : tailOf(first.own);
   return planPolicy({ ...policy, blocks: [...cache.layers.flatMap(asStored), ...policy.blocks] }, {
@@ -91,7 +93,7 @@ const asStored = (layer: LayerCache, l: number): ReadonlyArray<Block> => {
     ? [{ _tag: "Share", from: layer.layer }]
     : tail === null
     ? []
-    : [{ _tag: "Encode", keys: codecName(tail.keyCodec), values: codecName(tail.valueCodec), recent: 0, below: null }];
+    : [{ _tag: "Encode", keys: codecName(tail.keyCodec), values: codecName(tail.valueCodec), recent: 0, below: null, fit: null }];
   return [{ moment: { _tag: "Build" }, layers: { _tag: "List", layers: [l] }, verbs }];
 };
 
@@ -121,6 +123,7 @@ const run = (memory: Memory, plan: PolicyPlan, observations: Observations | unde
   const scratch: ReadonlyArray<Scratch> = [
     { label: "newest", content: bytesIn(Uint32Array.of(Math.max(0, cache.nextPosition - 1))) },
     { label: "observed.position", content: bytesIn(Uint32Array.from(observations?.positions ?? [])) },
+    ...jointScratch(plan, { _tag: "PrefillEnd" }, cache),
     ...(observations?.tokenClass === undefined ? [] : classScratch(cache.layers.map(({ shape }) => shape), observations.tokenClass)),
     ...(observations?.queries ?? []).map((queries, l) => ({ label: `L${l}.observed.queries`, content: bytesIn(queries) })),
   ];

@@ -5,7 +5,9 @@
 export { closeMemory, type Family, type Ledger, type Memory, openMemory } from "./memory.ts";
 export { dispose, fork, openCache } from "./open.ts";
 export { advance, bindings, reserve, settle, stage, tierName } from "./bind.ts";
-export { shrink } from "./resize.ts";
+export { dropRings, shrink } from "./resize.ts";
+export { putIn, type SavedCache, takeOut } from "./save.ts";
+export type { CacheTable, LayerTable, TierTable } from "./cache_table.ts";
 export { append, type Dense, type DenseRows, fromDense, type NewRows } from "./dense.ts";
 export { type HeadRows, read, readPositions, type ReadRows } from "./read.ts";
 export { type Applied, apply, type Tokens } from "./apply.ts";

@@ -12,7 +12,7 @@ import { ownLayers, recentBuffers, rowsOf, storeTier, tierBuffers } from "../cac
 import type { PolicyPlan } from "../plan/types.ts";
 import { admitNew, type CacheParts, checkLive, type Memory, retire } from "./memory.ts";
 import { copyRing, openTiers, tailOf } from "./resize.ts";
-import { allocLayouts, allocRecent, allocTier, emptyStore, formOf, freeAll, segmentsOf } from "./storage.ts";
+import { allocLayouts, allocRecent, allocTier, emptyStore, formOf, freeAll, segmentsOf, storeForm } from "./storage.ts";
 
 /** An empty cache for a plan: one tier per layer that owns rows, with room for `capacity` rows per head (default 0; a
  * layer the plan bounds gets at most its bound, one that is thinned while text is read grows from nothing). */
@@ -61,9 +61,8 @@ function emptyLayers(
     }
     const { keyCodec, valueCodec, pages } = planned;
     const form = { shape, keyCodec, valueCodec, pages, columns: planned.columns.map((c) => c.name) };
-    const store = planned.store === null
-      ? null
-      : emptyStore(memory, shape, planned.store, layouts.right.offsets[at++] ?? 0, `L${l}.store`)();
+    const old = storeForm(planned);
+    const store = old === null ? null : emptyStore(memory, shape, old, layouts.right.offsets[at++] ?? 0, `L${l}.store`)();
     if (store !== null && E.isLeft(store)) return store;
     if (store !== null) made.push(...tierBuffers(store.right));
     const rows = planned.thinned ? 0 : planned.rowsBound === null ? capacity : Math.min(capacity, planned.rowsBound);
@@ -130,7 +129,9 @@ async function forkLayers(memory: Memory, cache: KvCache, made: Buffer[]): Promi
     const kept = frozen(layer.tiers).map((t) => ({ ...t, layoutOffset: layouts.right.offsets[at++] ?? 0 }));
     const empty = segmentsOf(like.segments.map(() => 0));
     const old = storeTier(layer);
-    const store = old === null ? null : emptyStore(memory, layer.shape, old, layouts.right.offsets[at++] ?? 0, `L${l}.store`)();
+    const store = old === null
+      ? null
+      : emptyStore(memory, layer.shape, formOf(layer.shape, old), layouts.right.offsets[at++] ?? 0, `L${l}.store`)();
     if (store !== null && E.isLeft(store)) return store;
     if (store !== null) made.push(...tierBuffers(store.right));
     const tail = allocTier(memory, formOf(layer.shape, like), empty, layouts.right.offsets[at++] ?? 0, `L${l}`)();

@@ -7,7 +7,8 @@ import { type Instr, NONE, type Program, type Slot } from "../backends/program.t
 import type { KvCache } from "../cache/types.ts";
 import { type OwnLayer, ownLayers } from "../cache/view.ts";
 import { bound, emit, emptyDraft, finish, temp } from "../plan/draft.ts";
-import type { Draft, LayerSlots, PolicyPlan } from "../plan/types.ts";
+import type { Draft, LayerSlots, PolicyPlan, SplicePoint } from "../plan/types.ts";
+import { jointOps } from "./joint.ts";
 import { attendLayer, className, layerSlots, slotsFor } from "./slots.ts";
 
 /** True if an instruction looks at queries to weigh rows. */
@@ -15,26 +16,34 @@ export const observes = ({ op }: Instr): boolean => op !== "attend" && ops[op].o
 
 /** The program: per layer the log-sum-exps of `observed` queries (bound as `L{l}.observed.queries`, `observed.position`),
  * then the plan's ops with these as the run's queries, then those of the end of prefill with the last of them as the ring. */
-export const policyProgram = (plan: PolicyPlan, cache: KvCache, observed: number): Program =>
-  finish(`compress ${plan.text}`)(
-    ownLayers(cache).reduce((draft: Draft, { index, own }) => layerOps(plan, cache, index, own, observed)(draft), emptyDraft),
-  );
+export const policyProgram = (plan: PolicyPlan, cache: KvCache, observed: number): Program => {
+  const [slots, draft] = ownLayers(cache).reduce<readonly [ReadonlyMap<number, LayerSlots>, Draft]>(([known, before], { index, own }) => {
+    const [atEnd, next] = layerOps(plan, cache, index, own, observed)(before);
+    return [new Map([...known, [index, atEnd]]), next];
+  }, [new Map(), emptyDraft]);
+  return finish(`compress ${plan.text}`)(jointOps(plan, END, cache, (layer) => slots.get(layer))(draft));
+};
+
+const END: SplicePoint = { _tag: "PrefillEnd" };
+
+type WithSlots = readonly [LayerSlots, Draft];
 
 /** Attending is most of the work: it is left out where no score looks at attention. */
-const layerOps = (plan: PolicyPlan, cache: KvCache, index: number, own: OwnLayer, observed: number) => (draft: Draft): Draft => {
+const layerOps = (plan: PolicyPlan, cache: KvCache, index: number, own: OwnLayer, observed: number) => (draft: Draft): WithSlots => {
   const blind = spliceWith(plan, cache, index, own, 0)(draft);
-  const looks = blind.body.slice(draft.body.length).some(observes);
+  const looks = blind[1].body.slice(draft.body.length).some(observes) || plan.jointAt(END).includes(index);
   return looks && observed > 0 ? spliceWith(plan, cache, index, own, observed)(draft) : blind;
 };
 
-const spliceWith = (plan: PolicyPlan, cache: KvCache, index: number, own: OwnLayer, observed: number) => (draft: Draft): Draft => {
+const spliceWith = (plan: PolicyPlan, cache: KvCache, index: number, own: OwnLayer, observed: number) => (draft: Draft): WithSlots => {
   const base = layerSlots(index, own)(draft);
   const [slots, ready] = observe(plan, cache, index, own, observed, base[0])(base[1]);
   const [recent, windowed] = ringSlots(own, plan.layers[index]?.recentQueries ?? 0, observed, slots)(ready);
   const after = plan.splice({ _tag: "AfterChunk", m: observed }, index, { ...slots, recent })(windowed);
   const outside = { ...slots, queries: NONE, lse: NONE, queryPosition: NONE, hidden: NONE, tokenClass: NONE, recent };
-  const end = plan.splice({ _tag: "PrefillEnd" }, index, outside)(after);
-  return end.body.length === windowed.body.length ? draft : end;
+  const end = plan.splice(END, index, outside)(after);
+  const idle = end.body.length === windowed.body.length && !plan.jointAt(END).includes(index);
+  return [outside, idle ? draft : end];
 };
 
 /** Attends once, for the log-sum-exps that attention scores need. */

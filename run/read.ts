@@ -90,7 +90,8 @@ export const readPositions =
     return E.right(layers);
   };
 
-function checkSettled(memory: Memory, cache: KvCache): E.Either<KvError, KvCache> {
+/** Left unless the value is live and its lengths have been read back. */
+export function checkSettled(memory: Memory, cache: KvCache): E.Either<KvError, KvCache> {
   const live = checkLive(memory, cache);
   if (E.isLeft(live) || isExact(cache)) return live;
   return E.left({ _tag: "InvalidArgument", argument: "cache", value: "lengths not read back", allowed: "a settled cache" });
@@ -117,19 +118,32 @@ async function readTier(memory: Memory, shape: LayerShape, tier: Tier): Promise<
   }));
 }
 
+/** The rows of all tiers of a head, ascending by position: rows that passed on by their score lie between others. */
 function joinHeads(parts: ReadonlyArray<HeadRows>): HeadRows {
-  const floats = (arrays: ReadonlyArray<Float32Array>): Float32Array => {
-    const out = new Float32Array(arrays.reduce((sum, a) => sum + a.length, 0));
-    arrays.reduce((at, a) => (out.set(a, at), at + a.length), 0);
+  const order = ascending(parts.map((p) => p.positions));
+  const rows = (of: (part: HeadRows) => Float32Array | undefined): Float32Array => {
+    const widths = parts.map((p) => p.positions.length === 0 ? 0 : (of(p)?.length ?? 0) / p.positions.length);
+    const width = Math.max(0, ...widths);
+    const out = new Float32Array(order.length * width);
+    order.forEach(({ part, row }, i) => out.set(of(parts[part] ?? empty)?.subarray(row * width, (row + 1) * width) ?? [], i * width));
     return out;
   };
-  const names = Object.keys(parts[0]?.columns ?? {});
+  const names = new Set(parts.flatMap((p) => Object.keys(p.columns)));
   return {
     positions: joinPositions(parts.map((p) => p.positions)),
-    keys: floats(parts.map((p) => p.keys)),
-    values: floats(parts.map((p) => p.values)),
-    columns: Object.fromEntries(names.map((name) => [name, floats(parts.map((p) => p.columns[name] ?? new Float32Array()))])),
+    keys: rows((p) => p.keys),
+    values: rows((p) => p.values),
+    columns: Object.fromEntries([...names].map((name) => [name, rows((p) => p.columns[name])])),
   };
 }
 
-const joinPositions = (parts: ReadonlyArray<Uint32Array>): Uint32Array => Uint32Array.from(parts.flatMap((p) => [...p]));
+const empty: HeadRows = { positions: new Uint32Array(), keys: new Float32Array(), values: new Float32Array(), columns: {} };
+
+/** Where the rows of several tiers lie, ascending by position, earlier tiers first where positions are equal. */
+const ascending = (parts: ReadonlyArray<Uint32Array>): ReadonlyArray<{ readonly part: number; readonly row: number }> =>
+  parts.flatMap((positions, part) => Array.from(positions, (position, row) => ({ part, row, position }))).sort((a, b) =>
+    a.position - b.position
+  );
+
+const joinPositions = (parts: ReadonlyArray<Uint32Array>): Uint32Array =>
+  Uint32Array.from(ascending(parts).map(({ part, row }) => parts[part]?.[row] ?? 0));

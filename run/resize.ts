@@ -6,9 +6,11 @@
 import * as E from "fp-ts/Either.js";
 import { pipe } from "fp-ts/function.js";
 import * as TE from "fp-ts/TaskEither.js";
+import { codecName } from "../cache/codec.ts";
 import type { KvError } from "../cache/error.ts";
 import type { Buffer, KvCache, LayerCache, Segment, Tier } from "../cache/types.ts";
 import { type OwnLayer, ownLayers, recentBuffers, storeTier, tierBuffers } from "../cache/view.ts";
+import type { PolicyPlan } from "../plan/types.ts";
 import { copyRecent, tierCopier } from "./copy.ts";
 import { admitNew, type CacheParts, checkLive, isShared, type Memory, retire } from "./memory.ts";
 import { allocLayouts, allocRecent, allocTier, formOf, freeAll, segmentsOf } from "./storage.ts";
@@ -82,9 +84,17 @@ export const shrink = (memory: Memory, spare = 0): (cache: KvCache) => TE.TaskEi
   );
 };
 
+/** Rings of queries that nothing looks at after the prompt are given back. The input is consumed, also on Left. */
+export const dropRings = (memory: Memory, plan: PolicyPlan): (cache: KvCache) => E.Either<KvError, KvCache> => (cache) => {
+  const idle = (l: number): boolean => plan.layers[l]?.ringLasts === false;
+  if (!ownLayers(cache).some(({ own, index }) => own.recent !== null && idle(index))) return checkLive(memory, cache);
+  const layers = cache.layers.map((layer, l): LayerCache => layer._tag === "Own" && idle(l) ? { ...layer, recent: null } : layer);
+  return replaceBy(memory, cache, { ...cache, layers });
+};
+
 /** How {@link copyCache} lays out the copy. */
 export interface CopyOptions {
-  /** All tiers of a layer become one; otherwise frozen tiers stay shared and only the tail is copied. */
+  /** All tiers of a layer become one, or a store and a tail; otherwise frozen tiers stay shared and only open ones are copied. */
   readonly flatten: boolean;
   /** Capacities per head for these rows, whose lengths are what will be copied. */
   readonly capacities: (layer: number, segments: ReadonlyArray<Segment>) => ReadonlyArray<number>;
@@ -105,7 +115,7 @@ export const copyCache =
   };
 
 async function copyLayers(memory: Memory, options: CopyOptions, cache: KvCache, made: Buffer[]): Promise<E.Either<KvError, CacheParts>> {
-  const kept = (own: OwnLayer): ReadonlyArray<Tier> => options.flatten && storeTier(own) === null ? [] : own.tiers.filter((t) => t.frozen);
+  const kept = (own: OwnLayer): ReadonlyArray<Tier> => options.flatten ? [] : own.tiers.filter((t) => t.frozen);
   const heads = ownLayers(cache).flatMap(({ own }) => [...kept(own), ...openTiers(own)].map(() => own.shape.kvHeads));
   const layouts = allocLayouts(memory, heads)();
   if (E.isLeft(layouts)) return layouts;
@@ -120,12 +130,13 @@ async function copyLayers(memory: Memory, options: CopyOptions, cache: KvCache, 
     }
     const frozen = kept(layer).map((tier) => ({ ...tier, layoutOffset: offset() }));
     const store = storeTier(layer);
-    const copied = store === null
-      ? null
-      : await moveTier(memory, layer, [store], store.segments.map((s) => s.capacity), offset(), `L${index}`)();
+    const rest = layer.tiers.slice(frozen.length);
+    const passed = store === null ? [] : rest.filter((t) => t === store || (t !== tailOf(layer) && storedAlike(t, store) && t.frozen));
+    const room = passed.length === 1 ? store?.segments.map((s) => s.capacity) : summed(passed).map((s) => s.length);
+    const copied = store === null ? null : await moveTier(memory, layer, passed, room ?? [], offset(), `L${index}`)();
     if (copied !== null && E.isLeft(copied)) return copied;
     if (copied !== null) made.push(...tierBuffers(copied.right));
-    const sources = layer.tiers.slice(frozen.length + (store === null ? 0 : 1));
+    const sources = rest.filter((t) => !passed.includes(t));
     const tail = await moveTier(
       memory,
       layer,
@@ -143,6 +154,9 @@ async function copyLayers(memory: Memory, options: CopyOptions, cache: KvCache, 
   }
   return E.right({ layers, nextPosition: cache.nextPosition, layout: layouts.right.layout });
 }
+
+const storedAlike = (a: Tier, b: Tier): boolean =>
+  codecName(a.keyCodec) === codecName(b.keyCodec) && codecName(a.valueCodec) === codecName(b.valueCodec);
 
 /** A private copy of a layer's ring. */
 export async function copyRing(memory: Memory, layer: OwnLayer, label: string): Promise<E.Either<KvError, OwnLayer["recent"]>> {

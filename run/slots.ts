@@ -29,7 +29,10 @@ export const layerSlots = (index: number, own: OwnLayer) => (draft: Draft): read
   const columns = Object.keys(tail?.storage.columns ?? {});
   const rows = rowsOf(`L${index}`);
   const ring = own.recent === null ? [] : ["queries", "lse", "position"].map((n) => `L${index}.recent.${n}`);
-  const store = storeTier(own) === null ? [] : rowsOf(tierName(index, own.tiers.length - 2, own.tiers.length));
+  const old = storeTier(own);
+  const kept = Object.keys(old?.storage.columns ?? {});
+  const storeName = tierName(index, own.tiers.length - 2, own.tiers.length);
+  const store = old === null ? [] : [...rowsOf(storeName), ...kept.map((c) => `${storeName}.column.${c}`)];
   const bounds = tail === null || tail.storage.pages === null ? [] : [`L${index}.bounds`];
   const [found, next] = slotsFor(["newest", ...rows, ...ring, ...columns.map((c) => `L${index}.column.${c}`), ...store, ...bounds])(draft);
   const behind = 5 + ring.length + columns.length;
@@ -46,7 +49,14 @@ export const layerSlots = (index: number, own: OwnLayer) => (draft: Draft): read
     position: at(3),
     layout: at(4),
     columns: Object.fromEntries(columns.map((c, i) => [c, at(5 + ring.length + i)])),
-    store: store.length === 0 ? null : { keys: at(behind), values: at(behind + 1), position: at(behind + 2), layout: at(behind + 3) },
+    store: old === null ? null : {
+      keys: at(behind),
+      values: at(behind + 1),
+      position: at(behind + 2),
+      layout: at(behind + 3),
+      columns: Object.fromEntries(kept.map((c, i) => [c, at(behind + 4 + i)])),
+      capacity: slotsOf(old.segments),
+    },
     bounds: bounds.length === 0 ? NONE : at(behind + store.length),
     capacity: slotsOf(tail?.segments ?? []),
     recent: own.recent === null ? null : { queries: at(5), lse: at(6), position: at(7) },

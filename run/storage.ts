@@ -10,6 +10,7 @@ import type { KvError } from "../cache/error.ts";
 import type { LayerShape } from "../cache/shape.ts";
 import type { Buffer, Codec, RecentQueries, Segment, Tier, TierStorage } from "../cache/types.ts";
 import { layoutBytes, pageBytes, slotsOf } from "../cache/view.ts";
+import type { LayerPlan } from "../plan/types.ts";
 import type { Memory } from "./memory.ts";
 
 /** How a tier's rows are stored, without its memory. */
@@ -21,6 +22,10 @@ export interface TierForm {
   /** Rows per page of which bounds are held, 0 for none. */
   readonly pages: number;
 }
+
+/** The form of the store that a layer's plan has, or null. */
+export const storeForm = ({ store, columns }: LayerPlan): Pick<TierForm, "keyCodec" | "valueCodec" | "columns"> | null =>
+  store === null ? null : { ...store, columns: store.judged ? columns.map(({ name }) => name) : [] };
 
 /** The form of a tier that exists. */
 export const formOf = (shape: LayerShape, tier: Tier): TierForm => ({
@@ -97,17 +102,17 @@ export const allocTier =
     return E.right({ keyCodec, valueCodec, storage, segments, layoutOffset, exact: true, frozen: false });
   };
 
-/** A store without rows or room. Columns do not pass on. */
+/** A store without rows or room. Columns pass on where rows are still judged there. */
 export const emptyStore = (
   memory: Memory,
   shape: LayerShape,
-  { keyCodec, valueCodec }: Pick<TierForm, "keyCodec" | "valueCodec">,
+  { keyCodec, valueCodec, columns }: Pick<TierForm, "keyCodec" | "valueCodec" | "columns">,
   layoutOffset: number,
   label: string,
 ): IOEither<KvError, Tier> =>
   allocTier(
     memory,
-    { shape, keyCodec, valueCodec, columns: [], pages: 0 },
+    { shape, keyCodec, valueCodec, columns, pages: 0 },
     segmentsOf(Array.from({ length: shape.kvHeads }, () => 0)),
     layoutOffset,
     label,

@@ -10,13 +10,13 @@ import { codecName } from "../cache/codec.ts";
 import type { KvError } from "../cache/error.ts";
 import type { Buffer, KvCache, LayerCache, Tier } from "../cache/types.ts";
 import { type OwnLayer, ownLayers, pageBytes, slotsOf, storeTier, tierBuffers } from "../cache/view.ts";
-import type { LayerPlan, PolicyPlan, StorePlan } from "../plan/types.ts";
+import type { LayerPlan, PolicyPlan } from "../plan/types.ts";
 import { type DenseRows, writeRows } from "./dense.ts";
 import { type Memory, retire } from "./memory.ts";
 import { type HeadRows, read } from "./read.ts";
 import { replaceBy, tailOf } from "./resize.ts";
 import { bytesIn } from "./scratch.ts";
-import { allocAll, allocLayouts, allocTier, emptyStore, formOf, freeAll, segmentsOf } from "./storage.ts";
+import { allocAll, allocLayouts, allocTier, emptyStore, formOf, freeAll, segmentsOf, storeForm } from "./storage.ts";
 
 /** Stores `cache`, whose layers have one tier each, as the plan says. */
 export const conform = (memory: Memory, plan: PolicyPlan): (cache: KvCache) => TE.TaskEither<KvError, KvCache> => (cache) =>
@@ -140,7 +140,10 @@ function addColumns(memory: Memory, plan: PolicyPlan, cache: KvCache): E.Either<
 
 /** An empty store before each tail whose rows are to pass on. */
 function addStores(memory: Memory, plan: PolicyPlan, cache: KvCache): E.Either<KvError, KvCache> {
-  const missing = (own: OwnLayer, l: number): StorePlan | null => storeTier(own) === null ? plan.layers[l]?.store ?? null : null;
+  const missing = (own: OwnLayer, l: number): ReturnType<typeof storeForm> => {
+    const planned = plan.layers[l];
+    return storeTier(own) === null && planned !== undefined ? storeForm(planned) : null;
+  };
   if (ownLayers(cache).every(({ own, index }) => missing(own, index) === null)) return E.right(cache);
   const heads = ownLayers(cache).flatMap(({ own, index }) =>
     [...(missing(own, index) === null ? [] : [null]), ...own.tiers].map(() => own.shape.kvHeads)

@@ -10,31 +10,14 @@ import { rowsPerHead, showError } from "../cache/mod.ts";
 import { cards, parsePolicy, registry } from "../papers/mod.ts";
 import { planPolicy } from "../plan/mod.ts";
 import { compress, dispose, orThrow, read } from "../run/mod.ts";
+import { codes, methods, rewrites } from "./composition_parts.ts";
 import { fold } from "./fold_support.ts";
 import { cacheOf, onEveryBackend, sampleOf, seen } from "./support.ts";
 
-/** Every method that is a policy, in sizes that act on 24 tokens. */
-const methods: Readonly<Record<string, string>> = {
-  keepall: "keepall",
-  streamingllm: "streamingllm(9, sinks=2)",
-  knorm: "knorm(50%)",
-  keydiff: "keydiff(10)",
-  snapkv: "snapkv(8, window=3, kernel=3)",
-  tova: "tova(7)",
-  h2o: "h2o(8)",
-  rkv: "rkv(9, buffer=2, window=3)",
-  dbudgetkv: "dbudgetkv(0.2, sinks=1, exempt=1)",
-  fastgen: "fastgen(0.7)",
-  lagkv: "lagkv(8, sinks=1, lag=3)",
-  kvsharer: "kvsharer([0, 0, 2])",
-};
-const rewrites = ["", "", "|ada(20%)", "|pyramid(4)", "|streaming", "|decoding", "|merge", "|critical(50%)", "|layers(1..)", "|protect(1)"];
-
-const composed = fc.array(fc.tuple(fc.constantFrom(...Object.values(methods)), fc.constantFrom(...rewrites)), {
-  minLength: 2,
-  maxLength: 3,
-})
-  .map((parts) => parts.map(([method, rewrite]) => method + rewrite).join("+"));
+const part = fc.tuple(fc.constantFrom(...Object.values(methods)), fc.constantFrom(...rewrites)).map(([method, rewrite]) =>
+  method + rewrite
+);
+const composed = fc.array(part, { minLength: 2, maxLength: 3 }).map((parts) => parts.join("+"));
 
 /** The registry has names that others' tests cover: networks and codecs that this model has not. */
 Deno.test("every method of this test is in the registry and has a card", () => {
@@ -93,3 +76,49 @@ onEveryBackend("compressing by a random composition leaves the input as it was",
     { numRuns: 20, seed: 5 },
   );
 });
+
+const coded = fc.tuple(fc.constantFrom(...Object.values(codes)), fc.array(part, { minLength: 1, maxLength: 2 }), fc.nat(2)).map(
+  ([code, others, at]) => code.startsWith("|") ? others.map((o) => o + code).join("+") : others.toSpliced(at, 0, code).join("+"),
+);
+
+onEveryBackend(
+  "48 random pairs and triples with codes, tiers or bytes for rows run end to end, or are refused in words",
+  async (memory) => {
+    const sample = sampleOf(2, 1, 2, 32, 46, 7);
+    let ran = 0;
+    await fc.assert(
+      fc.asyncProperty(coded, async (text) => {
+        const policy = await orThrow(parsePolicy(text));
+        const target = {
+          shape: sample.shape,
+          backend: memory.backend,
+          promptTokens: 40,
+          chunk: 10,
+          codec: { _tag: "Plain", dtype: "f32" },
+        } as const;
+        const plan = planPolicy(policy, target);
+        if (E.isLeft(plan)) {
+          assert(["Unsupported", "InvalidPolicy"].includes(plan.left._tag), text);
+          assert(/allowed is|because|needs|wants|is not supported/.test(showError(plan.left)), showError(plan.left));
+          return;
+        }
+        ran++;
+        const { cache } = await fold(memory, plan.right, sample, 40, 10);
+        for (const [l, { rowsBound }] of plan.right.layers.entries()) {
+          for (const rows of rowsPerHead(cache)[l] ?? []) {
+            assert(rows >= 0 && rows <= (plan.right.layers[l]?.store === null ? rowsBound ?? 46 : 46), text);
+          }
+        }
+        for (const heads of (await orThrow(read(memory)(cache))).layers) {
+          for (const { positions } of heads) {
+            assertEquals([...positions], [...new Set(positions)].sort((a, b) => a - b), text);
+          }
+        }
+        await orThrow(dispose(memory)(cache));
+        assertEquals(memory.backend.liveBytes().buffers, 0, text);
+      }),
+      { numRuns: 48, seed: 11 },
+    );
+    assert(ran >= 30, `${ran} of 48 ran`);
+  },
+);

@@ -135,6 +135,27 @@ onEveryModel("scores of layer 0 are what the formulas give for the normed embedd
   }
 });
 
+onEveryBackend("weights in bf16, as the published ones are, score as the same numbers in f32", async ({ backend }) => {
+  const cut = (upper: boolean) => (file: Safetensors): Safetensors => ({
+    ...file,
+    tensors: new Map([...file.tensors].map(([name, tensor]) => {
+      const halves = Uint16Array.from(new Uint32Array(tensorNumbers(tensor).buffer), (bits) => bits >>> 16);
+      const whole = Uint32Array.from(halves, (half) => half << 16);
+      return [name, { ...tensor, type: upper ? "BF16" : "F32", bytes: new Uint8Array((upper ? halves : whole).buffer) }] as const;
+    })),
+  });
+  const scores = async (upper: boolean, scorer: "linear" | "mlp") => {
+    const files = { "kvzap-linear": cut(upper)(surrogates["kvzap-linear"]), "kvzap-mlp": cut(upper)(surrogates["kvzap-mlp"]) };
+    await using model = await orThrow(openModel(backend, file, { surrogates: files }));
+    return (await after(model, kvzap({ threshold: everything, scorer }), 64)).flat().flatMap((head) => head.scores);
+  };
+  for (const scorer of ["linear", "mlp"] as const) {
+    const [half, whole] = [await scores(true, scorer), await scores(false, scorer)];
+    // A backend may widen bf16 before or while it multiplies: f32 sums of 64 products in another order.
+    assert(half.length > 0 && half.every((x, i) => Math.abs(x - (whole[i] ?? NaN)) < 1e-4), scorer);
+  }
+});
+
 onEveryModel("dense prefill: any chunk keeps the rows outside the window that score at least the threshold", async (model) => {
   const options: Partial<KvzapOptions> = { window: 6, sinks: 0, prefill: "dense", decode: false };
   const all = await after(model, kvzap({ ...options, threshold: everything }), 64);

@@ -1,135 +1,29 @@
 /**
- * The golden cases of the papers, end to end on every backend.
+ * What the papers promise, on every backend. `tests/browser/webgpu_test.ts` runs the same checks in a browser.
  * @module
  */
 import { assertEquals } from "@std/assert";
-import { type ModelShape, uniformShape } from "../cache/mod.ts";
-import { h2o, parsePolicy } from "../papers/mod.ts";
-import { append, compress, type Dense, dispose, fromDense, type Memory, type Observations, orThrow, read } from "../run/mod.ts";
-import { golden, type GoldenRows } from "./papers_golden.ts";
+import { openWebGpu } from "../backends/webgpu/mod.ts";
+import { openMemory, orThrow } from "../run/mod.ts";
+import { paperChecks } from "./papers_checks.ts";
 import { onEveryBackend } from "./support.ts";
+import { adapterName, withoutAdapter } from "./support/webgpu.ts";
 
-/** A host's side of a case. */
-interface Host {
-  readonly dense: Dense;
-  readonly observations: Observations;
-  readonly rows: number;
+for (const { name, run } of paperChecks) {
+  onEveryBackend(name, async (memory) => {
+    const { found, expected } = await run(memory);
+    assertEquals(found, expected);
+  });
 }
 
-/** Keys whose products with unit queries are the logarithms of the probabilities: key channel g * w + i serves query i of
- * query head g. exp(-60) stands for 0: it is far below every other score and rounds away in every sum. */
-function hostOf(of: GoldenRows): Host {
-  if ("keys" in of) {
-    const dim = of.keys[0]?.[0]?.length ?? 0;
-    const rows = of.keys[0]?.length ?? 0;
-    const shape = shapeOf(of.keys.length, 1, dim);
-    return {
-      dense: denseOf(shape, of.keys),
-      observations: { queries: [new Float32Array(of.keys.length * dim)], positions: [rows - 1] },
-      rows,
-    };
+// All on one device, because opening one and compiling its shaders take longer than a check.
+Deno.test({ name: `what the papers promise, on webgpu (${adapterName || "no adapter"})`, ignore: withoutAdapter }, async (t) => {
+  await using backend = await orThrow(openWebGpu());
+  for (const { name, run } of paperChecks) {
+    await t.step(name, async () => {
+      using memory = openMemory(backend);
+      const { found, expected } = await run(memory);
+      assertEquals(found, expected);
+    });
   }
-  const [heads, group] = [of.attention.length, of.attention[0]?.length ?? 0];
-  const window = of.attention[0]?.[0]?.length ?? 0;
-  const rows = Math.max(...(of.attention[0]?.[0] ?? []).map((p) => p.length));
-  const dim = group * window;
-  const keys = of.attention.map((members) =>
-    Array.from({ length: rows }, (_, t) => members.flatMap((queries) => queries.map((p) => (p[t] ?? 0) === 0 ? -60 : Math.log(p[t] ?? 0))))
-  );
-  const queries = new Float32Array(window * heads * dim * group);
-  for (let i = 0; i < window; i++) {
-    for (let q = 0; q < heads * group; q++) queries[(i * heads * group + q) * dim + (q % group) * window + i] = 1;
-  }
-  const positions = Array.from({ length: window }, (_, i) => rows - window + i);
-  return { dense: denseOf(shapeOf(heads, group, dim), keys), observations: { queries: [queries], positions }, rows };
-}
-
-const shapeOf = (kvHeads: number, group: number, headDim: number): ModelShape =>
-  uniformShape({ layers: 1, queryHeads: kvHeads * group, kvHeads, headDim, scale: 1 });
-
-/** Values are all different, so that a wrong row shows. */
-const denseOf = (shape: ModelShape, keys: ReadonlyArray<ReadonlyArray<ReadonlyArray<number>>>): Dense => ({
-  shape,
-  layers: [{ keys: Float32Array.from(keys.flat(2)), values: Float32Array.from(keys.flat(2), (_, i) => i + 1) }],
-});
-
-const f32 = { codec: { _tag: "Plain", dtype: "f32" } } as const;
-
-/** Positions that stay, and proof that the rows are those of the host. */
-async function keptBy(
-  memory: Memory,
-  text: string,
-  { dense, observations, rows }: Host,
-  tokenClass?: ReadonlyArray<number>,
-): Promise<ReadonlyArray<ReadonlyArray<number>>> {
-  const policy = await orThrow(parsePolicy(text));
-  const cache = await orThrow(fromDense(memory, f32)(dense));
-  const pruned = await orThrow(compress(memory, policy)(cache, tokenClass === undefined ? observations : { ...observations, tokenClass }));
-  const { layers: [heads = []] } = await orThrow(read(memory)(pruned));
-  const dim = dense.shape.layers[0]?.valueDim ?? 0;
-  for (const [h, head] of heads.entries()) {
-    const from = (source: Float32Array | undefined) =>
-      [...head.positions].flatMap((p) => [...source?.subarray((h * rows + p) * dim, (h * rows + p + 1) * dim) ?? []]);
-    assertEquals([...head.keys], from(dense.layers[0]?.keys));
-    assertEquals([...head.values], from(dense.layers[0]?.values));
-  }
-  await orThrow(dispose(memory)(cache));
-  await orThrow(dispose(memory)(pruned));
-  return heads.map((head) => [...head.positions]);
-}
-
-for (const { name, policy, rows, classes, kept } of golden) {
-  onEveryBackend(name, async (memory) => assertEquals(await keptBy(memory, policy, hostOf(rows), classes), kept));
-}
-
-onEveryBackend("H2O: survivors carry their mass; what attention adds later is added to it", async (memory) => {
-  // Channel i of a key is the logarithm of the probability that query i gives the row.
-  const p = [[0.5, 0.3, 0.2, 0], [0.1, 0.2, 0.3, 0.4]];
-  const keyOf = (t: number) => p.map((row) => (row[t] ?? 0) === 0 ? -60 : Math.log(row[t] ?? 0));
-  const shape = shapeOf(1, 1, 2);
-  const observe = (i: number, at: number) => ({ queries: [Float32Array.from([0, 1], (c) => c === i ? 1 : 0)], positions: [at] });
-  const policy = h2o({ rows: 3, recent: 1 });
-  const start = await orThrow(fromDense(memory, f32)(denseOf(shape, [[0, 1, 2].map(keyOf)])));
-  const first = await orThrow(compress(memory, policy)(start, observe(0, 2)));
-  const longer = await orThrow(append(memory)(first, { layers: [{ keys: Float32Array.from(keyOf(3)), values: Float32Array.of(9, 9) }] }));
-  const second = await orThrow(compress(memory, policy)(longer, observe(1, 3)));
-  const { layers: [[head] = []] } = await orThrow(read(memory)(second));
-  // Sums after both queries: 0.6, 0.5, 0.5, 0.4. The newest stays, then 0, then the lower of the two at 0.5 (equal but for
-  // rounding: f32 sums of products of exp and log, so either may be ahead).
-  const kept = [...head?.positions ?? []];
-  assertEquals([kept[0], kept.at(-1), kept.length], [0, 3, 3]);
-  const mass = [...head?.columns.mass ?? []].map((x) => Math.round(x * 1000) / 1000);
-  assertEquals(mass, [0.6, 0.5, 0.4]);
-});
-
-onEveryBackend("PyramidKV: 128 rows, window 8, 32 layers, 4,096 tokens: 242 rows in the first layer, 25 in the last", async (memory) => {
-  const shape = uniformShape({ layers: 32, queryHeads: 1, kvHeads: 1, headDim: 1, scale: 1 });
-  const row = { keys: new Float32Array(4096).fill(1), values: new Float32Array(4096) };
-  const cache = await orThrow(fromDense(memory, f32)({ shape, layers: shape.layers.map(() => row) }));
-  const policy = await orThrow(parsePolicy("streamingllm(128, sinks=0)|protect(0, recent=8)|pyramid(20)"));
-  const pruned = await orThrow(compress(memory, policy)(cache));
-  const kept = (await orThrow(read(memory)(pruned))).layers.map((heads) => heads[0]?.positions.length ?? 0);
-  // hi 234, lo 6, step 7, and the window of 8 on top.
-  assertEquals(kept, shape.layers.map((_, l) => 234 - 7 * l + 8));
-});
-
-onEveryBackend("layers(...) leaves the other layers whole", async (memory) => {
-  const shape = uniformShape({ layers: 4, queryHeads: 1, kvHeads: 1, headDim: 1, scale: 1 });
-  const row = { keys: new Float32Array(10).fill(1), values: new Float32Array(10) };
-  const cache = await orThrow(fromDense(memory, f32)({ shape, layers: shape.layers.map(() => row) }));
-  const policy = await orThrow(parsePolicy("knorm(3)|layers(2..)+streamingllm(5)|layers([0])"));
-  const pruned = await orThrow(compress(memory, policy)(cache));
-  const kept = (await orThrow(read(memory)(pruned))).layers.map((heads) => heads[0]?.positions.length);
-  assertEquals(kept, [5, 10, 3, 3]);
-});
-
-onEveryBackend("merge: a leaver of the same direction and norm is folded in with weight 1/2: (v + v_e / 2) / 1.5", async (memory) => {
-  const shape = shapeOf(1, 1, 2);
-  const dense: Dense = { shape, layers: [{ keys: Float32Array.of(1, 0, 0, 3, 2, 0), values: Float32Array.of(0, 3, 4, 4, 3, 0) }] };
-  const cache = await orThrow(fromDense(memory, f32)(dense));
-  const policy = await orThrow(parsePolicy("knorm(1)|protect(0, recent=0)|merge"));
-  const { layers: [[head] = []] } = await orThrow(read(memory)(await orThrow(compress(memory, policy)(cache))));
-  // Row 0 stays; row 2 has its direction and norm 3; row 1 is orthogonal to it and vanishes.
-  assertEquals([...head?.positions ?? []], [0]);
-  assertEquals([...head?.values ?? []].map((x) => Math.round(x * 1e4) / 1e4), [1, 2]);
 });

@@ -8,7 +8,7 @@ import fc from "fast-check";
 import { checkProgram } from "../backends/check.ts";
 import { showError, uniformShape } from "../cache/mod.ts";
 import { finish, planPolicy, type Target } from "../plan/mod.ts";
-import { pointsOf, splicedOps } from "../plan/describe.ts";
+import { jointOps, pointsOf, splicedOps } from "../plan/describe.ts";
 import type { Policy } from "../policy/mod.ts";
 import { dispose, orThrow, read } from "../run/mod.ts";
 import { fold } from "./fold_support.ts";
@@ -21,6 +21,7 @@ const target = (layers: number, promptTokens: number, over: Partial<Target> = {}
   promptTokens,
   chunk: 16,
   codec: { _tag: "Plain", dtype: "f32" },
+  reconstructs: true,
   ...over,
 });
 
@@ -39,6 +40,8 @@ Deno.test("planning any policy gives a sentence or a plan whose every splice is 
           assertEquals(E.isLeft(checked) ? showError(checked.left) : "well formed", "well formed");
         });
       }
+      const joint = checkProgram(finish("joint")(jointOps(made.right, target(layers, 1).shape)), {});
+      assertEquals(E.isLeft(joint) ? showError(joint.left) : "well formed", "well formed");
       return true;
     }),
     { numRuns: 2000 },

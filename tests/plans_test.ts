@@ -34,8 +34,10 @@ const planText = (text: string): string =>
         promptTokens: 2048,
         chunk: 256,
         codec: { _tag: "Plain", dtype: "f16" },
+        reconstructs: true,
         learned: {
           "kvzap-mlp": Array.from({ length: 6 }, () => ({ _tag: "Mlp", inner: 72 })),
+          fastkvzip: Array.from({ length: 6 }, () => ({ _tag: "Gate", inner: 16, sinks: 16 })),
           "kvzap-linear": Array.from({ length: 6 }, () => ({ _tag: "Linear" })),
         },
       })

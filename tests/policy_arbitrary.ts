@@ -38,6 +38,14 @@ const simpleBudget: fc.Arbitrary<Budget> = fc.oneof(
 const budget: fc.Arbitrary<Budget> = fc.oneof(
   simpleBudget,
   record({ _tag: tag("PerLayer"), budgets: fc.array(simpleBudget, { minLength: 1, maxLength: 4 }) }),
+  record({
+    _tag: tag("Fitted"),
+    fit: record({
+      of: simpleBudget,
+      pairs: fc.constant([{ keys: "f16", values: "f16" }, { keys: "q8", values: "q4" }] as const),
+      counted: fc.constantFrom("bytes", "nominal" as const),
+    }),
+  }),
   record({ _tag: tag("Pyramid"), mean: simpleBudget, window: fc.integer({ min: 0, max: 32 }), beta: fc.integer({ min: 1, max: 40 }) }),
 );
 
@@ -68,6 +76,7 @@ const leaf: fc.Arbitrary<Score> = fc.oneof(
     channels: fc.constantFrom(null, { numerator: 1, denominator: 3 }),
     by: fc.constantFrom("max", "softmax" as const),
   }),
+  record({ _tag: tag("QueriesSeen"), window: fc.constantFrom(null, 1, 64) }),
   record({ _tag: tag("Column"), name: fc.constantFrom("mass", "seen"), initial: fc.constant(0) }),
 );
 const score: fc.Arbitrary<Score> = fc.letrec<{ readonly score: Score }>((tie) => ({
@@ -111,6 +120,23 @@ const evict: fc.Arbitrary<Verb> = record({
   compete: fc.option(fc.option(ratio)),
   merge: fc.boolean(),
 }).map(({ compete, ...rest }) => ({ ...rest, across: compete === null ? "head" as const : "layer" as const, floor: compete }));
+/** At the end of the prompt: heads of all layers compete, and a prompt is read again. */
+const atEnd: fc.Arbitrary<Verb> = fc.oneof(
+  fc.tuple(evict, fc.option(ratio)).map(([v, floor]): Verb => v._tag === "Evict" ? { ...v, across: "model", floor } : v),
+  record({
+    _tag: tag("Remember"),
+    name: fc.constantFrom("again", "once"),
+    initial: fc.constant(0),
+    score: record({
+      _tag: tag("Reconstruction"),
+      plus: fc.boolean(),
+      denominators: fc.constantFrom("training", "inference" as const),
+      chunk: fc.integer({ min: 1, max: 4096 }),
+      per: fc.constantFrom("row", "head" as const),
+    }),
+    by: fc.constant("set" as const),
+  }),
+);
 const remember: fc.Arbitrary<Verb> = record({
   _tag: tag("Remember"),
   name: fc.constantFrom("mass", "seen"),
@@ -125,6 +151,7 @@ const encode: fc.Arbitrary<Verb> = record({
   values: fc.constantFrom("f32", "f16", "q4" as const),
   recent: fc.constant(0),
   below: fc.constant(null),
+  fit: fc.constant(null),
 });
 
 const admit: fc.Arbitrary<Verb> = record({
@@ -153,6 +180,14 @@ const block: fc.Arbitrary<Block> = fc.oneof(
     arbitrary: record({ moment: acting, layers, verbs: fc.array(fc.oneof(evict, remember, named), { minLength: 1, maxLength: 3 }) }),
   },
   { weight: 1, arbitrary: record({ moment: admission, layers, verbs: admit.map((v) => [v]) }) },
+  {
+    weight: 1,
+    arbitrary: record({
+      moment: fc.constant<Moment>({ _tag: "PrefillEnd" }),
+      layers,
+      verbs: fc.array(atEnd, { minLength: 1, maxLength: 2 }),
+    }),
+  },
   { weight: 1, arbitrary: record({ moment: fc.constant<Moment>({ _tag: "Build" }), layers, verbs: encode.map((v) => [v]) }) },
 );
 
@@ -198,6 +233,9 @@ const term = fc.oneof(
     "lagkv",
     "lagkv(512, lag=64, cross=yes)",
     "dbudgetkv(0.05, scope=all, exempt=0)",
+    "kvzip(25%)",
+    "kvzip(300, plus=yes, cut=layer, chunk=128, denominators=training, sinks=0)",
+    "kvzipheads(40%, sinks=2, recent=8)",
     "kvzap(-4.5)",
     "kvzap(-inf, 64, sinks=0, prefill=dense, decode=no)",
   ),

@@ -10,12 +10,16 @@ import {
   adaKv,
   cards,
   dBudgetKv,
+  diffKv,
   fastGen,
   h2o,
   keyDiff,
   knorm,
+  kvzip,
+  kvzipHeads,
   lagKv,
   parsePolicy,
+  precision,
   pyramidKv,
   registry,
   rKv,
@@ -157,9 +161,22 @@ const made: ReadonlyArray<fc.Arbitrary<Policy>> = [
     .map(([thousandths, sinks, exempt, scope]) => dBudgetKv({ loss: thousandths / 1000, sinks, exempt, scope })),
   fc.tuple(fc.integer({ min: 1, max: 100 }), ratio, ratio, fc.nat(8))
     .map(([hundredths, frequent, local, sinks]) => fastGen({ recovery: hundredths / 100, frequent, local, sinks })),
+  fc.tuple(size, fc.boolean(), fc.constantFrom("model", "layer", "head" as const), fc.integer({ min: 1, max: 4096 }))
+    .map(([s, plus, cut, chunk]) => kvzip({ ...s, plus, cut, chunk })),
+  fc.tuple(size, fc.nat(8), fc.nat(32)).map(([s, sinks, recent]) => kvzipHeads({ ...s, sinks, recent })),
   fc.tuple(size, fc.boolean(), fc.nat(8), fc.integer({ min: 1, max: 300 })).map(([s, cross, sinks, lag]) =>
     lagKv({ ...s, cross, sinks, lag })
   ),
+  fc.tuple(fc.nat(5000), fc.nat(1000), fc.integer({ min: 1, max: 128 }), fc.constantFrom("length", "place" as const), fc.boolean())
+    .map(([high, low, window, base, groups]) => diffKv({ high: high / 1000, low: low / 1000, window, base, groups })),
+  fc.tuple(
+    size,
+    fc.constantFrom("auto", "8", "4", "2" as const),
+    fc.constantFrom("64", "32", "row" as const),
+    fc.constantFrom("token", "channel" as const),
+    fc.constantFrom("bytes", "nominal" as const),
+    fc.nat(64),
+  ).map(([s, bits, group, keys, count, recent]) => precision({ bits, group, keys, count, recent })(knorm(s))),
 ];
 
 law(

@@ -1,27 +1,40 @@
-/** Every op that WebGPU has, against the reference, on the adapter of this machine. */
+/** Every op of the table on WebGPU against the reference, on the adapter of this machine, with and without each optional feature it has. */
 import { assertEquals } from "@std/assert";
-import { opNames } from "../backends/ops.ts";
+import type { Backend } from "../backends/backend.ts";
+import { type OpName, opNames } from "../backends/ops.ts";
+import { shaders } from "../backends/webgpu/_shaders.ts";
+import { allFeatures } from "../backends/webgpu/device.ts";
 import { openWebGpu } from "../backends/webgpu/mod.ts";
+import { hasVariant } from "../backends/webgpu/pipelines.ts";
 import { casesOf, runConformance } from "../conformance/mod.ts";
 import { orThrow } from "../run/mod.ts";
-import { adapterName, withoutAdapter } from "./support/webgpu.ts";
+import { adapterFeatures, adapterName, withoutAdapter } from "./support/webgpu.ts";
 
-/** The words by which rows of other codecs are refused. */
-const codecRefusal = "its shader reads rows of f32 and f16, not q";
+/** Runs the cases of these ops. */
+async function conform(t: Deno.TestContext, backend: Backend, tried: ReadonlyArray<OpName>): Promise<void> {
+  for (const op of tried) {
+    const cases = casesOf(op).length;
+    await t.step(`${op}: ${cases} cases agree with the reference`, async () => {
+      const report = await orThrow(runConformance(backend, { ops: [op] }));
+      assertEquals(report.failed.map(({ label, failures }) => `${label}: ${failures.join("; ")}`), []);
+      assertEquals(report.cases, { [op]: cases });
+    });
+  }
+}
 
 Deno.test({ name: `conformance of webgpu (${adapterName || "no adapter"})`, ignore: withoutAdapter }, async (t) => {
   await using backend = await orThrow(openWebGpu());
-  for (const op of opNames.filter((op) => backend.supports(op))) {
-    const cases = casesOf(op).length;
-    await t.step(`${op}: ${cases} cases agree with the reference or are refused for their codec`, async () => {
-      const report = await orThrow(runConformance(backend, { ops: [op] }));
-      assertEquals(report.cases, { [op]: cases });
-      const failed = report.failed.map(({ label, failures }) => `${label}: ${failures.join("; ")}`);
-      const refused = failed.filter((one) => one.includes(codecRefusal));
-      if (refused.length > 0) {
-        console.log(`${op}: ${refused.length} of ${cases} cases have rows of q8, q4 or q2, which webgpu refuses by name`);
-      }
-      assertEquals(failed.filter((one) => !one.includes(codecRefusal)), []);
-    });
-  }
+  const missing = opNames.filter((op) => !backend.supports(op));
+  if (missing.length > 0) console.log(`NOT RUN on webgpu, which lacks them: ${missing.join(", ")}`);
+  await conform(t, backend, opNames.filter((op) => backend.supports(op)));
 });
+
+for (const feature of allFeatures) {
+  Deno.test(
+    { name: `conformance of webgpu without ${feature}, where the adapter has it`, ignore: !adapterFeatures.has(feature) },
+    async (t) => {
+      await using backend = await orThrow(openWebGpu({ features: allFeatures.filter((other) => other !== feature) }));
+      await conform(t, backend, opNames.filter((op) => Object.hasOwn(shaders, op) && hasVariant(op as keyof typeof shaders, feature)));
+    },
+  );
+}

@@ -54,7 +54,7 @@ const lies: Readonly<Record<string, (words: Uint32Array) => void>> = {
 /** A small case of one instruction whose first head holds rows, and the name of the layout that addresses them. */
 function victim(op: OpName): readonly [Case, string] | null {
   const layout = ops[op].operands.find(({ kind }) => kind === "layout")?.name;
-  if (layout === undefined || op === "truncate" || op === "rejoin") return null;
+  if (layout === undefined || op === "truncate" || op === "rejoin" || op === "lengthen") return null;
   const found = casesOf(op).find((one) => {
     const words = new Uint32Array(one.buffers[layout]?.bytes.slice().buffer ?? new ArrayBuffer(0));
     return one.program.body.length === 1 && (words[1] ?? 0) >= 31 && !one.label.startsWith("extend: last 0");
@@ -68,6 +68,10 @@ const indices: ReadonlyArray<readonly [op: OpName, buffer: string, what: string,
   ["embed", "ids", "an id beyond the vocabulary", (words) => words.set([1 << 30])],
   ["compact", "counts", "a count beyond the length", (words) => words.set([0xFFFFFFFF])],
   ["truncate", "counts", "a count beyond the capacity", (words) => words.set([0xFFFFFFFF])],
+  ["lengthen", "counts", "a count beyond the capacity", (words) => words.set([0xFFFFFFFF])],
+  ["transfer", "counts", "a count beyond the length", (words) => words.set([0xFFFFFFFF])],
+  ["foldValues", "counts", "a count beyond the length", (words) => words.set([0xFFFFFFFF])],
+  ["attendRows", "counts", "a count beyond the length", (words) => words.set([0xFFFFFFFF])],
 ];
 
 Deno.test(

@@ -1,6 +1,8 @@
 /**
  * Writes `backends/webgpu/_shaders.ts`, the shaders of `kernels/wgsl` inlined: `deno run -A tools/build_wgsl.ts`. With `--check` nothing is
- * written and a difference is exit 1. A shader that begins with `// with half, rows` gets these files of `kernels/wgsl/parts` in front.
+ * written and a difference is exit 1. A shader that begins with `// with half, stored as keys` gets these files of `kernels/wgsl/parts` in front,
+ * the latter with `keys` wherever it says `stored`. A part that lies there a second time under the name of a feature, `sums.subgroups.wgsl`, is put in
+ * its place on devices that have the feature.
  * @module
  */
 
@@ -14,12 +16,29 @@ async function namesIn(folder: URL): Promise<ReadonlyArray<string>> {
   return names.sort();
 }
 
+/** A part under its own name, or under another. */
+async function partText(part: string): Promise<string> {
+  const [name = "", alias = name] = part.split(" as ");
+  const text = await Deno.readTextFile(new URL(`parts/${name}.wgsl`, sources));
+  return alias === name ? text : text.replaceAll(new RegExp(`\\b${name}`, "g"), alias);
+}
+
 /** A shader with its parts in front. */
 async function composed(name: string): Promise<string> {
   const source = await Deno.readTextFile(new URL(`${name}.wgsl`, sources));
   const parts = /^\/\/ with ([\w, ]+)\n/.exec(source)?.[1]?.split(", ") ?? [];
-  const texts = await Promise.all(parts.map((part) => Deno.readTextFile(new URL(`parts/${part}.wgsl`, sources))));
-  return [...texts, source].join("\n");
+  return [...await Promise.all(parts.map(partText)), source].join("\n");
+}
+
+/** Parts that have another form on devices with a feature. */
+async function variantTexts(): Promise<ReadonlyArray<string>> {
+  const parts = new URL("parts/", sources);
+  const forms = (await namesIn(parts)).filter((name) => name.includes("."));
+  return Promise.all(forms.map(async (form) => {
+    const [part = "", feature = ""] = form.split(".");
+    const fields = { feature, plain: await partText(part), text: await Deno.readTextFile(new URL(`${form}.wgsl`, parts)) };
+    return `  { ${Object.entries(fields).map(([key, value]) => `${key}: ${JSON.stringify(value)}`).join(", ")} },`;
+  }));
 }
 
 async function moduleText(): Promise<string> {
@@ -32,6 +51,11 @@ async function moduleText(): Promise<string> {
     "export const shaders = {",
     ...entries,
     "} as const;",
+    "",
+    "/** What devices with a feature put in the place of a part. */",
+    "export const variants = [",
+    ...await variantTexts(),
+    "] as const;",
     "",
   ].join("\n");
 }

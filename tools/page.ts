@@ -4,9 +4,14 @@
  * @module
  */
 import { parseArgs } from "@std/cli/parse-args";
+import * as E from "fp-ts/Either.js";
+import { SMOLLM2 } from "../cli/catalogue.ts";
+import { cacheFolder } from "../cli/files.ts";
+import { shippedFiles } from "../model/shipped.ts";
 import { bundle, loadedWith, sizeLine } from "./bundle.ts";
 
 const source = new URL("../examples/page/", import.meta.url);
+const surrogates = new URL("../surrogates/", import.meta.url);
 const dist = new URL("../dist/page/", import.meta.url).pathname;
 
 /** What a page needs to be sent with for its workers to share memory. */
@@ -15,12 +20,18 @@ export const isolation: Readonly<Record<string, string>> = {
   "Cross-Origin-Embedder-Policy": "require-corp",
 };
 
-const types: Readonly<Record<string, string>> = { html: "text/html; charset=utf-8", css: "text/css", js: "text/javascript" };
+const types: Readonly<Record<string, string>> = {
+  html: "text/html; charset=utf-8",
+  css: "text/css",
+  js: "text/javascript",
+  safetensors: "application/octet-stream",
+};
 
 /** Writes the page into a folder; gives the lines that say how large it is. */
 export async function buildPage(folder: string): Promise<ReadonlyArray<string>> {
   const files = await bundle({ page: "examples/page/page.ts", worker: "examples/page/worker.ts" }, folder);
   for (const name of ["index.html", "style.css"]) await Deno.copyFile(new URL(name, source), `${folder}/${name}`);
+  for (const name of shippedFiles) await Deno.copyFile(new URL(name, surrogates), `${folder}/${name}`);
   return ["page", "worker"].map((name) => sizeLine(`${name}.js and what it imports`, loadedWith(files, `${name}.js`)));
 }
 
@@ -47,6 +58,13 @@ function options(args: ReadonlyArray<string>): { readonly port: number; readonly
   return { port, plain: given.plain === true };
 }
 
+/** The reference model, if it has been fetched before. */
+async function modelAtHand(): Promise<string | null> {
+  const folder = cacheFolder((name) => Deno.env.get(name));
+  const path = E.isRight(folder) ? `${folder.right}/models/${SMOLLM2.file}` : null;
+  return path !== null && await Deno.stat(path).then((info) => info.isFile, () => false) ? path : null;
+}
+
 async function main(): Promise<number> {
   const asked = options(Deno.args);
   if (typeof asked === "string") return console.error(asked), 1;
@@ -54,6 +72,8 @@ async function main(): Promise<number> {
   try {
     const server = servePage(dist, asked.port, asked.plain ? {} : isolation);
     console.log(`http://127.0.0.1:${server.addr.port}/${asked.plain ? "  (without isolation headers: one thread)" : ""}`);
+    const model = await modelAtHand();
+    if (model !== null) console.log(`a model to drop on it: ${model}`);
     await server.finished;
     return 0;
   } catch (thrown) {

@@ -18,24 +18,49 @@ function layoutHeads(instr: Instr): number {
   return typeof heads === "number" ? heads : 0;
 }
 
-/** The layout that addresses an operand where there are two, else nothing. */
-const layoutOf = (operand: string): string =>
-  operand === "target" ? "targetLayout" : operand === "source" || operand === "keep" ? "sourceLayout" : "";
+/** The layout that addresses an operand where there are several, else nothing. */
+function layoutOf(operands: Operands, operand: string): string {
+  const tier = ["first", "second"].find((name) => operand.startsWith(name));
+  if (tier !== undefined) return `${tier}Layout`;
+  if (operands.given("wovenLayout")) return "wovenLayout";
+  return operand === "target" ? "targetLayout" : operand === "source" || operand === "keep" ? "sourceLayout" : "";
+}
 
 /** Every head of every layout lies in the memory it addresses. `slots(operand)` is how many slots an operand has. */
 export function checkRagged(instr: Instr, operands: Operands, slots: ReadonlyMap<string, number>): Complaint {
   const heads = layoutHeads(instr);
   const growth = instr.op === "append" ? instr.params.m : 0;
   for (const [operand, available] of slots) {
-    const name = operands.given("layout") ? "layout" : layoutOf(operand);
-    if (!operands.given(name)) continue;
+    const name = operands.given("layout") ? "layout" : layoutOf(operands, operand);
+    if (!operands.given(name) || (instr.op === "weave" && operand === "order")) continue;
     for (const [h, head] of headsOf(operands.u32(name), heads).entries()) {
       const length = operand === "target" ? lengthAt(operands, instr, h) : head.length + growth;
       const complaint = checkHead(h, head, length, available, operand);
       if (complaint !== null) return complaint;
     }
   }
-  return checkContents(instr, operands);
+  return instr.op === "weave" ? checkWoven(instr.params.heads, operands, slots.get("order") ?? 0) : checkContents(instr, operands);
+}
+
+/** A list of the rows of both tiers fits into its memory. */
+function checkWoven(heads: number, operands: Operands, available: number): Complaint {
+  const second = headsOf(operands.u32("secondLayout"), heads);
+  for (const [h, a] of headsOf(operands.u32("firstLayout"), heads).entries()) {
+    const b = second[h] ?? { start: 0, length: 0, capacity: 0 };
+    const end = a.start + b.start + a.length + b.length;
+    if (a.length + b.length > 0 && end > available) return [`head ${h} within the ${available} slots of order`, `slots to ${end}`];
+  }
+  return null;
+}
+
+/** Every code of a woven list names a row of its tier. */
+function checkOrder(heads: number, operands: Operands): Complaint {
+  const [order, tiers] = [operands.u32("order"), ["firstLayout", "secondLayout"].map((name) => headsOf(operands.u32(name), heads))];
+  for (const [h, { start, length }] of headsOf(operands.u32("wovenLayout"), heads).entries()) {
+    const wrong = order.subarray(start, start + length).find((code) => code >>> 1 >= (tiers[code & 1]?.[h]?.length ?? 0));
+    if (wrong !== undefined) return [`rows of both tiers in head ${h}`, `${wrong >>> 1} of tier ${wrong & 1}`];
+  }
+  return null;
 }
 
 /** Rows that reach head h of a target: its count when compacting, the source's length when copying. */
@@ -81,6 +106,17 @@ function checkContents(instr: Instr, operands: Operands): Complaint {
       const [counts, layout] = [operands.u32("counts"), operands.u32("layout")];
       const wrong = headsOf(layout, instr.params.heads).findIndex(({ length, capacity }, h) => length + at(counts, h) > capacity);
       return wrong < 0 ? null : [`room for the rows in head ${wrong}`, `${at(counts, wrong)} more`];
+    }
+    case "weaveRows":
+      return checkOrder(instr.params.heads, operands);
+    case "unweave": {
+      const kept = checkKept(headsOf(operands.u32("wovenLayout"), instr.params.heads), operands.u32("counts"), operands.u32("keep"));
+      return kept ?? checkOrder(instr.params.heads, operands);
+    }
+    case "insertRows": {
+      const counts = operands.u32("counts");
+      const wrong = headsOf(operands.u32("layout"), instr.params.heads).findIndex(({ length }, h) => at(counts, h) > length);
+      return wrong < 0 ? null : [`at most all rows of head ${wrong}`, `${at(counts, wrong)}`];
     }
     case "attendRows": {
       const [counts, keep] = [operands.u32("counts"), operands.u32("keep")];

@@ -11,6 +11,7 @@ import { operandSizes } from "../sizes.ts";
 import { attend, attendReduce, attendRows } from "./attend.ts";
 import { headMean, meanUnit, perToken, pool, positions, projectedNorm, reduce, similarity } from "./columns.ts";
 import { argmax, embed, matmul, norm } from "./dense.ts";
+import { sinkGate } from "./gate.ts";
 import { glu, map, rope } from "./elementwise.ts";
 import { type Kernel, type Operands, viewOperands } from "./kernel.ts";
 import { admit, alignment, checkRange, held, rounded, showBuffer, type Store } from "./memory.ts";
@@ -23,6 +24,7 @@ import { foldValues } from "./fold_values.ts";
 import { blockRank, lagSpread, obey, profile, promote } from "./rules.ts";
 import { boundQuery, minmaxPages, pageScores } from "./select.ts";
 import { groupVotes, softmax, tailLoss } from "./votes.ts";
+import { demote, insertRows, queriesSeen, unweave, weave, weaveRows } from "./woven.ts";
 
 const kernels: { readonly [O in OpName]: Kernel<O> } = {
   embed,
@@ -71,6 +73,13 @@ const kernels: { readonly [O in OpName]: Kernel<O> } = {
   boundQuery,
   pageScores,
   attendRows,
+  sinkGate,
+  weave,
+  weaveRows,
+  unweave,
+  insertRows,
+  queriesSeen,
+  demote,
 };
 
 /** Ops with a kernel. */

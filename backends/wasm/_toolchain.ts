@@ -4,6 +4,6 @@ export const toolchain: Readonly<Record<"rustc" | "linker" | "wasmBindgen" | "fa
   rustc: "rustc 1.96.0 (ac68faa20 2026-05-25) (built from a source tarball)",
   linker: "Debian LLD 19.1.7",
   wasmBindgen: "wasm-bindgen 0.2.130",
-  fast: "368c53ecea820155b8bf3405a3828dec70509634e0ab32070b6d84b807bc31f5",
-  simd128: "f0e9cb2efd94b4470a4d0380ac53054751af8ed091d22b9a051dc89acad6078f",
+  fast: "40898753d2a088b0c26f98f7e6ad77f432c7b9c821ac5dcc80f16cd2900d69ce",
+  simd128: "1c35f8fc723f435c4cdf4a52a4550334b90f42963ec0df5c8a8ec84260f2fc89",
 };

@@ -2,6 +2,7 @@
  * Which checks on the device an instruction needs first: numbers in memory that index other memory.
  * @module
  */
+import { blockRows, codecOf } from "../../cache/codec.ts";
 import { type OpName, ops } from "../ops.ts";
 import { type Instr, NONE, type Program, type Slot } from "../program.ts";
 import { operandSizes } from "../sizes.ts";
@@ -14,6 +15,7 @@ export const complaints: ReadonlyArray<readonly [expected: string, actual: strin
   ["ids that are rows of the table", "an id beyond"],
   ["rows within the capacity of their segment", "more rows than that"],
   ["counts and kept indices within their segment", "one beyond"],
+  ["whole blocks of rows", "a part of one"],
 ];
 
 /** An operand that a layout addresses: the layout's slot, the operand's, bytes per slot. */
@@ -55,6 +57,9 @@ export function checksOf(program: Program, id: number, rowsOf: (slot: Slot) => n
   });
 }
 
+/** Ops from one layout to another, which check both each time. */
+const movesRows = (op: OpName): boolean => op === "copyRows" || op === "compact" || op === "transfer";
+
 const keyOf = ({ operand, bytes }: Addressed): string => `${operand} ${bytes}`;
 
 /** After an instruction: layouts that it has checked are known for their operands, layouts that it writes otherwise are not. */
@@ -66,7 +71,7 @@ function remember(instr: Instr, checked: Map<Slot, Set<string>>): void {
     if (instr.op !== "append" && use !== "in") continue;
     if (name !== "layout" && name !== "sourceLayout") continue;
     const known = checked.get(slot) ?? new Set();
-    for (const one of addressed) if (one.layout === slot && instr.op !== "copyRows" && instr.op !== "compact") known.add(keyOf(one));
+    for (const one of addressed) if (one.layout === slot && !movesRows(instr.op)) known.add(keyOf(one));
     checked.set(slot, known);
   }
 }
@@ -94,38 +99,46 @@ function checksFor(
   const layout = slotOf(instr, "layout");
   const [source, target] = [slotOf(instr, "sourceLayout"), slotOf(instr, "targetLayout")];
   const rows = (at: Slot, growth: number): Dispatch =>
-    check("rows", { 2: at }, (size) => [headsOf(), growth, slotsOf(addressed, at)(size), 0, 0]);
+    check("rows", { 2: at }, (size) => [headsOf(), growth, slotsOf(addressed, at)(size), 0, 0, 1]);
+  const kept = (at: Slot, mode: number): Dispatch => ({
+    ...check(
+      "kept",
+      { 2: at, 4: slotOf(instr, "counts"), 5: slotOf(instr, "keep") },
+      (size) => [headsOf(), 0, slotsOf(addressed, at)(size), 0, mode, 1],
+    ),
+    grid: (size) => invocations(Math.max(1, slotsOf(addressed, at)(size))),
+  });
   switch (instr.op) {
     case "embed":
-      return [check("vocabulary", { 6: slotOf(instr, "ids") }, () => [instr.params.m, 0, rowsOf(slotOf(instr, "table")), 0, 0])];
+      return [check("vocabulary", { 6: slotOf(instr, "ids") }, () => [instr.params.m, 0, rowsOf(slotOf(instr, "table")), 0, 0, 1])];
     case "truncate":
-      return [check("lengths", { 2: layout, 4: slotOf(instr, "counts") }, () => [headsOf(), 0, 0, 0, 0])];
+      return [check("lengths", { 2: layout, 4: slotOf(instr, "counts") }, () => [headsOf(), 0, 0, 0, 0, 1])];
     case "rejoin":
-      return [check("ends", { 2: layout, 3: slotOf(instr, "tail"), 4: slotOf(instr, "counts") }, () => [headsOf(), 0, 0, 0, 0])];
+      return [check("ends", { 2: layout, 3: slotOf(instr, "tail"), 4: slotOf(instr, "counts") }, () => [headsOf(), 0, 0, 0, 0, 1])];
     case "redundancy": {
       const others: Dispatch = {
-        ...check("others", { 2: layout, 5: slotOf(instr, "like") }, (size) => [headsOf(), 0, slotsOf(addressed, layout)(size), 0, 0]),
+        ...check("others", { 2: layout, 5: slotOf(instr, "like") }, (size) => [headsOf(), 0, slotsOf(addressed, layout)(size), 0, 0, 1]),
         grid: (size) => invocations(slotsOf(addressed, layout)(size)),
       };
       return [rows(layout, 0), others];
     }
+    case "lengthen":
+      return [check("lengths", { 2: layout, 4: slotOf(instr, "counts") }, () => [headsOf(), 1, 0, 0, 0, 1])];
     case "compact":
+    case "transfer":
     case "copyRows": {
-      const isCompaction = instr.op === "compact";
-      // `targets` binds counts in both cases; copying has none, and the layout stands in.
-      const counts = isCompaction ? slotOf(instr, "counts") : source;
+      const mode = instr.op === "copyRows" ? 0 : instr.op === "compact" ? 1 : 2;
+      const block = instr.op === "transfer" ? blockRows(codecOf(instr.params.targetCodec)) : 1;
+      // `targets` binds counts in any case; copying has none, and the layout stands in.
+      const counts = mode === 0 ? source : slotOf(instr, "counts");
       const slots = slotsIn(instr, "target");
-      const targets = check("targets", { 2: source, 3: target, 4: counts }, (size) => [headsOf(), 0, 0, slots(size), Number(isCompaction)]);
-      const kept: Dispatch = {
-        ...check(
-          "kept",
-          { 2: source, 4: counts, 5: slotOf(instr, "keep") },
-          (size) => [headsOf(), 0, slotsOf(addressed, source)(size), 0, 0],
-        ),
-        grid: (size) => invocations(slotsOf(addressed, source)(size)),
-      };
-      return [rows(source, 0), targets, ...(isCompaction ? [kept] : [])];
+      const targets = check("targets", { 2: source, 3: target, 4: counts }, (size) => [headsOf(), 0, 0, slots(size), mode, block]);
+      return [rows(source, 0), targets, ...(mode === 0 ? [] : [kept(source, mode)])];
     }
+    case "foldValues":
+      return [rows(layout, 0), kept(layout, 3)];
+    case "attendRows":
+      return [rows(layout, 0), kept(layout, 0)];
     default: {
       if (layout === NONE) return [];
       const known = checked.get(layout) ?? new Set();

@@ -2,11 +2,12 @@
  * Dispatches of the ops that give or change one number per row, and of those that decide which rows stay.
  * @module
  */
-import type { OpName } from "../ops.ts";
+import type { OpName, RowCodec } from "../ops.ts";
 import type { Instr } from "../program.ts";
 import {
   apart,
   type Dispatch,
+  formOf,
   type Grid,
   groups,
   type InstrOf,
@@ -19,19 +20,36 @@ import {
   plain,
   type ShaderName,
   slotsIn,
+  storedAs,
   type Work,
 } from "./kernel.ts";
 
 /** An invocation per slot of the result; the number of slots is the extra word. */
-function perSlot<O extends OpName & ShaderName>(instr: InstrOf<O> & Instr & { readonly op: ShaderName }, per = 1): Work {
+function perSlot<O extends OpName & ShaderName>(instr: InstrOf<O> & Instr & { readonly op: ShaderName }, changes: PerSlot = {}): Work {
   const slots = slotsIn(instr, "out");
-  return only(plain(instr, (size) => invocations(slots(size) * per), { words: (size) => paramWords(instr, [slots(size)]) }));
+  return only(plain(instr, (size) => invocations(slots(size) * (changes.per ?? 1)), {
+    constants: changes.constants ?? {},
+    words: (size) => paramWords(instr, [slots(size)]),
+  }));
 }
 
+/** Invocations per slot, and constants. */
+interface PerSlot {
+  readonly per?: number;
+  readonly constants?: Readonly<Record<string, number>>;
+}
+
+/** The form of the rows in the operand `rows`. */
+const rowsForm = ({ dim, codec }: { readonly dim: number; readonly codec: RowCodec }) => storedAs("rows", formOf(codec, dim));
+
+/** The form of the keys of an op over them. */
+const keysForm = ({ keyDim, keyCodec }: { readonly keyDim: number; readonly keyCodec: RowCodec }) =>
+  storedAs("keys", formOf(keyCodec, keyDim));
+
 /** One number per row. */
-export const reduce: Kernel<"reduce"> = (instr) => perSlot(instr);
+export const reduce: Kernel<"reduce"> = (instr) => perSlot(instr, { constants: rowsForm(instr.params) });
 /** Cosines. */
-export const similarity: Kernel<"similarity"> = (instr) => perSlot(instr);
+export const similarity: Kernel<"similarity"> = (instr) => perSlot(instr, { constants: rowsForm(instr.params) });
 /** Positions as numbers. */
 export const positions: Kernel<"positions"> = (instr) => perSlot(instr);
 /** Windows along a segment. */
@@ -39,15 +57,21 @@ export const pool: Kernel<"pool"> = (instr) => perSlot(instr);
 /** Means over heads. */
 export const headMean: Kernel<"headMean"> = (instr) => perSlot(instr);
 /** One number per row and query head. */
-export const projectedNorm: Kernel<"projectedNorm"> = (instr) => perSlot(instr, instr.params.heads / instr.params.kvHeads);
+export const projectedNorm: Kernel<"projectedNorm"> = (instr) =>
+  perSlot(instr, { per: instr.params.heads / instr.params.kvHeads, constants: rowsForm(instr.params) });
 
 /** A workgroup per slot. */
 export const newestLike: Kernel<"newestLike"> = (instr) => {
   const slots = slotsIn(instr, "out");
-  return only(plain(instr, (size) => groups(slots(size)), { words: (size) => paramWords(instr, [slots(size)]) }));
+  return only(plain(instr, (size) => groups(slots(size)), {
+    constants: rowsForm(instr.params),
+    words: (size) => paramWords(instr, [slots(size)]),
+  }));
 };
 /** What a row has in common with others. */
-export const redundancy: Kernel<"redundancy"> = (instr) => perSlot(instr);
+export const redundancy: Kernel<"redundancy"> = (instr) => perSlot(instr, { constants: rowsForm(instr.params) });
+/** Ranks inside blocks. */
+export const blockRank: Kernel<"blockRank"> = (instr) => perSlot(instr);
 
 /** Numbers of tokens into a column. */
 export const perToken: Kernel<"perToken"> = (instr) => {
@@ -66,13 +90,15 @@ export const softmax: Kernel<"softmax"> = (instr) =>
   }));
 
 /** A workgroup per KV head. */
-export const groupVotes: Kernel<"groupVotes"> = (instr) => only(plain(instr, () => [instr.params.kvHeads, 1, 1]));
+export const groupVotes: Kernel<"groupVotes"> = (instr) =>
+  only(plain(instr, () => [instr.params.kvHeads, 1, 1], { constants: keysForm(instr.params) }));
 
 /** One workgroup: what remains is summed over heads. */
-export const tailLoss: Kernel<"tailLoss"> = (instr) => only(plain(instr, () => [1, 1, 1]));
+export const tailLoss: Kernel<"tailLoss"> = (instr) => only(plain(instr, () => [1, 1, 1], { constants: keysForm(instr.params) }));
 
 /** A workgroup per head and 64 channels. */
-export const meanUnit: Kernel<"meanUnit"> = (instr) => only(plain(instr, () => [instr.params.heads, Math.ceil(instr.params.dim / 64), 1]));
+export const meanUnit: Kernel<"meanUnit"> = (instr) =>
+  only(plain(instr, () => [instr.params.heads, Math.ceil(instr.params.dim / 64), 1], { constants: rowsForm(instr.params) }));
 
 /** The stages of a choice: flags, then indices. */
 const stages = (instr: InstrOf<"rank"> | InstrOf<"threshold">, words: Uint32Array<ArrayBuffer>, entries: ReadonlyArray<string>): Work => {

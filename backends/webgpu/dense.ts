@@ -49,32 +49,33 @@ export const norm: Kernel<"norm"> = (instr) =>
 /** Tokens from which tiles of 64 by 64 are faster than rows. */
 const manyTokens = 17;
 
-/** Groups of rows in x and y, groups of tokens in z. */
-const rowGroups = (rows: number, tokens: number): Grid => {
-  const [x, y] = groups(rows);
-  return [x, y, tokens];
-};
+/** Entry point and grid for so many tokens, rows of a tile, and numbers of a token. */
+function shapeOf(tokens: number, rows: number, k: number): { readonly entry: string; readonly grid: Grid } {
+  const [x, y] = groups(Math.ceil(rows / 16));
+  // Rows that are no whole quads are read number by number.
+  if (k % 4 !== 0 || (tokens > 1 && tokens < manyTokens)) return { entry: "few", grid: [x, y, Math.ceil(tokens / 4)] };
+  if (tokens === 1) return { entry: "one", grid: groups(Math.ceil(rows / 32)) };
+  return { entry: "many", grid: [Math.ceil(rows / 64), Math.ceil(tokens / 64), 1] };
+}
 
 /** Rows for few tokens, tiles for many; each tile of the weight on its own. */
 export const matmul: Kernel<"matmul"> = (instr, weightAt) => {
   const weight = slotOf(instr, "weight");
   const { type, tiles } = weightAt(weight);
-  const { m } = instr.params;
-  const isMany = m >= manyTokens;
+  const { m, k } = instr.params;
   return {
     scratch: 0,
-    dispatches: tiles.map(({ first, rows }, tile): Dispatch =>
-      plain(
-        instr,
-        () => isMany ? [Math.ceil(rows / 64), Math.ceil(m / 64), 1] : rowGroups(Math.ceil(rows / 8), Math.ceil(m / 4)),
-        {
-          entry: isMany ? "many" : "few",
-          constants: { weightType: weightTypes.indexOf(type), isBiased: flag(slotOf(instr, "bias") !== NONE) },
-          bound: [...operands(instr, "x", "bias", "out"), [3, { _tag: "Tile", slot: weight, tile }]],
-          words: () => paramWords(instr, [first, rows]),
-        },
-      )
-    ),
+    dispatches: tiles.map(({ first, rows }, tile): Dispatch => {
+      const { entry, grid } = shapeOf(m, rows, k);
+      return plain(instr, () => grid, {
+        entry,
+        constants: { weightType: weightTypes.indexOf(type), isBiased: flag(slotOf(instr, "bias") !== NONE) },
+        bound: [...operands(instr, "x", "bias", "out"), [3, { _tag: "Tile", slot: weight, tile }]],
+        words: () => paramWords(instr, [first, rows]),
+        // Halves hold weights that are halves; a decoded number may lie beyond them.
+        isExact: type !== "F16",
+      });
+    }),
   };
 };
 
@@ -100,6 +101,9 @@ export const map: Kernel<"map"> = (instr) => {
     words: (size) => paramWords(instr, [count(size)]),
   }));
 };
+
+/** An invocation per token and KV head. */
+export const sinkGate: Kernel<"sinkGate"> = (instr) => only(plain(instr, () => invocations(instr.params.m * instr.params.kvHeads)));
 
 /** A workgroup per row. */
 export const argmax: Kernel<"argmax"> = (instr) => only(plain(instr, () => [instr.params.m, 1, 1]));

@@ -6,14 +6,20 @@ import * as E from "fp-ts/Either.js";
 import type { KvError } from "../../cache/error.ts";
 import type { Result } from "../backend.ts";
 
+/** Optional features of devices that have a use here. */
+export type Feature = "shader-f16" | "subgroups";
+
+/** All of them. */
+export const allFeatures: ReadonlyArray<Feature> = ["shader-f16", "subgroups"];
+
 /** Who made the graphics adapter, as far as it tells. */
 export interface AdapterFacts {
   /** Vendor, architecture and description in words. */
   readonly name: string;
   /** True for an adapter in software. */
   readonly isSoftware: boolean;
-  /** Optional features that are switched on. */
-  readonly features: ReadonlyArray<string>;
+  /** Optional features that are used. */
+  readonly features: ReadonlyArray<Feature>;
 }
 
 /** A device in use. */
@@ -24,6 +30,8 @@ export interface Device {
   readonly isOwn: boolean;
   /** Left once the device was lost, or has refused something it should have done. */
   readonly check: () => Result<void>;
+  /** The same, after a moment in which a loss that caused an error can become known. */
+  readonly settled: () => Promise<Result<void>>;
   /** Waits until loss is known, if there is one, and tells. */
   readonly verdict: (because: string) => Promise<KvError>;
   /** Makes a buffer; that there was no memory for it arrives later, and counts as the loss of the device. */
@@ -36,8 +44,8 @@ export interface Device {
 export interface DeviceWish {
   /** Largest buffer that will be needed, bytes. */
   readonly bufferBytes: number | null;
-  /** Features to switch on where the adapter has them. */
-  readonly features: ReadonlyArray<"shader-f16" | "subgroups">;
+  /** Features to use where the adapter has them. */
+  readonly features: ReadonlyArray<Feature>;
 }
 
 const noDevice = (because: string): E.Either<KvError, never> => E.left({ _tag: "NoDevice", backend: "webgpu", because });
@@ -73,14 +81,18 @@ function wantedLimits(limits: GPUSupportedLimits, bufferBytes: number | null): E
   });
 }
 
-const factsOf = (info: GPUAdapterInfo | undefined, features: Iterable<string>): AdapterFacts => {
-  const words = [info?.vendor, info?.architecture, info?.device, info?.description].filter((word) => word !== undefined && word !== "");
+const factsOf = (info: GPUAdapterInfo | undefined, features: ReadonlyArray<Feature>): AdapterFacts => {
+  // Some runtimes give numbers of a registry for vendor and device, which tell a person nothing.
+  const words = [info?.vendor, info?.architecture, info?.device, info?.description].filter((word) =>
+    word !== undefined && !/^\d*$/.test(word)
+  );
   const name = words.join(" ") || "an adapter that does not say its name";
-  return { name, isSoftware: info?.isFallbackAdapter === true || /llvmpipe|swiftshader|lavapipe/i.test(name), features: [...features] };
+  return { name, isSoftware: info?.isFallbackAdapter === true || /llvmpipe|swiftshader|lavapipe/i.test(name), features };
 };
 
-/** The caller's device. */
-export const foreignDevice = (gpu: GPUDevice): Device => watch(gpu, factsOf(gpu.adapterInfo, gpu.features), false);
+/** The caller's device, of whose features these are used. */
+export const foreignDevice = (gpu: GPUDevice, features: ReadonlyArray<Feature>): Device =>
+  watch(gpu, factsOf(gpu.adapterInfo, features.filter((feature) => gpu.features.has(feature))), false);
 
 /** Listens for loss and for late errors. */
 function watch(gpu: GPUDevice, facts: AdapterFacts, isOwn: boolean): Device {
@@ -92,14 +104,20 @@ function watch(gpu: GPUDevice, facts: AdapterFacts, isOwn: boolean): Device {
   const onError = (event: Event): void =>
     lose("error" in event && event.error instanceof GPUError ? event.error.message : "an error without words");
   gpu.addEventListener("uncapturederror", onError);
+  const check = (): Result<void> => state.lost === null ? E.right(undefined) : E.left(state.lost);
+  const settled = async (): Promise<Result<void>> => {
+    await Promise.race([gpu.lost, new Promise((resolve) => setTimeout(resolve, 50))]);
+    await Promise.resolve();
+    return check();
+  };
   return {
     gpu,
     facts,
     isOwn,
-    check: () => state.lost === null ? E.right(undefined) : E.left(state.lost),
+    check,
+    settled,
     verdict: async (because) => {
-      await Promise.race([gpu.lost, new Promise((resolve) => setTimeout(resolve, 50))]);
-      await Promise.resolve();
+      await settled();
       lose(because);
       return state.lost ?? { _tag: "DeviceLost", backend: "webgpu", because };
     },

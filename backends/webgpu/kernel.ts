@@ -5,7 +5,8 @@
  * In every shader binding 0 is the parameters in the order of the op table, then extra words; binding 1 the status; binding 2 + i is operand i.
  * @module
  */
-import { type OpName, type OpParams, ops } from "../ops.ts";
+import { blockRows, codecOf } from "../../cache/codec.ts";
+import { type OpName, type OpParams, ops, type RowCodec } from "../ops.ts";
 import { type Instr, NONE, type Slot } from "../program.ts";
 import { operandSizes } from "../sizes.ts";
 import type { WeightType } from "../backend.ts";
@@ -38,6 +39,8 @@ export interface Dispatch {
   readonly bound: ReadonlyArray<readonly [binding: number, what: Bound]>;
   readonly words: (size: SizeOf) => Uint32Array<ArrayBuffer>;
   readonly grid: (size: SizeOf) => Grid;
+  /** True where numbers would not survive as f16: forms of the shader for `shader-f16` are then left out. */
+  readonly isExact?: boolean;
 }
 
 /** An op's dispatches and the scratch they share, bytes. */
@@ -126,6 +129,27 @@ export function slotsIn(instr: Instr, name: string): (size: SizeOf) => number {
   const bytes = need?._tag === "PerSlot" ? need.bytes : 0;
   return (size) => bytes === 0 ? 0 : Math.floor(size(instr.args[i] ?? NONE) / bytes);
 }
+
+/** How rows are stored: bits of a number, channels that share a scale and an offset, rows that do. */
+export interface RowForm {
+  readonly bits: number;
+  readonly group: number;
+  readonly block: number;
+}
+
+/** The form of rows of `dim` channels under a codec. */
+export function formOf(name: RowCodec, dim: number): RowForm {
+  const codec = codecOf(name);
+  if (codec._tag === "Plain") return { bits: codec.dtype === "f32" ? 32 : 16, group: 1, block: 1 };
+  return { bits: codec.bits, group: codec.axis === "token" ? codec.group ?? Math.max(1, dim) : 1, block: blockRows(codec) };
+}
+
+/** The form of the rows in the binding of this name, as constants of `kernels/wgsl/parts/stored.wgsl`. */
+export const storedAs = (name: string, { bits, group, block }: RowForm): Readonly<Record<string, number>> => ({
+  [`${name}Bits`]: bits,
+  [`${name}Group`]: group,
+  [`${name}Block`]: block,
+});
 
 /** A dispatch of the shader of the op's name and its entry of that name, parameters without extras. */
 export const plain = (

@@ -4,8 +4,9 @@
  */
 import { mapFns, type OpName } from "../ops.ts";
 import type { Instr, Slot } from "../program.ts";
-import { attend, attendReduce } from "./attend.ts";
+import { attend, attendReduce, attendRows } from "./attend.ts";
 import {
+  blockRank,
   groupVotes,
   headMean,
   leaving,
@@ -23,9 +24,11 @@ import {
   tailLoss,
   threshold,
 } from "./columns.ts";
-import { argmax, embed, glu, map, matmul, norm, rope } from "./dense.ts";
+import { argmax, embed, glu, map, matmul, norm, rope, sinkGate } from "./dense.ts";
 import type { InstrOf, Kernel, WeightForm, Work } from "./kernel.ts";
-import { append, compact, copyRows, extend, rejoin, slice, slide, truncate } from "./rows.ts";
+import { append, compact, copyRows, extend, lengthen, rejoin, slice, slide, transfer, truncate } from "./rows.ts";
+import { foldValues, lagSpread, obey, profile, promote, split } from "./rules.ts";
+import { boundQuery, minmaxPages, pageScores } from "./select.ts";
 
 const kernels: { readonly [O in OpName]?: Kernel<O> } = {
   embed,
@@ -61,6 +64,20 @@ const kernels: { readonly [O in OpName]?: Kernel<O> } = {
   newestLike,
   redundancy,
   tailLoss,
+  split,
+  transfer,
+  lengthen,
+  profile,
+  obey,
+  lagSpread,
+  blockRank,
+  promote,
+  foldValues,
+  minmaxPages,
+  boundQuery,
+  pageScores,
+  attendRows,
+  sinkGate,
 };
 
 /** Ops with a shader. */
@@ -81,18 +98,22 @@ const mostChannels = 256;
 /** The last function of `map` that its shader has. */
 const lastMapFn = "gelu";
 
+/** Which parameter is the codec of which. */
+const codecs = [["keyDim", "keyCodec"], ["valueDim", "valueCodec"], ["dim", "codec"], ["dim", "sourceCodec"], [
+  "dim",
+  "targetCodec",
+]] as const;
+
 /** Why an instruction cannot run here, or null. */
 export function refusal(instr: Instr): string | null {
   if (!hasKernel(instr.op)) return "it has no shader";
   if (instr.op === "map" && mapFns.indexOf(instr.params.fn) > mapFns.indexOf(lastMapFn)) return `its shader has no ${instr.params.fn}`;
   const params: Readonly<Record<string, number | string | boolean>> = instr.params;
-  const pairs = [["keyDim", "keyCodec"], ["valueDim", "valueCodec"], ["dim", "codec"]] as const;
-  for (const [dim, codec] of pairs) {
-    const stored = params[codec];
-    if (stored !== undefined && stored !== "f32" && stored !== "f16") return `its shader reads rows of f32 and f16, not ${stored}`;
-    if (stored === "f16" && Number(params[dim]) % 2 === 1) return `rows of f16 are read by pairs, and ${dim} ${params[dim]} is odd`;
-    if (instr.op === "attend" && Number(params[dim]) > mostChannels) return `${dim} is at most ${mostChannels}, not ${params[dim]}`;
+  for (const [dim, codec] of codecs) {
+    if (params[codec] === "f16" && Number(params[dim]) % 2 === 1) return `rows of f16 are read by pairs, and ${dim} ${params[dim]} is odd`;
+    const isAttention = instr.op === "attend" || instr.op === "attendRows";
+    if (isAttention && Number(params[dim] ?? 0) > mostChannels) return `${dim} is at most ${mostChannels}, not ${params[dim]}`;
   }
-  const rowBytes = params["rowBytes"];
-  return typeof rowBytes === "number" && rowBytes % 4 !== 0 ? `rows are moved by words, and ${rowBytes} bytes are not whole words` : null;
+  const bytes = params["rowBytes"];
+  return typeof bytes === "number" && bytes % 4 !== 0 ? `rows are moved by words, and ${bytes} bytes are not whole words` : null;
 }

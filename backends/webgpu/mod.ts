@@ -16,4 +16,4 @@
  * @module
  */
 export { openWebGpu, type WebGpuBackend, type WebGpuOptions } from "./open.ts";
-export type { AdapterFacts } from "./device.ts";
+export type { AdapterFacts, Feature } from "./device.ts";

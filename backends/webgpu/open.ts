@@ -9,7 +9,7 @@ import type { KvError } from "../../cache/error.ts";
 import type { Buffer } from "../../cache/types.ts";
 import type { Backend, Result } from "../backend.ts";
 import { adopt } from "./adopt.ts";
-import { type AdapterFacts, type Device, foreignDevice, requestDevice } from "./device.ts";
+import { type AdapterFacts, allFeatures, type Device, type Feature, foreignDevice, requestDevice } from "./device.ts";
 import { hasKernel } from "./kernels.ts";
 import { alignment, held, mostBytes, openStore, release, reserve, showBuffer, type Store } from "./memory.ts";
 import { prepare, releaseProgram } from "./programs.ts";
@@ -25,6 +25,8 @@ export interface WebGpuOptions {
   readonly maxBytes?: number;
   /** Largest single buffer that will be needed, bytes, where it is more than the 128 MiB every device allows; asked of the adapter. */
   readonly bufferBytes?: number;
+  /** Optional features to use where the device has them; default `["shader-f16", "subgroups"]`, and `[]` for none. Every op works without. */
+  readonly features?: ReadonlyArray<Feature>;
 }
 
 /** A backend on a graphics device. */
@@ -55,13 +57,18 @@ const defaultMaxBytes = 2 ** 32;
 export const openWebGpu = (options: WebGpuOptions = {}): TaskEither<KvError, WebGpuBackend> => async () => {
   const invalid = checkOptions(options);
   if (invalid !== null) return E.left(invalid);
+  const features = options.features ?? allFeatures;
   const device = options.device === undefined
-    ? await requestDevice({ bufferBytes: options.bufferBytes ?? null, features: [] })
-    : await checkForeign(foreignDevice(options.device));
+    ? await requestDevice({ bufferBytes: options.bufferBytes ?? null, features })
+    : await checkForeign(foreignDevice(options.device, features));
   return pipe(device, E.map((ready) => backendOf(openStore(ready, options.maxBytes ?? defaultMaxBytes))));
 };
 
-function checkOptions({ maxBytes, bufferBytes }: WebGpuOptions): KvError | null {
+function checkOptions({ maxBytes, bufferBytes, features = [] }: WebGpuOptions): KvError | null {
+  const unknown = features.find((feature) => !allFeatures.includes(feature));
+  if (unknown !== undefined) {
+    return { _tag: "InvalidArgument", argument: "features", value: String(unknown), allowed: allFeatures.join(" or ") };
+  }
   for (const [argument, value] of Object.entries({ maxBytes, bufferBytes })) {
     if (value === undefined || (Number.isSafeInteger(value) && value >= 0)) continue;
     return { _tag: "InvalidArgument", argument, value: String(value), allowed: "a whole number from 0" };

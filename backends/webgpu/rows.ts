@@ -2,23 +2,65 @@
  * Dispatches of the ops that move rows.
  * @module
  */
-import { type Dispatch, type Grid, invocations, isSame, type Kernel, only, operands, plain, type SizeOf, slotOf } from "./kernel.ts";
+import { codecOf, rowBytes } from "../../cache/codec.ts";
+import { nests } from "../../cache/coarsen.ts";
+import {
+  type Dispatch,
+  formOf,
+  type Grid,
+  invocations,
+  isSame,
+  type Kernel,
+  only,
+  operands,
+  paramWords,
+  plain,
+  type SizeOf,
+  slotOf,
+  slotsIn,
+  storedAs,
+} from "./kernel.ts";
 
-/** Words of a row of f32 or f16. */
-const rowWords = (dim: number, codec: string): number => codec === "f16" ? dim / 2 : dim;
+/** Pieces that the shaders write a row in: words of plain rows, groups of codes. */
+const pieces = (dim: number, { bits, group }: { readonly bits: number; readonly group: number }): number =>
+  Math.floor(dim / (bits >= 16 ? 32 / bits : group));
 
 /** Rows and positions, then lengths. */
 export const append: Kernel<"append"> = (instr) => {
   const { m, heads, keyDim, valueDim, keyCodec, valueCodec } = instr.params;
-  const wide = Math.max(1, rowWords(keyDim, keyCodec), rowWords(valueDim, valueCodec));
+  const [keys, values] = [formOf(keyCodec, keyDim), formOf(valueCodec, valueDim)];
+  const wide = Math.max(1, pieces(keyDim, keys), pieces(valueDim, values));
+  const constants = { ...storedAs("keys", keys), ...storedAs("values", values) };
   return {
     scratch: 0,
     dispatches: [
-      plain(instr, () => invocations(m * heads * wide), { entry: "rows" }),
-      plain(instr, () => invocations(heads), { entry: "lengths", bound: operands(instr, "layout") }),
+      plain(instr, () => invocations(m * heads * wide), { entry: "rows", constants }),
+      plain(instr, () => invocations(heads), { entry: "lengths", bound: operands(instr, "layout"), constants }),
     ],
   };
 };
+
+/** An invocation per piece of every source slot; per block and word of channels where the target's codes are per channel. */
+export const transfer: Kernel<"transfer"> = (instr) => {
+  const { dim, sourceCodec, targetCodec } = instr.params;
+  const [source, target] = [formOf(sourceCodec, dim), formOf(targetCodec, dim)];
+  const isNested = nests(codecOf(sourceCodec), codecOf(targetCodec));
+  const entry = sourceCodec === targetCodec ? "copy" : isNested ? "coarsen" : target.block > 1 ? "blocks" : "rows";
+  const per = entry === "copy"
+    ? rowBytes(codecOf(sourceCodec), dim) / 4
+    : entry === "blocks"
+    ? dim * target.bits / 32
+    : pieces(dim, target);
+  const slots = slotsIn(instr, "keep");
+  return only(plain(instr, (size) => invocations(slots(size) * Math.max(1, per)), {
+    entry,
+    constants: { ...storedAs("source", source), ...storedAs("destination", target) },
+    words: (size) => paramWords(instr, [slots(size)]),
+  }));
+};
+
+/** An invocation per head. */
+export const lengthen: Kernel<"lengthen"> = (instr) => only(plain(instr, () => invocations(instr.params.heads)));
 
 /** An invocation per new row of a head. */
 export const extend: Kernel<"extend"> = (instr) => only(plain(instr, () => invocations(instr.params.m * instr.params.heads)));

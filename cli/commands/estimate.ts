@@ -117,5 +117,29 @@ function report(name: string, tokens: number, runs: ReadonlyArray<Estimate>): st
   ]);
   return `model ${name}, ${grouped(tokens)} tokens; the whole cache in f16 is ${megabytes(runs[0]?.bytesFull ?? 0)} MB\n\n${
     table(columns, rows)
-  }`;
+  }${runs.map(proposalText).join("")}`;
+}
+
+/** What a budget has room for at every precision, and which the planner proposes. */
+function proposalText({ policy, rowsTotal, proposal }: Estimate): string {
+  if (proposal === null) return "";
+  const columns = [
+    { title: "keys", align: "left" },
+    { title: "values", align: "left" },
+    { title: "rows kept", align: "right" },
+    { title: "of all", align: "right" },
+    { title: "MB", align: "right" },
+    { title: "", align: "left" },
+  ] as const;
+  const rows = proposal.candidates.map(({ keys, values, rows, bytes, layers }) => [
+    keys,
+    values,
+    grouped(rows),
+    `${(100 * rows / rowsTotal).toFixed(1)} %`,
+    megabytes(bytes),
+    layers === 0 ? "" : `proposed for ${layers === 1 ? "1 layer" : `${layers} layers`}`,
+  ]);
+  return `\n${policy}: ${proposal.budget} in 16-bit rows has room, counting ${
+    proposal.counted === "bytes" ? "codes with scales and offsets" : "nominal bits"
+  }, for\n\n${table(columns, rows)}`;
 }

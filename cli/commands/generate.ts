@@ -4,10 +4,12 @@
  */
 import * as E from "fp-ts/Either.js";
 import type { KvError } from "../../cache/error.ts";
-import { generate as generateOf, type Prompt, type Step } from "../../model/generate.ts";
+import { continueFrom, generate as generateOf, type Prompt } from "../../model/generate.ts";
+import type { Step } from "../../model/steps.ts";
 import { keepAll, parsePolicy } from "../../papers/mod.ts";
 import type { Policy } from "../../policy/types.ts";
 import type { Command } from "../command.ts";
+import { CACHE_FILES, type Saved, sessionFor } from "../cache_files.ts";
 import { readText } from "../files.ts";
 import type { Io } from "../io.ts";
 import { RUNNING, withModel } from "../models.ts";
@@ -31,6 +33,7 @@ export const generate: Command = {
     { name: "top-k", kind: "text", value: "N", about: "draw from the N likeliest tokens only (all)" },
     { name: "top-p", kind: "text", value: "X", about: "draw from the likeliest tokens that make up this probability (1)" },
     { name: "seed", kind: "text", value: "N", about: "of the draws (0)" },
+    ...CACHE_FILES,
     CODEC,
     CHUNK,
     ...RUNNING,
@@ -38,6 +41,9 @@ export const generate: Command = {
   examples: [{
     line: "generate --model SmolLM2-135M-Instruct --chat --prompt 'Why is the sky blue?' --policy 'streamingllm(64)|streaming'",
     does: "answers with a cache that never holds more than 64 rows per head and the chunk being read",
+  }, {
+    line: "generate --model SmolLM2-135M-Instruct --load-cache book.kv --prompt ' In short,'",
+    does: "goes on from a cache that --save-cache wrote in another run, without reading its text again",
   }],
   run: (given, io) => async () => {
     const options = all({
@@ -55,21 +61,35 @@ export const generate: Command = {
     const prompt = await promptOf(given);
     if (E.isLeft(prompt)) return prompt;
     const { model: name, policy, maxNewTokens, codec, chunk, ...sampling } = options.right;
-    return await withModel(given, io, name, (model, called) => async () => {
+    return await withModel(given, io, name, (model, called, onDeviceLost) => async () => {
       const progress = (tokens: number): void => io.progress("reading the prompt", tokens, null);
-      const steps = generateOf(model, policy, { ...prompt.right, maxNewTokens, codec, chunk, sampling, progress });
-      return await write(steps, given.flag("json"), { model: called, backend: model.backend.name, policy: policy.text }, io);
+      const about = { model: called, backend: model.backend.name };
+      if (given.text("save-cache") === null && given.text("load-cache") === null) {
+        const steps = prompt.right === null
+          ? null
+          : generateOf(model, policy ?? keepAll, { ...prompt.right, maxNewTokens, codec, chunk, sampling, progress, onDeviceLost });
+        return steps === null
+          ? E.right(undefined)
+          : await write(steps, given.flag("json"), { ...about, policy: (policy ?? keepAll).text }, io);
+      }
+      const ready = await sessionFor(given, io, model, { prompt: prompt.right, policy, codec, chunk, progress })();
+      if (E.isLeft(ready)) return ready;
+      const { session, saved } = ready.right;
+      const steps = continueFrom(session, { maxNewTokens, sampling });
+      return await write(steps, given.flag("json"), { ...about, policy: session.plan.text, ...saved === null ? {} : { saved } }, io);
     })();
   },
 };
 
-const policyOf = (given: Given): E.Either<KvError, Policy> => {
+const policyOf = (given: Given): E.Either<KvError, Policy | null> => {
   const text = given.text("policy");
-  return text === null ? E.right(keepAll) : parsePolicy(text);
+  return text === null ? E.right(null) : parsePolicy(text);
 };
 
-async function promptOf(given: Given): Promise<E.Either<KvError, Prompt>> {
+/** What is continued; null where a loaded cache is all there is. */
+async function promptOf(given: Given): Promise<E.Either<KvError, Prompt | null>> {
   const [direct, path] = [given.text("prompt"), given.text("prompt-file")];
+  if (direct === null && path === null && given.text("load-cache") !== null) return E.right(null);
   if ((direct === null) === (path === null)) {
     return invalid("--prompt", direct ?? "nothing", "either --prompt TEXT or --prompt-file FILE");
   }
@@ -81,12 +101,14 @@ async function promptOf(given: Given): Promise<E.Either<KvError, Prompt>> {
 async function write(
   steps: AsyncIterable<Step>,
   json: boolean,
-  about: Readonly<Record<"model" | "backend" | "policy", string>>,
+  about: Readonly<Record<"model" | "backend" | "policy", string>> & { readonly saved?: Saved },
   io: Io,
 ): Promise<E.Either<KvError, void>> {
   let text = "";
+  let backend = about.backend;
   for await (const step of steps) {
     if (step._tag === "Failed") return E.left(step.error);
+    if (step._tag === "Resumed") backend = step.backend;
     text += step.text;
     if (!json && step.bytes.length > 0) {
       io.clear();
@@ -94,11 +116,11 @@ async function write(
     }
     if (step._tag !== "Done") continue;
     const { tokens, reason, cache } = step;
-    if (json) io.out(`${JSON.stringify({ ...about, tokens, reason, rowsKept: cache.rows, bytes: cache.bytes, text })}\n`);
+    if (json) io.out(`${JSON.stringify({ ...about, backend, tokens, reason, rowsKept: cache.rows, bytes: cache.bytes, text })}\n`);
     else {
       io.out("\n");
       io.note(
-        `${grouped(tokens)} tokens under ${about.policy} on ${about.backend}; the cache holds ${grouped(cache.rows)} rows in ${
+        `${grouped(tokens)} tokens under ${about.policy} on ${backend}; the cache holds ${grouped(cache.rows)} rows in ${
           megabytes(cache.bytes)
         } MB`,
       );

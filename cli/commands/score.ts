@@ -15,7 +15,7 @@ import { disposeSession, observePrompt, type Session } from "../../model/session
 import { keepAll, parsePolicy } from "../../papers/mod.ts";
 import { read } from "../../run/mod.ts";
 import type { Command } from "../command.ts";
-import { readText, reasonOf, unavailable } from "../files.ts";
+import { readText, writeWhole } from "../files.ts";
 import { RUNNING, withModel } from "../models.ts";
 import { all, oneOf, required } from "../options.ts";
 import { MODEL } from "../shared.ts";
@@ -53,7 +53,7 @@ export const score: Command = {
     const written = await pipe(
       readText("--text", path),
       TE.chain((text) => withModel(given, io, name, (model) => scoreText(model, scorer, text, progress))),
-      TE.chain((bytes) => writeFile(out, bytes)),
+      TE.chain((bytes) => writeWhole(out, bytes)),
     )();
     if (E.isLeft(written)) return written;
     io.clear();
@@ -125,16 +125,3 @@ function withoutPrefix(scores: Float32Array, layer: number, rows: number, prefix
   for (let h = 0; h < heads; h++) numbers.set(scores.subarray(h * rows + prefix, (h + 1) * rows), h * (rows - prefix));
   return { name: `layer.${layer}`, type: "F32", shape: [heads, rows - prefix], numbers };
 }
-
-/** Under its name only when all of it is written. */
-const writeFile = (path: string, bytes: Uint8Array): TE.TaskEither<KvError, void> => async () => {
-  const part = `${path}.part`;
-  try {
-    await Deno.writeFile(part, bytes);
-    await Deno.rename(part, path);
-    return E.right(undefined);
-  } catch (thrown) {
-    await Deno.remove(part).catch(() => undefined);
-    return E.left(unavailable(path, reasonOf(thrown)));
-  }
-};

@@ -50,6 +50,8 @@ export interface Opened {
   readonly context: number;
   /** Of the weights. */
   readonly bytes: number;
+  /** Learned scores that policies may name on this model. */
+  readonly scores: ReadonlyArray<string>;
 }
 
 /** How a run stands while the document is read. */
@@ -59,6 +61,8 @@ export interface Reading {
   readonly rows: ReadonlyArray<ReadonlyArray<number>>;
   /** Held by the backend for the cache now. */
   readonly bytes: number;
+  /** Of them what is no row: recent queries, positions, room that is left. */
+  readonly bytesBeside: number;
   /** The whole cache of these tokens in f16. */
   readonly bytesFull: number;
   readonly tokensPerSecond: number;
@@ -76,6 +80,8 @@ export type Report =
   | { readonly _tag: "Ready"; readonly backends: ReadonlyArray<BackendChoice> }
   | { readonly _tag: "Loading"; readonly share: number }
   | { readonly _tag: "Opened"; readonly opened: Opened }
+  /** What was open is gone, and this took its place: the run that is under way begins again there. */
+  | { readonly _tag: "Moved"; readonly sentence: string; readonly opened: Opened }
   /** A run has begun: the text of each token of the document as it is cached. */
   | { readonly _tag: "Started"; readonly run: number; readonly pieces: ReadonlyArray<string> }
   | { readonly _tag: "Reading"; readonly run: number; readonly reading: Reading }

@@ -55,20 +55,27 @@ function checkPolicy(): boolean {
 function listPapers(): void {
   const alone = cards.filter(({ name, example }) => name !== WHOLE && E.isRight(parsePolicy(example)));
   const select = element("paper", HTMLSelectElement);
+  select.append(made("option", { value: "", disabled: "" }, "a policy of your own"));
   select.append(...alone.map(({ name, example }) => made("option", { value: example }, name)));
-  const choose = (): void => {
-    const card = alone.find(({ example }) => example === select.value);
-    write("paper-note", card === undefined ? "" : `${card.title} (arXiv ${card.arxiv})`);
+  // The list follows the text: it shows the one method that the text begins with.
+  const follow = (): void => {
+    const card = alone.find(({ name }) => field("policy").value.trim().replace(/[^a-z0-9].*$/s, "") === name);
+    select.value = card?.example ?? "";
+    write("paper-note", card === undefined ? "" : `${card.title} (arXiv ${card.arxiv}).${needsOf(card.name)}`);
   };
   select.addEventListener("change", () => {
     field("policy").value = quartered(select.value);
-    choose();
+    follow();
     checkPolicy();
   });
-  select.value = alone.find(({ name }) => name === "snapkv")?.example ?? select.value;
+  field("policy").addEventListener("input", follow);
   field("policy").value = "snapkv(25%, window=16)";
-  choose();
+  follow();
 }
+
+/** What a method needs beside the text. */
+const needsOf = (name: string): string =>
+  name === "kvzap" ? " Needs a network trained for the model: one for SmolLM2-135M-Instruct comes along." : "";
 
 /** An example with a quarter of the text as its budget, where its budget is a count: a page's text is short. */
 const quartered = (example: string): string => {
@@ -97,6 +104,10 @@ function start(): void {
     const before = page;
     page = next(page, event);
     if (event._tag === "Failed" && event.gone) open = "";
+    if (event._tag === "Moved") {
+      element("backend", HTMLSelectElement).value = "wasm";
+      open = open.replace(/^\S+/, "wasm");
+    }
     render(page, before, (run) => happen({ _tag: "Shown", run }));
   };
   const ask = (): void => {

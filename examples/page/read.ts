@@ -8,7 +8,7 @@ import { bytesOf, fullBytes, rowsPerHead } from "../../cache/bytes.ts";
 import { type KvError, showError } from "../../cache/error.ts";
 import type { KvCache } from "../../cache/types.ts";
 import { questionOf } from "../../eval/task.ts";
-import { continueFrom, extend, type Model, planFor, prefill, type Session, type Tokenizer } from "../../model/mod.ts";
+import { continueFrom, type DeviceLost, extend, type Model, planFor, prefill, type Session, type Tokenizer } from "../../model/mod.ts";
 import { checkTokens } from "../../model/session.ts";
 import { parsePolicy } from "../../papers/mod.ts";
 import { readPositions } from "../../run/mod.ts";
@@ -19,12 +19,14 @@ const CHUNK = 128;
 
 type Emit = (report: Report) => void;
 
-/** Does what is asked and reports it. Nothing of it stays allocated. */
-export async function readAndAnswer(model: Model, run: number, ask: Ask, signal: AbortSignal, emit: Emit): Promise<void> {
+/** Does what is asked and reports it; only the loss of the device is left to the caller, who may have another. Nothing of it stays allocated. */
+export async function readAndAnswer(model: Model, run: number, ask: Ask, signal: AbortSignal, emit: Emit): Promise<DeviceLost | null> {
   const ended = await perform(model, run, ask, signal, emit);
-  if (signal.aborted) return emit({ _tag: "Stopped", run });
-  if (E.isRight(ended)) return emit({ _tag: "Finished", run });
-  emit({ _tag: "Failed", run, sentence: showError(ended.left), gone: ended.left._tag === "DeviceLost" });
+  if (signal.aborted) emit({ _tag: "Stopped", run });
+  else if (E.isRight(ended)) emit({ _tag: "Finished", run });
+  else if (ended.left._tag === "DeviceLost") return ended.left;
+  else emit({ _tag: "Failed", run, sentence: showError(ended.left), gone: false });
+  return null;
 }
 
 async function perform(model: Model, run: number, ask: Ask, signal: AbortSignal, emit: Emit): Promise<E.Either<KvError, void>> {
@@ -92,10 +94,12 @@ export function piecesOf(tokenizer: Tokenizer, ids: ReadonlyArray<number>): Read
 }
 
 function readingOf(model: Model, cache: KvCache, tokens: number, start: number): Reading {
+  const { rows, total } = bytesOf(cache);
   return {
     tokens,
     rows: rowsPerHead(cache),
-    bytes: bytesOf(cache).total,
+    bytes: total,
+    bytesBeside: total - rows,
     bytesFull: fullBytes(model.spec.shape, tokens),
     tokensPerSecond: tokens / ((performance.now() - start) / 1000),
   };

@@ -71,6 +71,8 @@ export function next(page: Page, event: Event): Page {
       return { ...page, loading: event.share };
     case "Opened":
       return { ...page, loading: null, opened: event.opened };
+    case "Moved":
+      return { ...page, opened: event.opened, problem: event.sentence };
     case "Asked":
       return { ...page, task: event.task, problem: null, runs: [...event.beside ? page.runs : [], ...event.runs.map(waiting)] };
     case "Shown":

@@ -34,9 +34,10 @@ export function pointAt(position: number, kept: Kept | null): void {
   element("position", HTMLInputElement).value = String(position);
   cursor.style.left = `${positionsWidth(element("map", HTMLCanvasElement)) * (position + 0.5) / kept.tokens}px`;
   const keeping = Array.from({ length: kept.heads }, (_, h) => kept.map[h * kept.tokens + position] ?? 0).reduce((sum, k) => sum + k, 0);
+  const word = (span.textContent ?? "").replaceAll(/\s+/g, " ");
   write(
     "readout",
-    `Position ${position}, “${(span.textContent ?? "").replaceAll(/\s+/g, " ")}”: kept by ${keeping} of ${kept.heads} heads.`,
+    `Position ${position}, ${word === "" ? "a mark without text" : `“${word}”`}: kept by ${keeping} of ${kept.heads} heads.`,
   );
 }
 

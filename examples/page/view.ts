@@ -46,7 +46,8 @@ export function renderBackends({ backends }: Page): void {
   select.replaceChildren(...options);
   select.value = backends.find(({ obstacle }) => obstacle === null)?.name ?? "";
   const alone = crossOriginIsolated ? [] : ["served without isolation headers: wasm has one thread"];
-  write("backend-note", [...backends.flatMap(({ obstacle }) => obstacle ?? []), ...alone].map((note) => `${note}.`).join(" "));
+  const missing = backends.flatMap(({ obstacle }) => obstacle === null ? [] : `${obstacle}: ${select.value} is used instead`);
+  write("backend-note", [...missing, ...alone].map((note) => `${note}.`).join(" "));
 }
 
 function statusOf(page: Page): string {
@@ -78,15 +79,22 @@ export function renderAnswers(page: Page, before: Page, show: (run: number) => v
     const old = cardOf(run);
     if (old !== null && before.runs.includes(run) && (run.id === page.shown) === (run.id === before.shown)) continue;
     const focused = old?.contains(document.activeElement) ?? false;
-    const next = card(run, run.id === page.shown, show);
+    const next = card(run, page.runs.find(({ policy }) => policy === "keepall"), run.id === page.shown, show);
     if (old === null) list.append(next);
     else old.replaceWith(next);
     if (focused) next.querySelector("button")?.focus();
   }
 }
 
-function card(run: Run, shown: boolean, show: (run: number) => void): HTMLElement {
+/** How an answer compares with that of the whole cache, once both are there. */
+function sameAs(run: Run, whole: Run | undefined): string {
+  if (whole?.phase !== "done" || run.phase !== "done") return "";
+  return run.answer.trim() === whole.answer.trim() ? "the answer of the whole cache" : "another answer than the whole cache's";
+}
+
+function card(run: Run, whole: Run | undefined, shown: boolean, show: (run: number) => void): HTMLElement {
   const button = made("button", { type: "button", "aria-pressed": String(shown), title: "Show the rows of this policy" }, run.policy);
+  const about = run.policy === "keepall" ? "the whole cache" : sameAs(run, whole);
   button.addEventListener("click", () => show(run.id));
   const { reading } = run;
   const waits = run.answer === "" && run.problem === null;
@@ -97,7 +105,9 @@ function card(run: Run, shown: boolean, show: (run: number) => void): HTMLElemen
     "li",
     { "data-run": String(run.id), "data-phase": run.phase, ...(shown ? { class: "shown" } : {}) },
     button,
-    ...(run.problem === null ? [answer] : [made("p", { class: "problem", role: "alert" }, run.problem)]),
+    ...(run.problem === null
+      ? [answer, made("p", { class: "note" }, about)]
+      : [made("p", { class: "problem", role: "alert" }, run.problem)]),
     ...(reading === null ? [] : [meter(reading), numbers(run, reading)]),
   );
 }
@@ -115,11 +125,13 @@ const rowsOf = ({ rows, tokens }: Reading): { readonly kept: number; readonly to
 });
 
 function numbers(run: Run, reading: Reading): HTMLElement {
-  const { bytes, bytesFull, tokensPerSecond } = reading;
+  const { bytes, bytesBeside, bytesFull, tokensPerSecond } = reading;
   const { kept, total } = rowsOf(reading);
   const lines: ReadonlyArray<readonly [string, string]> = [
     ["Rows kept", `${grouped(kept)} of ${grouped(total)} (${percent(kept / total)})`],
-    ["Memory", `${showBytes(bytes)} of ${showBytes(bytesFull)} in f16`],
+    ["Memory", `${showBytes(bytes)} (${percent(bytes / bytesFull)})`],
+    ["of it, not rows", showBytes(bytesBeside)],
+    ["Whole cache in f16", showBytes(bytesFull)],
     ["Reading", rate(tokensPerSecond)],
     ["Writing", run.tokensPerSecond === null ? "–" : rate(run.tokensPerSecond)],
   ];

@@ -12,7 +12,7 @@ import { openReference } from "../../backends/reference/mod.ts";
 import { openWasm } from "../../backends/wasm/mod.ts";
 import { openWebGpu, type WebGpuBackend } from "../../backends/webgpu/mod.ts";
 import { type KvError, showError } from "../../cache/error.ts";
-import { inductionModel, type Model, type ModelFile, openModel, readModelFile } from "../../model/mod.ts";
+import { inductionModel, type Model, type ModelFile, openModel, readModelFile, shippedSurrogates } from "../../model/mod.ts";
 import {
   type BackendChoice,
   type BackendName,
@@ -53,10 +53,12 @@ const openers: Readonly<Record<BackendName, (bufferBytes: number) => TaskEither<
   reference: () => pipe(openReference(), TE.map(threadsOf)),
 };
 
-/** What runs are made on. */
+/** What runs are made on, and where it came from. */
 interface Open {
   readonly model: Model;
   readonly hardware: string;
+  readonly name: BackendName;
+  readonly source: ModelSource;
 }
 
 /** Opens every backend once, to say which there are. */
@@ -87,11 +89,13 @@ async function readSource(source: ModelSource): Promise<E.Either<KvError, ModelF
 async function open(name: BackendName, source: ModelSource, progress: (share: number) => void): Promise<E.Either<KvError, Open>> {
   const file = await readSource(source);
   if (E.isLeft(file)) return file;
+  const surrogates = await shippedSurrogates(file.right, new URL("./", import.meta.url))();
+  if (E.isLeft(surrogates)) return surrogates;
   const machine = await openers[name](Math.max(...[...file.right.tensors.values()].map(({ bytes }) => bytes.byteLength)))();
   if (E.isLeft(machine)) return machine;
   const { backend, hardware } = machine.right;
-  const model = await openModel(backend, file.right, { progress })();
-  if (E.isRight(model)) return E.right({ model: model.right, hardware });
+  const model = await openModel(backend, file.right, { progress, surrogates: surrogates.right })();
+  if (E.isRight(model)) return E.right({ model: model.right, hardware, name, source });
   await backend.close();
   return model;
 }
@@ -101,7 +105,13 @@ async function close(open: Open | null): Promise<void> {
   await open?.model.backend.close();
 }
 
-const factsOf = ({ model: { backend, spec }, hardware }: Open): Opened => ({
+/** The same model where no device can be lost; what was open is closed. */
+async function moveToWasm(lost: Open): Promise<E.Either<KvError, Open>> {
+  await close(lost);
+  return await open("wasm", lost.source, () => undefined);
+}
+
+const factsOf = ({ model: { backend, spec, learned }, hardware }: Open): Opened => ({
   backend: backend.name,
   hardware,
   model: spec.name,
@@ -109,6 +119,7 @@ const factsOf = ({ model: { backend, spec }, hardware }: Open): Opened => ({
   heads: spec.shape.layers.reduce((sum, { kvHeads }) => sum + kvHeads, 0),
   context: spec.shape.context,
   bytes: backend.liveBytes().weights,
+  scores: Object.keys(learned),
 });
 
 /** Takes one request after the other; only `Stop` is heard at once, and ends what was asked for before it. */
@@ -125,7 +136,15 @@ function serve(scope: Scope): void {
       held = opened.right;
       return scope.postMessage({ _tag: "Opened", opened: factsOf(held) });
     }
-    if (held !== null) await readAndAnswer(held.model, request.run, request.ask, signal, (report) => scope.postMessage(report));
+    const report = (one: Report): void => scope.postMessage(one);
+    const lost = held === null ? null : await readAndAnswer(held.model, request.run, request.ask, signal, report);
+    if (lost === null || held === null) return;
+    const moved = await moveToWasm(held);
+    held = E.isRight(moved) ? moved.right : null;
+    const sentence = showError(lost);
+    if (E.isLeft(moved)) return report({ _tag: "Failed", run: null, sentence: `${sentence}; ${showError(moved.left)}`, gone: true });
+    report({ _tag: "Moved", sentence: `${sentence}; wasm reads the text again`, opened: factsOf(moved.right) });
+    await perform(request, signal);
   };
   const failed = (thrown: unknown): void =>
     scope.postMessage({ _tag: "Failed", run: null, sentence: `the worker failed: ${String(thrown)}`, gone: true });

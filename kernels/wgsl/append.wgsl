@@ -1,4 +1,4 @@
-// with half
+// with half, stored as keys, encoded as keys, stored as values, encoded as values
 // Encodes m rows per head at the end of each segment. `rows` comes first, then `lengths`: no invocation may see a length that another
 // has changed.
 struct Params { m: u32, heads: u32, keyDim: u32, valueDim: u32, keyCodec: u32, valueCodec: u32 }
@@ -12,29 +12,25 @@ struct Params { m: u32, heads: u32, keyDim: u32, valueDim: u32, keyCodec: u32, v
 @group(0) @binding(7) var<storage, read_write> position: array<u32>;
 @group(0) @binding(8) var<storage, read_write> segments: array<u32>;
 
-// One invocation per word of the wider of both rows.
+fn keysSource(row: u32, c: u32) -> f32 { return k[row * p.keyDim + c]; }
+
+fn valuesSource(row: u32, c: u32) -> f32 { return v[row * p.valueDim + c]; }
+
+// One invocation per piece of the row of more pieces.
 @compute @workgroup_size(64)
 fn rows(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let i = (group.y * groups.x + group.x) * 64u + lane;
-  let keyWords = p.keyDim >> p.keyCodec;
-  let valueWords = p.valueDim >> p.valueCodec;
-  let wide = max(1u, max(keyWords, valueWords));
-  if (status[0] != 0u || i >= p.m * p.heads * wide) { return; }
-  let word = i % wide;
-  let row = i / wide;
+  let keyPieces = p.keyDim / keysChannels();
+  let valuePieces = p.valueDim / valuesChannels();
+  let pieces = max(1u, max(keyPieces, valuePieces));
+  if (status[0] != 0u || i >= p.m * p.heads * pieces) { return; }
+  let piece = i % pieces;
+  let row = i / pieces;
   let h = row % p.heads;
   let slot = segments[3u * h] + segments[3u * h + 1u] + row / p.heads;
-  if (word < keyWords) {
-    let at = row * p.keyDim + (word << p.keyCodec);
-    if (p.keyCodec == 0u) { keys[slot * keyWords + word] = bitcast<u32>(k[at]); }
-    else { keys[slot * keyWords + word] = halfBits(k[at]) | (halfBits(k[at + 1u]) << 16u); }
-  }
-  if (word < valueWords) {
-    let at = row * p.valueDim + (word << p.valueCodec);
-    if (p.valueCodec == 0u) { values[slot * valueWords + word] = bitcast<u32>(v[at]); }
-    else { values[slot * valueWords + word] = halfBits(v[at]) | (halfBits(v[at + 1u]) << 16u); }
-  }
-  if (word == 0u) { position[slot] = positions[row / p.heads]; }
+  if (piece < keyPieces) { keysPut(slot, piece, p.keyDim, row); }
+  if (piece < valuePieces) { valuesPut(slot, piece, p.valueDim, row); }
+  if (piece == 0u) { position[slot] = positions[row / p.heads]; }
 }
 
 @compute @workgroup_size(64)

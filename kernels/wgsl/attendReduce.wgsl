@@ -1,4 +1,4 @@
-// with rows, score
+// with stored as keys, product, score
 // Column of attention mass per row. `prepare` makes a table of the queries, then one invocation per slot walks it.
 override isDivided: bool = false;
 override isGained: bool = false;
@@ -40,19 +40,8 @@ fn prepare(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups:
   queryTable[2u * row + 1u] = bitcast<u32>(less);
 }
 
-fn term(slot: u32, row: u32, c: u32) -> f32 {
-  let i = slot * p.keyDim + c;
-  return q[row * p.keyDim + c] * fromWord(keys[i >> p.keyCodec], i, p.keyCodec);
-}
-
 fn score(slot: u32, row: u32) -> f32 {
-  var sum = 0.0;
-  var c = 0u;
-  for (; c + 3u < p.keyDim; c += 4u) {
-    sum += term(slot, row, c) + term(slot, row, c + 1u) + term(slot, row, c + 2u) + term(slot, row, c + 3u);
-  }
-  for (; c < p.keyDim; c++) { sum += term(slot, row, c); }
-  return capped(p.scale * sum, p.softcap);
+  return capped(p.scale * product(slot, row * p.keyDim), p.softcap);
 }
 
 // Masses of one query head over all queries, folded.

@@ -1,7 +1,7 @@
 // What only the device knows: do segments, counts, kept indices and ids lie in their memory? Runs before the op that relies on it. The
 // first complaint stands in `status` until the host has read it, and while it stands no op does anything.
 // status: code, index of the instruction, id of the program. Codes as in `backends/webgpu/status.ts`.
-struct Params { program: u32, instruction: u32, heads: u32, growth: u32, slots: u32, targetSlots: u32, isCompaction: u32 }
+struct Params { program: u32, instruction: u32, heads: u32, growth: u32, slots: u32, targetSlots: u32, mode: u32, block: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read_write> status: array<u32>;
 @group(0) @binding(2) var<storage, read> segments: array<u32>;
@@ -40,34 +40,47 @@ fn rows() {
   if (wrong != 0u) { complain(wrong); }
 }
 
+// Rows that reach a target: all of the source's (mode 0), counts of them (1), or counts behind those that are there (2), in whole blocks.
 @compute @workgroup_size(1)
 fn targets() {
   for (var h = 0u; h < p.heads; h++) {
     var rows = segments[3u * h + 1u];
-    if (p.isCompaction != 0u) {
+    if (p.mode != 0u) {
       if (counts[h] > rows) { complain(4u); return; }
       rows = counts[h];
+    }
+    if (p.mode == 2u) {
+      let there = targetLayout[3u * h + 1u];
+      if (rows > 0xFFFFFFFFu - there) { complain(3u); return; }
+      if (rows > 0u && (targetLayout[3u * h] % p.block != 0u || there % p.block != 0u || rows % p.block != 0u)) { complain(5u); return; }
+      rows += there;
     }
     let wrong = fits(targetLayout[3u * h], rows, targetLayout[3u * h + 2u], p.targetSlots);
     if (wrong != 0u) { complain(wrong); return; }
   }
 }
 
-// After `rows` and `targets` have passed. Several invocations may find one; they all say the same.
+// Kept indices, in mode 3 ascending ones. Several invocations may find one that is wrong; they all say the same.
 @compute @workgroup_size(64)
 fn kept(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let slot = (group.y * groups.x + group.x) * 64u + lane;
-  if (slot >= p.slots || (status[0] != 0u && status[0] != 4u)) { return; }
+  if (status[0] != 0u && status[0] != 4u) { return; }
   for (var h = 0u; h < p.heads; h++) {
     let start = segments[3u * h];
-    if (slot >= start && slot - start < counts[h] && keep[slot] >= segments[3u * h + 1u]) { complain(4u); }
+    if (counts[h] > segments[3u * h + 1u]) { complain(4u); return; }
+    if (slot >= p.slots || slot < start || slot - start >= counts[h]) { continue; }
+    if (keep[slot] >= segments[3u * h + 1u]) { complain(4u); }
+    if (p.mode == 3u && slot > start && keep[slot] <= keep[slot - 1u]) { complain(4u); }
   }
 }
 
+// Lengths that become counts, or with growth grow by them.
 @compute @workgroup_size(1)
 fn lengths() {
   for (var h = 0u; h < p.heads; h++) {
-    if (counts[h] > segments[3u * h + 2u]) { complain(3u); return; }
+    let there = select(0u, segments[3u * h + 1u], p.growth != 0u);
+    let room = segments[3u * h + 2u];
+    if (there > room || counts[h] > room - there) { complain(3u); return; }
   }
 }
 

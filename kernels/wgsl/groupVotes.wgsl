@@ -1,4 +1,4 @@
-// with rows
+// with stored as keys, product
 // Mean over queries of the softmax, over the rows of a head, of the group's largest logit. One workgroup per KV head; every invocation owns
 // its rows and works out their logits twice rather than keep them.
 struct Params { queries: u32, heads: u32, kvHeads: u32, keyDim: u32, keyCodec: u32, scale: f32, dropLast: u32 }
@@ -12,19 +12,8 @@ struct Params { queries: u32, heads: u32, kvHeads: u32, keyDim: u32, keyCodec: u
 var<workgroup> tops: array<f32, 256>;
 var<workgroup> sums: array<f32, 256>;
 
-fn term(slot: u32, row: u32, c: u32) -> f32 {
-  let i = slot * p.keyDim + c;
-  return q[row * p.keyDim + c] * fromWord(keys[i >> p.keyCodec], i, p.keyCodec);
-}
-
 fn logit(slot: u32, row: u32) -> f32 {
-  var sum = 0.0;
-  var c = 0u;
-  for (; c + 3u < p.keyDim; c += 4u) {
-    sum += term(slot, row, c) + term(slot, row, c + 1u) + term(slot, row, c + 2u) + term(slot, row, c + 3u);
-  }
-  for (; c < p.keyDim; c++) { sum += term(slot, row, c); }
-  return p.scale * sum;
+  return p.scale * product(slot, row * p.keyDim);
 }
 
 fn largest(slot: u32, i: u32, kvHead: u32) -> f32 {

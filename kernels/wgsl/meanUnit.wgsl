@@ -1,4 +1,4 @@
-// with rows
+// with stored as rows
 // Per head the mean over rows of row / max(|row|, 1e-12). One workgroup per head and 64 channels; 64 rows at a time.
 struct Params { heads: u32, dim: u32, codec: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
@@ -7,8 +7,6 @@ struct Params { heads: u32, dim: u32, codec: u32 }
 @group(0) @binding(3) var<storage, read> segments: array<u32>;
 @group(0) @binding(4) var<storage, read_write> result: array<f32>;
 var<workgroup> inverse: array<f32, 64>;
-
-fn element(i: u32) -> f32 { return fromWord(rows[i >> p.codec], i, p.codec); }
 
 @compute @workgroup_size(64)
 fn meanUnit(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
@@ -21,14 +19,14 @@ fn meanUnit(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index
     var energy = 0.0;
     if (first + lane < length) {
       for (var d = 0u; d < p.dim; d++) {
-        let x = element((start + first + lane) * p.dim + d);
+        let x = rowsAt(start + first + lane, d, p.dim);
         energy += x * x;
       }
     }
     inverse[lane] = 1.0 / max(sqrt(energy), 1e-12);
     workgroupBarrier();
     if (c < p.dim) {
-      for (var t = 0u; t < min(64u, length - first); t++) { mean += element((start + first + t) * p.dim + c) * inverse[t]; }
+      for (var t = 0u; t < min(64u, length - first); t++) { mean += rowsAt(start + first + t, c, p.dim) * inverse[t]; }
     }
     workgroupBarrier();
   }

@@ -1,4 +1,4 @@
-// with rows
+// with stored as rows
 // Per row the index of the newest other row of its head whose cosine with it is larger than `above`. One workgroup per slot,
 // whose invocations share the other rows: pairs of rows grow with the square, and some drivers end loops after 65,536 turns.
 struct Params { heads: u32, dim: u32, codec: u32, above: f32, slots: u32 }
@@ -11,11 +11,9 @@ struct Params { heads: u32, dim: u32, codec: u32, above: f32, slots: u32 }
 
 var<workgroup> newest: atomic<u32>;
 
-fn element(i: u32) -> f32 { return fromWord(rows[i >> p.codec], i, p.codec); }
-
 fn cosine(a: u32, b: u32) -> f32 {
   var product = 0.0;
-  for (var c = 0u; c < p.dim; c++) { product += element(a * p.dim + c) * element(b * p.dim + c); }
+  for (var c = 0u; c < p.dim; c += 4u) { product += dot(rowsFour(a, c, p.dim), rowsFour(b, c, p.dim)); }
   return product / max(norms[a], 1e-12) / max(norms[b], 1e-12);
 }
 

@@ -1,3 +1,4 @@
+// with sums
 // RMS norm, one workgroup per row. The override says that the result replaces x.
 override isOnX: bool = false;
 struct Params { rows: u32, dim: u32, eps: f32 }
@@ -6,7 +7,6 @@ struct Params { rows: u32, dim: u32, eps: f32 }
 @group(0) @binding(2) var<storage, read> x: array<f32>;
 @group(0) @binding(3) var<storage, read> weight: array<f32>;
 @group(0) @binding(4) var<storage, read_write> result: array<f32>;
-var<workgroup> sums: array<f32, 64>;
 
 fn element(i: u32) -> f32 {
   if (isOnX) { return result[i]; }
@@ -22,13 +22,8 @@ fn norm(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     let value = element(row * p.dim + c);
     energy += value * value;
   }
-  sums[lane] = energy;
-  workgroupBarrier();
-  for (var half = 32u; half > 0u; half >>= 1u) {
-    if (lane < half) { sums[lane] += sums[lane + half]; }
-    workgroupBarrier();
-  }
-  let inverse = 1.0 / sqrt(sums[0] / f32(p.dim) + p.eps);
+  let total = sumOf64(energy, lane);
+  let inverse = 1.0 / sqrt(total / f32(p.dim) + p.eps);
   for (var c = lane; c < p.dim; c += 64u) {
     result[row * p.dim + c] = element(row * p.dim + c) * inverse * weight[c];
   }

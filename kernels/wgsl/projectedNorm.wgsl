@@ -1,4 +1,4 @@
-// with rows
+// with stored as rows
 // sqrt(max(0, row^T gram_q row)) per row and query head of its group. One invocation per slot and query head.
 struct Params { heads: u32, kvHeads: u32, dim: u32, codec: u32, slots: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
@@ -8,14 +8,19 @@ struct Params { heads: u32, kvHeads: u32, dim: u32, codec: u32, slots: u32 }
 @group(0) @binding(4) var<storage, read> segments: array<u32>;
 @group(0) @binding(5) var<storage, read_write> result: array<f32>;
 
-fn element(i: u32) -> f32 { return fromWord(rows[i >> p.codec], i, p.codec); }
-
 fn energy(slot: u32, head: u32) -> f32 {
   var sum = 0.0;
   for (var a = 0u; a < p.dim; a++) {
+    let base = (head * p.dim + a) * p.dim;
     var inner = 0.0;
-    for (var b = 0u; b < p.dim; b++) { inner += gram[(head * p.dim + a) * p.dim + b] * element(slot * p.dim + b); }
-    sum += element(slot * p.dim + a) * inner;
+    for (var b = 0u; b < p.dim; b += 4u) {
+      let four = rowsFour(slot, b, p.dim);
+      inner += gram[base + b] * four.x;
+      if (b + 1u < p.dim) { inner += gram[base + b + 1u] * four.y; }
+      if (b + 2u < p.dim) { inner += gram[base + b + 2u] * four.z; }
+      if (b + 3u < p.dim) { inner += gram[base + b + 3u] * four.w; }
+    }
+    sum += rowsAt(slot, a, p.dim) * inner;
   }
   return max(0.0, sum);
 }

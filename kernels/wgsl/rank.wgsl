@@ -1,4 +1,4 @@
-// with order, protect
+// with order, protect, scan, select
 // Which rows stay, by count (`rank`) or by value (`threshold`). First every row gets a flag in `keep`, 1 if it stays: `secure` or `passing` per
 // head, then for a shared budget `share` over all heads. `collect` turns flags into ascending indices. Rows of a head ascend by position.
 struct Params { heads: u32, mode: u32, count: u32, least: u32, sinks: u32, recent: u32, value: f32 }
@@ -10,87 +10,13 @@ struct Params { heads: u32, mode: u32, count: u32, least: u32, sinks: u32, recen
 @group(0) @binding(5) var<storage, read> newest: array<u32>;
 @group(0) @binding(6) var<storage, read_write> keep: array<u32>;
 @group(0) @binding(7) var<storage, read_write> counts: array<u32>;
-var<workgroup> buckets: array<atomic<u32>, 256>;
-var<workgroup> total: atomic<u32>;
-var<workgroup> uniformWord: u32;
-var<workgroup> uniformOther: u32;
-var<workgroup> scan: array<u32, 256>;
+
+fn keyOf(slot: u32, stage: u32) -> u32 { return orderKey(score[slot]); }
 
 // In the first stage all rows that are not protected compete, in the second those without a flag.
 fn competes(slot: u32, stage: u32) -> bool {
   if (stage == 0u) { return !isProtected(slot); }
   return keep[slot] == 0u;
-}
-
-// Sum over the workgroup of one number per invocation.
-fn sumOf(value: u32, lane: u32) -> u32 {
-  if (lane == 0u) { atomicStore(&total, 0u); }
-  workgroupBarrier();
-  atomicAdd(&total, value);
-  workgroupBarrier();
-  if (lane == 0u) { uniformWord = atomicLoad(&total); }
-  let sum = workgroupUniformLoad(&uniformWord);
-  workgroupBarrier();
-  return sum;
-}
-
-// Of the 256 buckets, the one from above that holds the wanted row, and how many are still wanted in it.
-fn pick(wanted: u32, lane: u32) -> vec2u {
-  if (lane == 0u) {
-    var left = wanted;
-    var digit = 255u;
-    loop {
-      let here = atomicLoad(&buckets[digit]);
-      if (left <= here || digit == 0u) { break; }
-      left -= here;
-      digit -= 1u;
-    }
-    uniformWord = digit;
-    uniformOther = left;
-  }
-  let digit = workgroupUniformLoad(&uniformWord);
-  let left = workgroupUniformLoad(&uniformOther);
-  return vec2u(digit, left);
-}
-
-// The key of the row that is number `wanted` from above among competitors of heads [first, end), and how many rows of that key are wanted.
-fn bar(first: u32, end: u32, stage: u32, wanted: u32, lane: u32) -> vec2u {
-  var prefix = 0u;
-  var left = wanted;
-  for (var shift = 24u; shift <= 24u; shift -= 8u) {
-    atomicStore(&buckets[lane], 0u);
-    workgroupBarrier();
-    for (var h = first; h < end; h++) {
-      let start = segments[3u * h];
-      for (var slot = start + lane; slot < start + segments[3u * h + 1u]; slot += 256u) {
-        let key = orderKey(score[slot]);
-        let isSame = shift == 24u || (key >> (shift + 8u)) == (prefix >> (shift + 8u));
-        if (isSame && competes(slot, stage)) { atomicAdd(&buckets[(key >> shift) & 255u], 1u); }
-      }
-    }
-    workgroupBarrier();
-    let picked = pick(left, lane);
-    prefix |= picked.x << shift;
-    left = picked.y;
-    if (shift == 0u) { break; }
-  }
-  return vec2u(prefix, left);
-}
-
-// Numbers of lanes below this one that say 1, and of all; 256 lanes.
-fn ranked(isIn: u32, lane: u32) -> vec2u {
-  scan[lane] = isIn;
-  workgroupBarrier();
-  for (var step = 1u; step < 256u; step <<= 1u) {
-    var before = 0u;
-    if (lane >= step) { before = scan[lane - step]; }
-    workgroupBarrier();
-    scan[lane] += before;
-    workgroupBarrier();
-  }
-  let below = scan[lane] - isIn;
-  let all = workgroupUniformLoad(&scan[255]);
-  return vec2u(below, all);
 }
 
 // Flags the best `wanted` competitors of heads [first, end): those above the bar, and on it the first in order.
@@ -108,7 +34,7 @@ fn flag(first: u32, end: u32, stage: u32, wanted: u32, lane: u32) {
       var key = 0u;
       if (isRow) {
         mine = competes(slot, stage);
-        key = orderKey(score[slot]);
+        key = keyOf(slot, stage);
       }
       let isTie = isRow && mine && key == limit.x;
       let order = ranked(u32(isTie), lane);

@@ -1,4 +1,4 @@
-// with rows
+// with stored as rows
 // Column of l1 or l2 norms, sums, means or maxima of the rows. One invocation per slot.
 struct Params { heads: u32, dim: u32, codec: u32, by: u32, slots: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
@@ -7,13 +7,11 @@ struct Params { heads: u32, dim: u32, codec: u32, by: u32, slots: u32 }
 @group(0) @binding(3) var<storage, read> segments: array<u32>;
 @group(0) @binding(4) var<storage, read_write> result: array<f32>;
 
-fn element(i: u32) -> f32 { return fromWord(rows[i >> p.codec], i, p.codec); }
-
 fn fold(slot: u32) -> f32 {
   var sum = 0.0;
-  var most = element(slot * p.dim);
+  var most = rowsAt(slot, 0u, p.dim);
   for (var c = 0u; c < p.dim; c++) {
-    let x = element(slot * p.dim + c);
+    let x = rowsAt(slot, c, p.dim);
     switch p.by {
       case 0u: { sum += abs(x); }
       case 1u: { sum += x * x; }

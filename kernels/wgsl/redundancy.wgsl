@@ -1,4 +1,4 @@
-// with rows
+// with stored as rows
 // Mean cosine with the other rows of the head, without those whose newest likeness the row is. One invocation per slot.
 struct Params { heads: u32, dim: u32, codec: u32, slots: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
@@ -10,11 +10,9 @@ struct Params { heads: u32, dim: u32, codec: u32, slots: u32 }
 @group(0) @binding(6) var<storage, read> segments: array<u32>;
 @group(0) @binding(7) var<storage, read_write> result: array<f32>;
 
-fn element(i: u32) -> f32 { return fromWord(rows[i >> p.codec], i, p.codec); }
-
 fn cosine(a: u32, b: u32) -> f32 {
   var product = 0.0;
-  for (var c = 0u; c < p.dim; c++) { product += element(a * p.dim + c) * element(b * p.dim + c); }
+  for (var c = 0u; c < p.dim; c += 4u) { product += dot(rowsFour(a, c, p.dim), rowsFour(b, c, p.dim)); }
   return product / max(norms[a], 1e-12) / max(norms[b], 1e-12);
 }
 
@@ -22,7 +20,7 @@ fn charged(slot: u32, h: u32) -> f32 {
   let start = segments[3u * h];
   let length = segments[3u * h + 1u];
   var product = 0.0;
-  for (var c = 0u; c < p.dim; c++) { product += element(slot * p.dim + c) * anchor[h * p.dim + c]; }
+  for (var c = 0u; c < p.dim; c++) { product += rowsAt(slot, c, p.dim) * anchor[h * p.dim + c]; }
   var sum = product / max(norms[slot], 1e-12) * f32(length) - cosine(slot, slot);
   for (var i = 0u; i < length; i++) {
     if (like[start + i] == slot - start) { sum -= cosine(start + i, slot); }

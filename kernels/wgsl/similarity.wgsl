@@ -1,4 +1,4 @@
-// with rows
+// with stored as rows
 // Cosine of each row with its head's anchor. One invocation per slot.
 struct Params { heads: u32, dim: u32, codec: u32, slots: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
@@ -13,8 +13,7 @@ fn cosine(slot: u32, h: u32) -> f32 {
   var energy = 0.0;
   var anchorEnergy = 0.0;
   for (var c = 0u; c < p.dim; c++) {
-    let i = slot * p.dim + c;
-    let x = fromWord(rows[i >> p.codec], i, p.codec);
+    let x = rowsAt(slot, c, p.dim);
     let a = anchor[h * p.dim + c];
     product += x * a;
     energy += x * x;

@@ -1,3 +1,4 @@
+// with sums
 // e^a over the sum of e^a, per head over all rows but the last dropLast, which get 0. One workgroup per head. The override says that the
 // result replaces a.
 override isOnA: bool = false;
@@ -7,7 +8,6 @@ struct Params { heads: u32, dropLast: u32 }
 @group(0) @binding(2) var<storage, read> a: array<f32>;
 @group(0) @binding(3) var<storage, read> segments: array<u32>;
 @group(0) @binding(4) var<storage, read_write> result: array<f32>;
-var<workgroup> shared64: array<f32, 64>;
 
 fn element(i: u32) -> f32 {
   if (isOnA) { return result[i]; }
@@ -22,16 +22,10 @@ fn softmax(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
   let taken = length - min(length, p.dropLast);
   var top = -3.0e38;
   for (var t = lane; t < taken; t += 64u) { top = max(top, element(start + t)); }
-  shared64[lane] = top;
-  workgroupBarrier();
-  for (var l = 0u; l < 64u; l++) { top = max(top, shared64[l]); }
-  workgroupBarrier();
+  top = maxOf64(top, lane);
   var sum = 0.0;
   for (var t = lane; t < taken; t += 64u) { sum += exp(element(start + t) - top); }
-  shared64[lane] = sum;
-  workgroupBarrier();
-  var total = 0.0;
-  for (var l = 0u; l < 64u; l++) { total += shared64[l]; }
+  let total = sumOf64(sum, lane);
   for (var t = lane; t < length; t += 64u) {
     if (t < taken) { result[start + t] = exp(element(start + t) - top) / total; } else { result[start + t] = 0.0; }
   }

@@ -1,4 +1,4 @@
-// with rows, score
+// with stored as keys, product, score
 // The share of attention norm that is lost with a row and all before it. One workgroup: query head by query head it walks from the newest row
 // down, and adds the norms of what remains to the column of the longest head, from which in the end every head reads.
 struct Params { heads: u32, kvHeads: u32, keyDim: u32, keyCodec: u32, scale: f32, window: u32, sinks: u32, scope: u32 }
@@ -16,12 +16,7 @@ var<workgroup> scan: array<f32, 64>;
 // Square of what query head `head` pays to the row.
 fn squared(slot: u32, head: u32) -> f32 {
   if (!isVisible(position[slot], queryPosition[0], p.window) || lse[head] == -1e30) { return 0.0; }
-  var sum = 0.0;
-  for (var c = 0u; c < p.keyDim; c++) {
-    let i = slot * p.keyDim + c;
-    sum += q[head * p.keyDim + c] * fromWord(keys[i >> p.keyCodec], i, p.keyCodec);
-  }
-  return exp(2.0 * (p.scale * sum - lse[head]));
+  return exp(2.0 * (p.scale * product(slot, head * p.keyDim) - lse[head]));
 }
 
 // Sum over the lanes above this one.

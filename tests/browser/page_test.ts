@@ -3,9 +3,7 @@
  * @module
  */
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { Buffer } from "node:buffer";
 import * as E from "fp-ts/Either.js";
-import type { Browser, Page } from "playwright-core";
 import { bytesOf, rowsPerHead } from "../../cache/bytes.ts";
 import { showBytes } from "../../cache/show.ts";
 import { showError } from "../../cache/error.ts";
@@ -14,47 +12,10 @@ import { openModel, prefill, readModelFile } from "../../model/mod.ts";
 import { parsePolicy } from "../../papers/mod.ts";
 import { openWasm } from "../../backends/wasm/mod.ts";
 import { orThrow } from "../../run/mod.ts";
-import { buildPage, isolation, servePage } from "../../tools/page.ts";
-import { inBrowser } from "../support/chromium.ts";
+import { isolation } from "../../tools/page.ts";
+import { inBrowser, swiftShader } from "../support/chromium.ts";
 import { tiny, tinyFile } from "../support/tiny_model.ts";
-
-/** The page, served, with every error that its console or its scripts gave. */
-async function visiting(
-  browser: Browser,
-  headers: Readonly<Record<string, string>>,
-  body: (page: Page, errors: ReadonlyArray<string>) => Promise<void>,
-): Promise<void> {
-  const folder = await Deno.makeTempDir();
-  try {
-    await buildPage(folder);
-    await using server = servePage(folder, 0, headers);
-    const page = await browser.newPage({ viewport: { width: 360, height: 800 } });
-    // Shaders in software are slow to build on a busy machine.
-    page.setDefaultTimeout(120_000);
-    const errors: string[] = [];
-    page.on("console", (message) => message.type() === "error" && errors.push(message.text()));
-    page.on("pageerror", (error) => errors.push(error.message));
-    await page.goto(`http://127.0.0.1:${server.addr.port}/`);
-    await page.waitForSelector("#go:enabled");
-    await body(page, errors);
-    assertEquals(errors, []);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-}
-
-/** Presses the button and waits until everything that was asked for has ended. */
-async function ask(page: Page, policy: string): Promise<void> {
-  await page.fill("#policy", policy);
-  await page.press("#policy", "Enter");
-  await page.waitForSelector(`#answers li[data-phase="done"] button:text-is("${policy}")`);
-  await page.waitForSelector("#go:enabled");
-}
-
-const choose = (page: Page, name: string, bytes: Uint8Array): Promise<void> =>
-  page.setInputFiles("#file", { name, mimeType: "application/octet-stream", buffer: Buffer.from(bytes) });
-
-const texts = (page: Page, selector: string): Promise<ReadonlyArray<string>> => page.locator(selector).allInnerTexts();
+import { ask, choose, texts, visiting } from "./page_support.ts";
 
 /** What the page must say of a policy on a file: rows of each head, and bytes. */
 async function libraryOwn(file: Uint8Array, policy: string, document: string, question: string) {
@@ -83,7 +44,7 @@ inBrowser(
         const { rows, bytes } = await libraryOwn(file, policy, document, question);
         await page.evaluate("document.querySelector('details').open = true");
         assertEquals(await texts(page, "#rows tbody td"), rows, policy);
-        assert((await page.innerText("#answers li.shown .numbers")).includes(`${bytes} of `), policy);
+        assert((await page.innerText("#answers li.shown .numbers")).includes(`${bytes} (`), policy);
       }
       assertEquals(await page.evaluate("document.documentElement.scrollWidth"), 360);
     }),
@@ -135,8 +96,6 @@ inBrowser(
       assertEquals(await page.innerText("#answers li:first-child .answer"), "3197");
     }),
 );
-
-const swiftShader = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"];
 
 inBrowser(
   "on WebGPU the page keeps the rows that Wasm keeps, and names the adapter",

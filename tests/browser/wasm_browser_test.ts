@@ -40,6 +40,8 @@ async function visit(
 ): Promise<{ readonly auto: PageReport; readonly fast: PageReport }> {
   await using server = serve(script, headers);
   const page = await browser.newPage();
+  // Thousands of cases on a machine that may be busy.
+  page.setDefaultTimeout(120_000);
   try {
     await page.goto(`http://127.0.0.1:${server.addr.port}/`);
     await page.waitForFunction("'kvfoldReport' in globalThis");

@@ -19,6 +19,7 @@ pub const BAD_COUNT: u32 = 5;
 pub const NO_ROW: u32 = u32::MAX;
 
 pub use crate::code;
+use crate::ops::woven;
 
 /// One head's rows: slots [start, start + capacity), of which the first `length` hold rows.
 #[repr(C)]
@@ -46,13 +47,13 @@ pub unsafe fn segment(instr: &Instr, i: usize, h: usize) -> Segment {
 }
 
 /// Bytes of one row: parameter `dim` channels under the codec of parameter `codec`.
-unsafe fn row_bytes(instr: &Instr, dim: usize, codec: usize) -> usize {
+pub(crate) unsafe fn row_bytes(instr: &Instr, dim: usize, codec: usize) -> usize {
     Codec::of(instr.u(codec)).bytes(instr.u(dim))
 }
 
 /// Do the rows of operands = (operand, parameters of its dim and its codec) that are stored in blocks fill blocks from their start, and lie
 /// those blocks inside?
-unsafe fn blocks_inside(instr: &Instr, layout: usize, heads: usize, operands: &[(usize, usize, usize)]) -> u32 {
+pub(crate) unsafe fn blocks_inside(instr: &Instr, layout: usize, heads: usize, operands: &[(usize, usize, usize)]) -> u32 {
     for &(i, dim, codec) in operands {
         let (block, bytes) = (Codec::of(instr.u(codec)).block(), row_bytes(instr, dim, codec));
         let fits = |s: Segment| {
@@ -83,7 +84,7 @@ unsafe fn reach(instr: &Instr, layout: usize, heads: usize, operands: &[(usize, 
     0
 }
 
-unsafe fn inside(instr: &Instr, layout: usize, heads: usize, operands: &[(usize, usize)]) -> u32 {
+pub(crate) unsafe fn inside(instr: &Instr, layout: usize, heads: usize, operands: &[(usize, usize)]) -> u32 {
     reach(instr, layout, heads, operands, |_, s| s.length as u64)
 }
 
@@ -106,7 +107,7 @@ unsafe fn check_attend_rows(instr: &Instr) -> u32 {
 }
 
 /// Are there at most as many kept indices as rows, each the index of a row?
-unsafe fn names_rows(s: &Segment, keep: *const u32, count: u32) -> bool {
+pub(crate) unsafe fn names_rows(s: &Segment, keep: *const u32, count: u32) -> bool {
     count <= s.length && (0..count as usize).all(|i| *keep.add(s.from() + i) < s.length)
 }
 
@@ -190,7 +191,7 @@ unsafe fn check_fold(instr: &Instr) -> u32 {
     if code != 0 || (0..instr.u(0)).all(ascending) { code } else { BAD_COUNT }
 }
 
-fn first(codes: &[u32]) -> u32 {
+pub(crate) fn first(codes: &[u32]) -> u32 {
     codes.iter().copied().find(|c| *c != 0).unwrap_or(0)
 }
 
@@ -254,6 +255,12 @@ pub unsafe fn check(instr: &Instr) -> u32 {
             inside(instr, 2, instr.u(1), &[(1, row_bytes(instr, 2, 3)), (3, 4), bounds])
         }
         code::ATTEND_ROWS => check_attend_rows(instr),
+        code::WEAVE => woven::check_weave(instr),
+        code::WEAVE_ROWS => woven::check_weave_rows(instr),
+        code::UNWEAVE => woven::check_unweave(instr),
+        code::INSERT_ROWS => woven::check_insert(instr),
+        code::QUERIES_SEEN => inside(instr, 1, instr.u(0), &[(0, 4), (3, 4)]),
+        code::DEMOTE => woven::check_demote(instr),
         _ => 0,
     }
 }

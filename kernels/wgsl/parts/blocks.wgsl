@@ -98,3 +98,17 @@ fn weightFour(row: u32, c: u32, cols: u32) -> vec4f {
   if (weightType == 10u) { return sixBits(base, c & 255u); }
   return superBlock(base, c & 255u);
 }
+
+// Numbers c to c + 3 and c + 16 to c + 19 of a row, c within the first half of 32: under four bits they share their words.
+fn weightPair(row: u32, c: u32, cols: u32) -> mat2x4f {
+  if (weightType == 4u || weightType == 5u) {
+    let base = (row * (cols / 32u) + c / 32u) * 5u;
+    let head = unpack2x16float(weight[base]);
+    let word = weight[base + 1u + (c & 15u) / 4u];
+    let low = fourBytes(word & 0x0F0F0F0Fu);
+    let high = fourBytes((word >> 4u) & 0x0F0F0F0Fu);
+    if (weightType == 4u) { return mat2x4f(head.x * (low - 8.0), head.x * (high - 8.0)); }
+    return mat2x4f(head.x * low + head.y, head.x * high + head.y);
+  }
+  return mat2x4f(weightFour(row, c, cols), weightFour(row, c + 16u, cols));
+}

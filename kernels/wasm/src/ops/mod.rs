@@ -4,6 +4,7 @@
 pub mod columns;
 pub mod dense;
 pub mod fold;
+pub mod gate;
 pub mod lag;
 pub mod pairs;
 pub mod rank;
@@ -12,6 +13,7 @@ pub mod rules;
 pub mod select;
 pub mod votes;
 pub mod transfer;
+pub mod woven;
 
 use crate::attend;
 use crate::layout::code;
@@ -80,6 +82,13 @@ pub unsafe fn run(instr: &Instr, phase: u32, team: &Team) {
         code::MINMAX_PAGES => select::minmax_pages(instr, team),
         code::BOUND_QUERY => select::bound_query(instr, team),
         code::PAGE_SCORES => select::page_scores(instr, team),
+        code::SINK_GATE => gate::sink_gate(instr, team),
+        code::WEAVE => woven::weave(instr, team),
+        code::WEAVE_ROWS => woven::weave_rows(instr, team),
+        code::UNWEAVE => woven::unweave(instr, team),
+        code::INSERT_ROWS => woven::insert_rows(instr, team),
+        code::QUERIES_SEEN => woven::queries_seen(instr, team),
+        code::DEMOTE => woven::demote(instr, team),
         _ => {}
     }
 }
