@@ -6,6 +6,7 @@
 import type { WeightType } from "../backends/backend.ts";
 import { weightBytes } from "../backends/blocks.ts";
 import type { RowCodec } from "../backends/ops.ts";
+import { codecOf, rowBytes } from "../cache/codec.ts";
 import { type Case, caseOf, input, output, outputIn, updated, withNmse } from "../conformance/case.ts";
 import {
   columnOf,
@@ -62,13 +63,20 @@ const even = layoutWith(rows);
 const slotBytes = (layout: Layout, bytes: number): number => layout.segments.reduce((sum, s) => sum + s.length * bytes, 0);
 const words = (layout: Layout) => input(layoutWords(layout));
 
-const attend = (m: number, length: number, codec: RowCodec): BenchCase => {
-  const layout = layoutWith(length);
+/** Segments behind each other, from the start: rows that are stored in blocks start with a block. */
+const packed = (length: number): Layout => ({
+  label: `rows ${length}`,
+  segments: Array.from({ length: kvHeads }, (_, h) => ({ start: h * length, length, capacity: length })),
+  slots: kvHeads * length,
+});
+
+const attend = (m: number, length: number, keyCodec: RowCodec, valueCodec: RowCodec = keyCodec): BenchCase => {
+  const layout = packed(length);
   const position = positionsOf(random, layout, 1);
   const newest = newestOf(layout, position);
   const seen = m === 1 ? length : length - (m - 1) / 2;
   return {
-    name: `attend ${m} query x ${length} rows ${codec}`,
+    name: `attend ${m} query x ${length} rows ${[...new Set([keyCodec, valueCodec])].join(" ")}`,
     one: caseOf("bench", {
       op: "attend",
       params: {
@@ -77,8 +85,8 @@ const attend = (m: number, length: number, codec: RowCodec): BenchCase => {
         kvHeads,
         keyDim: dim,
         valueDim: dim,
-        keyCodec: codec,
-        valueCodec: codec,
+        keyCodec,
+        valueCodec,
         scale: 1 / 8,
         window: 0,
         softcap: 0,
@@ -86,15 +94,15 @@ const attend = (m: number, length: number, codec: RowCodec): BenchCase => {
       },
     }, {
       q: input(random.normals(m * heads * dim)),
-      keys: input(rowsOf(random, layout, dim, codec)),
-      values: input(rowsOf(random, layout, dim, codec)),
+      keys: input(rowsOf(random, layout, dim, keyCodec)),
+      values: input(rowsOf(random, layout, dim, valueCodec)),
       position: input(position),
       layout: words(layout),
       queryPosition: input(Uint32Array.from({ length: m }, (_, i) => newest - m + 1 + i)),
       out: output("attend", m * heads * dim),
       lse: output("attend", m * heads),
     }),
-    bytes: slotBytes(layout, 2 * dim * (codec === "f16" ? 2 : 4)),
+    bytes: slotBytes(layout, rowBytes(codecOf(keyCodec), dim) + rowBytes(codecOf(valueCodec), dim)),
     operations: 4 * m * heads * dim * seen,
     limit: m === 1 ? "read" : "f32",
   };
@@ -273,6 +281,9 @@ export const benchCases = (): ReadonlyArray<BenchCase> => [
   attend(1, 2048, "f16"),
   attend(1, 8192, "f16"),
   attend(1, 8192, "f32"),
+  attend(1, 8192, "q8", "q4"),
+  attend(1, 8192, "q4c32", "q4g32"),
+  attend(1, 8192, "q2c32", "q2g32"),
   attend(256, 2048, "f16"),
   attendReduce(32),
   ...dense(),

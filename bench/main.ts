@@ -2,6 +2,7 @@
  * The benches (`deno task bench`): every op against the peaks of the machine, appends, and the whole model against native
  * llama.cpp. Options: `--json` prints {machine, peaks, ops, appends, endToEnd} alone; `--ops`, `--appends`, `--model` run only
  * those parts; `--quick` times each op for 0.1 s and the model at 512 tokens; `--lengths 512,2048,8160`.
+ * `--policies "keepall kivi(4) quest(1024)"` reads `--lengths` tokens under each and decodes in turn, next to the first (`--threads`, default 2).
  * @module
  */
 import { parseArgs } from "@std/cli/parse-args";
@@ -15,8 +16,10 @@ import { orThrow } from "../run/mod.ts";
 import { timeAppends } from "./appends.ts";
 import { benchCases } from "./cases.ts";
 import { type EndToEnd, endToEnd, installPeer } from "./end_to_end.ts";
+import { type KvtcSpeed, kvtcSpeeds } from "./kvtc.ts";
 import { type KvzapCost, kvzapCosts } from "./kvzap.ts";
 import { measurePeaks, type Peaks } from "./peaks.ts";
+import { type PolicySpeed, policySpeeds } from "./policies.ts";
 import { type OpTiming, timeCase } from "./run_case.ts";
 
 const builds: ReadonlyArray<Build> = ["fast", "simd128"];
@@ -96,25 +99,65 @@ function showKvzap(costs: ReadonlyArray<KvzapCost>): void {
   }
 }
 
+function showKvtc(speeds: ReadonlyArray<KvtcSpeed>): void {
+  console.log("\nKVTC of a real cache, one thread: MB/s of f16, and the file");
+  for (const { ratio, tokens, bytesFull, bytesFile, encode, decode, floor } of speeds) {
+    console.log(
+      `  ${`kvtc(${ratio})`.padEnd(9)} ${tokens} tokens  encode ${fixed(encode, 0, 4)} of ${fixed(floor, 0, 4)} MB/s  decode ${
+        fixed(decode, 0, 4)
+      } MB/s  file ${fixed(bytesFile / 1e6, 2, 6)} MB, ${fixed(bytesFull / bytesFile, 1, 4)}x smaller`,
+    );
+  }
+}
+
+function showPolicies(speeds: ReadonlyArray<PolicySpeed>): void {
+  console.log("\nSmolLM2-135M Q4_1: decode in turn (fastest of six turns, median in brackets), next to the first");
+  for (const { policy, tokens, prefillTokensPerSecond, decodeTokensPerSecond, decodeMedian, ratio, cacheBytes, peakBytes } of speeds) {
+    const decode = `decode ${fixed(decodeTokensPerSecond, 1, 6)} (${fixed(decodeMedian, 1, 6)}) ${fixed(ratio, 2, 5)}x`;
+    const bytes = `cache ${fixed(cacheBytes / 1e6, 1, 6)} MB, peak ${fixed(peakBytes / 1e6, 1, 6)} MB`;
+    console.log(`  ${String(tokens).padStart(5)} ${policy.padEnd(28)} prefill ${fixed(prefillTokensPerSecond, 0, 5)}  ${decode}  ${bytes}`);
+  }
+}
+
+/** `--policies`: alone, since it is no part of the standard run. */
+async function comparePolicies(texts: string, lengths: ReadonlyArray<number>, threads: number, json: boolean): Promise<void> {
+  const prompt = await promptOf(Math.max(...lengths));
+  if (prompt === null) return;
+  for (const length of lengths) {
+    const speeds = await policySpeeds(prompt.path, prompt.ids.slice(0, length), texts.split(/\s+/).filter((text) => text !== ""), threads);
+    if (json) console.log(JSON.stringify({ policies: speeds }));
+    else showPolicies(speeds);
+  }
+}
+
 async function main(): Promise<void> {
-  const flags = parseArgs(Deno.args, { boolean: ["json", "quick", "ops", "appends", "model", "kvzap"], string: ["lengths"] });
-  const parts = ["ops", "appends", "model", "kvzap"] as const;
+  const flags = parseArgs(Deno.args, {
+    boolean: ["json", "quick", "ops", "appends", "model", "kvzap", "kvtc"],
+    string: ["lengths", "policies", "threads"],
+  });
+  const parts = ["ops", "appends", "model", "kvzap", "kvtc"] as const;
   const wants = (part: (typeof parts)[number]): boolean => flags[part] === true || !parts.some((one) => flags[one] === true);
   const show = flags["json"] === true ? () => {} : (print: () => void) => print();
   const note = (line: string): void => console.error(line);
   const lengths = String(flags["lengths"] ?? (flags["quick"] === true ? "512" : "512,2048,8160")).split(",").map(Number);
+  const policies = flags["policies"];
+  if (typeof policies === "string") {
+    return await comparePolicies(policies, lengths, Number(flags["threads"] ?? 2), flags["json"] === true);
+  }
   const report: {
     peaks: Record<string, Peaks>;
     ops: OpResult[];
     appends: Record<string, ReadonlyArray<number>>;
     endToEnd: ReadonlyArray<EndToEnd>;
     kvzap: ReadonlyArray<KvzapCost>;
+    kvtc: ReadonlyArray<KvtcSpeed>;
   } = {
     peaks: {},
     ops: [],
     appends: {},
     endToEnd: [],
     kvzap: [],
+    kvtc: [],
   };
   for (const build of builds) {
     if (!wants("ops")) break;
@@ -140,6 +183,13 @@ async function main(): Promise<void> {
     const prompt = await promptOf(2048);
     report.kvzap = prompt === null ? [] : await kvzapCosts(prompt.path, prompt.ids, flags["quick"] === true ? 0.2 : 2);
     show(() => showKvzap(report.kvzap));
+  }
+  if (wants("kvtc")) {
+    const prompt = await promptOf(4096);
+    report.kvtc = prompt === null
+      ? []
+      : await kvtcSpeeds(prompt.path, prompt.ids, flags["quick"] === true ? [10] : [8, 10, 12], flags["quick"] === true ? 2 : 3);
+    show(() => showKvtc(report.kvtc));
   }
   if (flags["json"] === true) {
     console.log(JSON.stringify({ machine: { cores: navigator.hardwareConcurrency, deno: Deno.version.deno }, ...report }));

@@ -21,15 +21,17 @@ export const coefficientBytes = (groups: ReadonlyArray<CoefficientGroup>, tokens
 const LARGEST_HALF = 65504;
 const halfOf = (x: number): number => Math.f16round(x > LARGEST_HALF ? LARGEST_HALF : x < -LARGEST_HALF ? -LARGEST_HALF : x);
 
-/** Codes of x[from, from + size) by `put`; gives scale and shift as they are stored. A constant group has scale 0 and decodes to its shift. */
+/** Writes the codes of x[from, from + size) to the first `size` places of `codes`; gives scale and shift as they are stored. A constant group
+ * has scale 0 and decodes to its shift. */
 export function quantiseGroup(
   x: Float32Array,
   from: number,
   size: number,
   type: CoefficientType,
-  put: (i: number, code: number) => void,
+  codes: Uint8Array,
 ): readonly [scale: number, shift: number] {
-  let [low, high] = [Infinity, -Infinity];
+  let low = Infinity;
+  let high = -Infinity;
   for (let i = from; i < from + size; i++) {
     const v = x[i] ?? 0;
     if (v < low) low = v;
@@ -38,7 +40,7 @@ export function quantiseGroup(
   if (type === "fp8") {
     const scale = halfOf(Math.max(high, -low) / LARGEST_FP8);
     const factor = scale === 0 ? 0 : 1 / scale;
-    for (let i = 0; i < size; i++) put(i, toFp8((x[from + i] ?? 0) * factor));
+    for (let i = 0; i < size; i++) codes[i] = toFp8((x[from + i] ?? 0) * factor);
     return [scale, 0];
   }
   const most = 2 ** bitsOf[type] - 1;
@@ -47,9 +49,20 @@ export function quantiseGroup(
   const factor = scale === 0 ? 0 : 1 / scale;
   for (let i = 0; i < size; i++) {
     const q = ((x[from + i] ?? 0) - shift) * factor + 0.5;
-    put(i, q < 0 ? 0 : q > most ? most : Math.floor(q));
+    codes[i] = q < 0 ? 0 : q > most ? most : q;
   }
   return [scale, shift];
+}
+
+/** Puts codes side by side from a byte on, lowest bits first. */
+function pack(codes: Uint8Array, size: number, bits: number, out: Uint8Array, at: number): void {
+  if (bits === 8) return out.set(codes.subarray(0, size), at);
+  const each = 8 / bits;
+  for (let i = 0; i < size; i += each, at++) {
+    let byte = 0;
+    for (let k = 0; k < each && i + k < size; k++) byte |= (codes[i + k] ?? 0) << k * bits;
+    out[at] = byte;
+  }
 }
 
 /** The number that a code stands for. */
@@ -65,15 +78,11 @@ export function encodeCoefficients(groups: ReadonlyArray<CoefficientGroup>, x: F
   for (const group of groups) {
     const { size, type } = group;
     const bits = bitsOf[type];
+    const own = new Uint8Array(size);
     const codes = plane + tokens * pairBytes(type);
-    let at = 0;
-    const put = (i: number, code: number): void => {
-      const place = at + (i * bits >> 3);
-      out[place] = (out[place] ?? 0) | code << (i * bits & 7);
-    };
     for (let t = 0; type !== "none" && t < tokens; t++) {
-      at = codes + t * codeBytes(group);
-      const [scale, shift] = quantiseGroup(x, t * width + first, size, type, put);
+      const [scale, shift] = quantiseGroup(x, t * width + first, size, type, own);
+      pack(own, size, bits, out, codes + t * codeBytes(group));
       view.setFloat16(plane + 2 * t, scale, true);
       if (type !== "fp8") view.setFloat16(plane + 2 * (tokens + t), shift, true);
     }

@@ -7,13 +7,14 @@ import type { TaskEither } from "fp-ts/TaskEither.js";
 import { fullBytes } from "../cache/bytes.ts";
 import { codecName } from "../cache/codec.ts";
 import type { KvError } from "../cache/error.ts";
-import { loadSession, saveSession } from "../model/cache_file.ts";
+import { loadSession, type SaveOptions, saveSession } from "../model/cache_file.ts";
 import { type Prompt, promptTokens } from "../model/generate.ts";
 import type { Model } from "../model/model.ts";
 import { disposeSession, extend, prefill, type Session } from "../model/session.ts";
 import { keepAll } from "../papers/mod.ts";
 import type { Policy } from "../policy/types.ts";
 import { writeWhole } from "./files.ts";
+import { huffman } from "./huffman.ts";
 import type { Io } from "./io.ts";
 import { readBytes } from "./models.ts";
 import { type Given, invalid, type Option } from "./options.ts";
@@ -22,8 +23,12 @@ import { grouped, megabytes } from "./table.ts";
 /** The options. */
 export const CACHE_FILES: ReadonlyArray<Option> = [
   { name: "save-cache", kind: "text", value: "FILE", about: "write the cache to FILE once the prompt is read" },
+  { name: "save-as", kind: "text", value: "FORM", about: "plain, or kvtc(RATIO) with --kvtc (plain)" },
   { name: "load-cache", kind: "text", value: "FILE", about: "go on from the cache in FILE; a prompt is read behind it" },
 ];
+
+/** Positions that kvtc leaves exact: the first, and the newest (arXiv 2511.01815, section 4). */
+const [SINKS, RECENT] = [4, 128];
 
 /** A file that was written. */
 export interface Saved {
@@ -50,7 +55,8 @@ export const sessionFor =
     const ready = from === null ? await readPrompt(model, asked) : await loaded(given, model, from, asked);
     if (E.isLeft(ready)) return ready;
     if (to === null) return E.right({ session: ready.right, saved: null });
-    const saved = await save(model, ready.right, to);
+    const form = formOf(given);
+    const saved = E.isLeft(form) ? form : await save(model, ready.right, to, form.right);
     if (E.isLeft(saved)) {
       disposeSession(ready.right)();
       return saved;
@@ -89,8 +95,18 @@ async function loaded(
   return read;
 }
 
-async function save(model: Model, session: Session, file: string): Promise<E.Either<KvError, Saved>> {
-  const bytes = await saveSession(session)();
+/** What `--save-as` says. */
+function formOf(given: Given): E.Either<KvError, SaveOptions> {
+  const text = given.text("save-as") ?? "plain";
+  const ratio = Number(/^kvtc\((\d+(?:\.\d+)?)\)$/.exec(text)?.[1]);
+  if (text === "plain") return E.right({});
+  return ratio >= 1 && ratio <= 1024
+    ? E.right({ kvtc: { ratio, sinks: SINKS, recent: RECENT }, deflate: huffman })
+    : invalid("--save-as", text, "plain, or kvtc(RATIO) with a ratio from 1 to 1024");
+}
+
+async function save(model: Model, session: Session, file: string, form: SaveOptions): Promise<E.Either<KvError, Saved>> {
+  const bytes = await saveSession(session, form)();
   if (E.isLeft(bytes)) return bytes;
   const written = await writeWhole(file, bytes.right)();
   const bytesFull = fullBytes(model.spec.shape, session.cache.nextPosition);

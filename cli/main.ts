@@ -24,6 +24,8 @@ import { logits } from "./commands/logits.ts";
 import { policies } from "./commands/policies.ts";
 import { score } from "./commands/score.ts";
 import { start } from "./commands/start.ts";
+import { trainKvsharer } from "./commands/train_kvsharer.ts";
+import { trainKvtc } from "./commands/train_kvtc.ts";
 import { trainKvzap } from "./commands/train_kvzap.ts";
 import { reasonOf, unavailable } from "./files.ts";
 import { type Io, processIo } from "./io.ts";
@@ -32,7 +34,20 @@ import { invalid, readOptions } from "./options.ts";
 export type { Io } from "./io.ts";
 export type { Progress } from "./files.ts";
 
-const commands: ReadonlyArray<Command> = [start, compare, generate, logits, score, inspect, policies, estimate, trainKvzap, evalCommand];
+const commands: ReadonlyArray<Command> = [
+  start,
+  compare,
+  generate,
+  logits,
+  score,
+  inspect,
+  policies,
+  estimate,
+  trainKvzap,
+  trainKvtc,
+  trainKvsharer,
+  evalCommand,
+];
 
 /** Runs one command line and gives the exit status: 0, or 1 after one sentence on standard error. */
 export async function main(argv: ReadonlyArray<string>, io: Io): Promise<number> {

@@ -12,11 +12,11 @@ import { openWasm } from "../backends/wasm/mod.ts";
 import { openWebGpu } from "../backends/webgpu/mod.ts";
 import { type KvError, showError } from "../cache/error.ts";
 import { inductionModel } from "../model/induction.ts";
-import { type Model, openModel } from "../model/model.ts";
+import { type Model, type ModelOptions, openModel } from "../model/model.ts";
 import type { Recovery } from "../model/generate.ts";
 import { readModelFile } from "../model/model_file.ts";
 import { readSafetensors, type Safetensors } from "../model/safetensors.ts";
-import { shippedSurrogates } from "../model/shipped.ts";
+import { shippedSurrogates, shippedTransforms } from "../model/shipped.ts";
 import type { DeviceLost } from "../model/steps.ts";
 import { surrogateName } from "../model/surrogate.ts";
 import type { ModelFile } from "../model/types.ts";
@@ -66,6 +66,7 @@ export const RUNNING: ReadonlyArray<Option> = [
     value: "FILE",
     about: "safetensors with weights of KVzap or a gate of Fast KVzip for this model (those that come along)",
   },
+  { name: "kvtc", kind: "text", value: "FILE", about: "transforms of kvfold train kvtc for this model (those that come with kvfold)" },
   { name: "memory", kind: "text", value: "MB", about: "most memory the backend may take, 5 to 4000 MB (its own limit)" },
 ];
 
@@ -138,6 +139,16 @@ const surrogatesFor = (given: Given, model: ModelFile): TaskEither<KvError, Read
   return E.right(found);
 };
 
+/** The transforms of `--kvtc`, or those that come with kvfold where something may ask for them: checking that they are of this very model
+ * takes a while. */
+const transformsFor = (given: Given, model: ModelFile): TaskEither<KvError, Pick<ModelOptions, "transforms">> => {
+  const file = given.text("kvtc");
+  if (file !== null) return TE.map((bytes: Uint8Array) => ({ transforms: { file, bytes } }))(readBytes(file));
+  const texts = [given.text("policy"), given.text("save-as"), ...given.list("policy"), ...given.list("policies")];
+  const asked = given.text("load-cache") !== null || texts.some((text) => text?.includes("kvtc") === true);
+  return asked ? shippedTransforms(model) : TE.right({});
+};
+
 /** Opens the model and the backend that the options ask for, uses them, and closes both. `recover` gives the model on Wasm once a graphics
  * device is lost; it says so. */
 export const withModel = <A>(
@@ -151,12 +162,14 @@ async () => {
   if (E.isLeft(read)) return read;
   const surrogates = await surrogatesFor(given, read.right.file)();
   if (E.isLeft(surrogates)) return surrogates;
+  const transforms = await transformsFor(given, read.right.file)();
+  if (E.isLeft(transforms)) return transforms;
   await using held = new AsyncDisposableStack();
   const progress = (share: number): void => io.progress("loading the weights", share, 1);
   const openOn = (backend: TaskEither<KvError, Backend>): TaskEither<KvError, Model> =>
     pipe(
       backend,
-      TE.chain((open) => openModel(held.use(open), read.right.file, { progress, surrogates: surrogates.right })),
+      TE.chain((open) => openModel(held.use(open), read.right.file, { progress, surrogates: surrogates.right, ...transforms.right })),
       TE.map((model) => held.use(model)),
     );
   const model = await openOn(openBackend(given, io))();

@@ -31,6 +31,14 @@ const cells = (run: Run): ReadonlyArray<string> => [
   percent(run.top1),
 ];
 
+/** What a run held between prompt and answer, if that is not what it attends to. */
+const storedNote = ({ policy, bytesStored, bytesFull }: Run): string =>
+  bytesStored === undefined
+    ? ""
+    : ` ${policy} was stored in ${megabytes(bytesStored)} MB, ${
+      (bytesFull / bytesStored).toFixed(1)
+    } times less; MB is what it holds while it is attended to.`;
+
 /** What a comparison asked. */
 export interface Asking {
   readonly title: string;
@@ -44,7 +52,7 @@ export function report({ model, backend, tokens, runs }: Comparison, { title, qu
     `The whole cache in f16 is ${
       megabytes(runs[0]?.bytesFull ?? 0)
     } MB. ΔNLL (nats per token), KL and top-1 agreement: next to the full cache, ` +
-    "on the tokens that follow the document.";
+    `on the tokens that follow the document.${runs.map(storedNote).join("")}`;
   const width = Math.max(...runs.map(({ policy }) => policy.length));
   const answers = runs.map(({ policy, text }) => {
     const lines = wrapped(text.trim() === "" ? "(nothing)" : text, 96, " ".repeat(width + 4));

@@ -104,20 +104,35 @@ export const lengthenCases = (seed: number): ReadonlyArray<Case> =>
     });
   });
 
-/** Attention over keys per channel and values per token, one query and many. */
-export const blockCases = (seed: number): ReadonlyArray<Case> =>
-  ([["q8c32", "q8g32"], ["q4c32", "q4g32"], ["q2c32", "q2g32"], ["q4c32", "f16"], ["f16", "q4"]] as const).flatMap((
-    [keyCodec, valueCodec],
-  ) => [1, 33].map((m) => blockCase(seed, keyCodec, valueCodec, m)));
+/** Codecs of keys and values, query heads per KV head, channels and window of {@link blockCases}: vectors of codes with one group, several and
+ * half of one, widths that do not fill vectors, blocks that a window cuts. */
+const blockForms: ReadonlyArray<readonly [keys: RowCodec, values: RowCodec, group: number, dim: number, window: number]> = [
+  ["q8c32", "q8g32", 3, 64, 0],
+  ["q4c32", "q4g32", 3, 64, 0],
+  ["q2c32", "q2g32", 3, 64, 0],
+  ["q4c32", "f16", 3, 64, 0],
+  ["f16", "q4", 3, 64, 0],
+  ["q8", "q4", 1, 64, 700],
+  ["q4g32", "q2g64", 4, 128, 0],
+  ["q8c32", "q4c32", 2, 128, 701],
+  ["q4c32", "q2g32", 8, 128, 45],
+  ["q2g32", "q8g64", 5, 64, 0],
+  ["q4", "q4", 3, 80, 0],
+  ["q8", "q2c32", 7, 64, 333],
+];
 
-function blockCase(seed: number, keyCodec: RowCodec, valueCodec: RowCodec, m: number): Case {
+/** Attention over keys and values per channel and per token, one query and many. */
+export const blockCases = (seed: number): ReadonlyArray<Case> => blockForms.flatMap((form) => [1, 33].map((m) => blockCase(seed, form, m)));
+
+function blockCase(seed: number, [keyCodec, valueCodec, group, dim, window]: typeof blockForms[number], m: number): Case {
   const random = randomOf(`attend blocks ${keyCodec} ${valueCodec} ${m}`, seed);
-  const [dim, group, lengths] = [64, 3, [32, 0, 1056]];
+  const lengths = [32, 0, 1056];
   const layout = blocked(layoutOf(random, lengths), 32);
   const position = positionsOf(random, layout);
   const [kvHeads, heads] = [lengths.length, lengths.length * group];
-  const params = { m, heads, kvHeads, keyDim: dim, valueDim: dim, keyCodec, valueCodec, scale: 0.125, window: 0, softcap: 0, merge: false };
-  return caseOf(`${m} queries, ${keyCodec} and ${valueCodec} in blocks, ${layout.label}`, { op: "attend", params }, {
+  const params = { m, heads, kvHeads, keyDim: dim, valueDim: dim, keyCodec, valueCodec, scale: 0.125, window, softcap: 0, merge: false };
+  const sizes = `${m} queries of ${group} heads each, window ${window}, ${dim} ${keyCodec} and ${valueCodec}`;
+  return caseOf(`${sizes} in blocks, ${layout.label}`, { op: "attend", params }, {
     q: input(random.normals(m * heads * dim)),
     keys: input(stored(random, layout, dim, keyCodec)),
     values: input(stored(random, layout, dim, valueCodec)),

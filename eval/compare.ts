@@ -27,6 +27,8 @@ export interface Run {
   readonly bytes: number;
   /** Bytes of the whole cache in f16. */
   readonly bytesFull: number;
+  /** Bytes that the cache took while it was stored between prompt and answer, where the policy stores it in another form than it attends to. */
+  readonly bytesStored?: number;
   /** The policy's work at the end of the prefill included. */
   readonly prefillTokensPerSecond: number;
   /** One token at a time, from the compressed cache. */
@@ -134,6 +136,7 @@ async function measure(model: Model, policy: Policy, task: CompareTask, options:
       rowsTotal: model.spec.shape.layers.reduce((sum, { kvHeads }) => sum + kvHeads * prompt.length, 0),
       bytes: bytesOf(cache).total,
       bytesFull: fullBytes(model.spec.shape, prompt.length),
+      ...session.right.storedBytes === null ? {} : { bytesStored: session.right.storedBytes },
       prefillTokensPerSecond: prompt.length / seconds,
       decodeTokensPerSecond: followed.right.tokensPerSecond,
       text: text.right,

@@ -93,6 +93,7 @@ export function estimate(policy: Policy, options: EstimateOptions): Either<KvErr
 /** Planning for no backend in particular, one that has every op, and with every network that the policy names: none is in the cache. */
 const targetOf = (policy: Policy, { shape, tokens, chunk, codec }: EstimateOptions): Target => ({
   shape,
+  transforms: true,
   learned: Object.fromEntries(
     policy.blocks.flatMap((b) => b.verbs).flatMap((v) => "score" in v && v.score._tag === "Learned" ? [v.score.name] : [])
       .map((name) => [name, shape.layers.map(() => ({ _tag: "Linear" }) as const)]),

@@ -8,17 +8,22 @@ import * as TE from "fp-ts/TaskEither.js";
 import { codecName } from "../cache/codec.ts";
 import { packFile, unpackFile } from "../cache/container.ts";
 import { encodeRows } from "../cache/encode.ts";
+import type { Deflate } from "../cache/entropy.ts";
 import type { KvError } from "../cache/error.ts";
+import type { ModelShape } from "../cache/shape.ts";
 import type { Codec } from "../cache/types.ts";
 import type { PolicyPlan } from "../plan/types.ts";
-import { type Decoder, number, string, struct, word } from "../policy/decode.ts";
+import { type Decoder, flag, number, string, struct, tagged, word } from "../policy/decode.ts";
 import { policyFromJson, policyToJson } from "../policy/json.ts";
 import type { Policy } from "../policy/types.ts";
-import { type CacheTable, cacheTable, type LayerTable } from "../run/cache_table.ts";
-import { putIn, takeOut } from "../run/save.ts";
+import { type CacheTable, cacheTable, checkTable, type LayerTable } from "../run/cache_table.ts";
+import { bytesIn } from "../run/scratch.ts";
+import { putIn, type SavedCache, takeOut } from "../run/save.ts";
 import { type Fingerprint, fingerprintOf } from "./cache_identity.ts";
 import type { Model } from "./model.ts";
 import { planFor, type Session } from "./session.ts";
+import { codeCache, coderFor, decodeCache, sizeOf } from "./transform_code.ts";
+import type { Coding } from "./transform_split.ts";
 
 /** What a file says beside its parts. */
 interface Content {
@@ -29,16 +34,35 @@ interface Content {
   readonly chunk: number;
   readonly rows: "f16" | "f32";
   readonly steps: number;
+  readonly reread: boolean;
   readonly cache: CacheTable;
+  readonly form: Form;
+}
+
+/** How rows lie in the file. */
+type Form =
+  | { readonly _tag: "Plain" }
+  | ({ readonly _tag: "Kvtc"; readonly transforms: string } & Coding);
+
+/** How a session is saved. */
+export interface SaveOptions {
+  /** Rows as coefficients of the model's transforms; without it every row is stored as it is. */
+  readonly kvtc?: Coding;
+  /** What packs coefficients; default the platform's stream. */
+  readonly deflate?: Deflate;
 }
 
 /** The bytes of a file that {@link loadSession} reads. The session stays as it is; its cache must be settled, which it is between steps. */
-export const saveSession = (session: Session): TE.TaskEither<KvError, Uint8Array<ArrayBuffer>> => {
-  const { model, plan, cache, logits, steps, chunk } = session;
+export const saveSession = (session: Session, { kvtc, deflate }: SaveOptions = {}): TE.TaskEither<KvError, Uint8Array<ArrayBuffer>> => {
+  const { model, plan, cache, logits, steps, chunk, tokens, reread } = session;
   const { policy, promptTokens, codec } = plan.source;
   return pipe(
     takeOut(model.memory)(cache),
     TE.chain(({ table, parts }) => async () => {
+      const coder = kvtc === undefined ? null : coderFor(model, kvtc, deflate);
+      if (coder !== null && E.isLeft(coder)) return coder;
+      const stored = coder === null ? E.right(parts) : await codeCache(coder.right)({ table, parts })();
+      if (E.isLeft(stored)) return stored;
       const content: Omit<Content, "policy"> & { readonly policy: unknown } = {
         kind: "session",
         fingerprint: await fingerprintOf(model, plan),
@@ -47,9 +71,16 @@ export const saveSession = (session: Session): TE.TaskEither<KvError, Uint8Array
         chunk,
         rows: codecName(codec) === "f32" ? "f32" : "f16",
         steps,
+        reread,
         cache: table,
+        form: kvtc === undefined ? { _tag: "Plain" } : { _tag: "Kvtc", transforms: model.transforms?.digest ?? "", ...kvtc },
       };
-      return E.right(await packFile({ content, parts: [encodeRows({ _tag: "Plain", dtype: "f32" }, logits), ...parts] }));
+      return E.right(
+        await packFile({
+          content,
+          parts: [encodeRows({ _tag: "Plain", dtype: "f32" }, logits), bytesIn(Uint32Array.from(tokens)), ...stored.right],
+        }),
+      );
     }),
   );
 };
@@ -99,22 +130,50 @@ export const loadSession =
         if (E.isLeft(fits)) return fits;
         const logits = logitsOf(file, parts[0], model.spec.shape.vocab);
         if (E.isLeft(logits)) return logits;
-        const cache = putIn(model.memory, model.spec.shape, file)({ table: content.cache, parts: parts.slice(1) });
+        const tokens = tokensOf(file, parts[1], model.spec.shape);
+        if (E.isLeft(tokens)) return tokens;
+        const saved = await rowsOf(model, file, content, parts.slice(2));
+        if (E.isLeft(saved)) return saved;
+        const cache = putIn(model.memory, model.spec.shape, file)(saved.right);
         const { steps, chunk } = content;
         return E.map((held: Session["cache"]): Session => ({
           _tag: "Session",
-          // A file holds rows, not the text that they were of.
-          tokens: [],
-          reread: false,
           model,
           plan: plan.right,
           cache: held,
           logits: logits.right,
+          tokens: tokens.right,
+          reread: content.reread,
           steps,
           chunk,
+          storedBytes: content.form._tag === "Kvtc" ? sizeOf(parts.slice(2)) : null,
         }))(cache);
       }),
     );
+
+/** The rows, decoded where they are coefficients. */
+async function rowsOf(
+  model: Model,
+  file: string,
+  { cache: table, form }: Content,
+  parts: ReadonlyArray<Uint8Array>,
+): Promise<E.Either<KvError, SavedCache>> {
+  const { shape } = model.spec;
+  const wrong = (at: string, found: string, allowed: string): E.Either<KvError, never> =>
+    E.left({ _tag: "InvalidFile", file, at, found, allowed });
+  if (table.nextPosition > shape.context) {
+    return wrong("tokens of the cache", String(table.nextPosition), `at most the model's ${shape.context}`);
+  }
+  if (form._tag === "Plain") return E.right({ table, parts });
+  const sound = checkTable(file, table, shape);
+  if (E.isLeft(sound)) return sound;
+  const coder = inFile(file)(coderFor(model, form));
+  if (E.isLeft(coder)) return coder;
+  if (model.transforms?.digest !== form.transforms) {
+    return wrong("the transforms of kvtc (SHA-256)", form.transforms, `${model.transforms?.digest}, as here`);
+  }
+  return await decodeCache(coder.right, file)(table, parts)();
+}
 
 const text = string(100_000);
 const wholeFrom = (from: number): Decoder<number> => (value, path) =>
@@ -132,7 +191,12 @@ const contentOf: Decoder<Content> = struct<Content>({
   chunk: wholeFrom(1),
   rows: word("f16", "f32"),
   steps: wholeFrom(0),
+  reread: flag,
   cache: cacheTable,
+  form: tagged<Form>({
+    Plain: struct({ _tag: word("Plain") }),
+    Kvtc: struct({ _tag: word("Kvtc"), transforms: text, ratio: number, sinks: wholeFrom(0), recent: wholeFrom(0) }),
+  }),
 });
 
 /** What a decoder or the planner found wrong, as a fault of the file. */
@@ -184,8 +248,11 @@ function madeBy(layer: LayerTable, plan: PolicyPlan["layers"][number] | undefine
   const [tail, store] = [open[open.length - 1], open.length > 1 ? open[0] : undefined];
   const is = (tier: typeof tail, codecs: { readonly keyCodec: Codec; readonly valueCodec: Codec }): boolean =>
     tier !== undefined && tier.keys === codecName(codecs.keyCodec) && tier.values === codecName(codecs.valueCodec);
-  return plan.readsFrom === l && layer.recent === plan.recentQueries && is(tail, plan) &&
-    (plan.store === null ? store === undefined : is(store, plan.store)) &&
+  // A ring that nothing looks at after the prompt has been given back.
+  const ring = layer.recent === plan.recentQueries || (layer.recent === 0 && !plan.ringLasts);
+  const judged = plan.store?.judged === true ? plan.columns.map(({ name }) => name) : [];
+  return plan.readsFrom === l && ring && is(tail, plan) &&
+    (plan.store === null ? store === undefined : is(store, plan.store) && store?.columns.join("\n") === judged.join("\n")) &&
     tail?.columns.join("\n") === plan.columns.map(({ name }) => name).join("\n") &&
     (tail?.pages ?? 0) === (plan.pages > 1 ? plan.pages : 0);
 }
@@ -196,4 +263,12 @@ function logitsOf(file: string, bytes: Uint8Array | undefined, vocab: number): E
   if (bytes?.length !== vocab * 4) return wrong(`${bytes?.length ?? 0} bytes`);
   const logits = new Float32Array(Uint8Array.from(bytes).buffer);
   return logits.every(Number.isFinite) ? E.right(logits) : wrong("a number that is not finite");
+}
+
+/** The prompt's ids. */
+function tokensOf(file: string, bytes: Uint8Array | undefined, { vocab, context }: ModelShape): E.Either<KvError, ReadonlyArray<number>> {
+  const tokens = bytes === undefined || bytes.length % 4 !== 0 ? null : Array.from(new Uint32Array(Uint8Array.from(bytes).buffer));
+  return tokens !== null && tokens.length <= context && tokens.every((id) => id < vocab)
+    ? E.right(tokens)
+    : E.left({ _tag: "InvalidFile", file, at: "the prompt", found: "other numbers", allowed: `at most ${context} ids below ${vocab}` });
 }

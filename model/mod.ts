@@ -37,7 +37,10 @@ export {
   type Session,
   step,
 } from "./session.ts";
-export { type LoadOptions, loadSession, saveSession } from "./cache_file.ts";
+export { type LoadOptions, loadSession, type SaveOptions, saveSession } from "./cache_file.ts";
+export { readTransforms, type Stream, streams, type Transform, type Transforms } from "./transform.ts";
+export type { Deflate } from "../cache/entropy.ts";
+export type { Coding } from "./transform_split.ts";
 export type { Fingerprint } from "./cache_identity.ts";
 export { forced, logitsOver } from "./forced.ts";
 export { continueFrom, type DecodeOptions, generate, type GenerateOptions, type Prompt, promptTokens, type Recovery } from "./generate.ts";
@@ -59,7 +62,7 @@ export {
 } from "./safetensors.ts";
 export { readSurrogate, type Surrogate, surrogateName } from "./surrogate.ts";
 export { NORMS, normsDigest } from "./norms.ts";
-export { shippedSurrogates } from "./shipped.ts";
+export { shippedSurrogates, shippedTransforms } from "./shipped.ts";
 export { type ChatParts, chatParts } from "./chat_parts.ts";
 export { reconstruct, type ReconstructOptions, type RowScores, type Whole } from "./reconstruct.ts";
 export type { Scoring } from "./reconstruct_plan.ts";

@@ -6,6 +6,7 @@ import * as E from "fp-ts/Either.js";
 import * as R from "fp-ts/Record.js";
 import type { TaskEither } from "fp-ts/TaskEither.js";
 import type { Backend, Weight, WeightSource } from "../backends/backend.ts";
+import { sha256 } from "../cache/container.ts";
 import type { KvError } from "../cache/error.ts";
 import type { Rope } from "../cache/shape.ts";
 import type { LearnedForm } from "../plan/types.ts";
@@ -15,8 +16,9 @@ import { readModelFile } from "./model_file.ts";
 import { checkNorms, normsDigest } from "./norms.ts";
 import { closePrograms, openPrograms, type Programs } from "./programs.ts";
 import { ropesOf } from "./rope.ts";
-import type { Safetensors } from "./safetensors.ts";
+import { readSafetensors, type Safetensors } from "./safetensors.ts";
 import { readSurrogates, type Surrogate } from "./surrogate.ts";
+import { readTransforms, type Transforms } from "./transform.ts";
 import type { ModelFile, ModelSpec, ModelTensor, Tokenizer } from "./types.ts";
 
 /** A model whose weights a backend holds. Close it before its backend; closing ends all its sessions. */
@@ -39,6 +41,8 @@ export interface Model {
   readonly learned: Readonly<Record<string, ReadonlyArray<LearnedForm>>>;
   /** SHA-256 of the weights, and of the networks that learned scores name; computed on first use. */
   readonly digests: () => Promise<{ readonly weights: string; readonly networks: string }>;
+  /** Calibrated transforms that KVTC stores caches with, or null. */
+  readonly transforms: Transforms | null;
   /** The different rotations of the layers, as programs name them (`rope.{i}`). */
   readonly ropes: ReadonlyArray<Rope>;
   /** The file's tokenizer, built on first use. */
@@ -55,6 +59,8 @@ export interface ModelOptions {
   readonly programs?: number;
   /** Weights of the networks that learned scores name, such as `kvzap-mlp`: files with the published names (see {@link readSurrogate}). */
   readonly surrogates?: Readonly<Record<string, Safetensors>>;
+  /** A file of calibrated transforms for this model (see {@link readTransforms}): KVTC stores caches with them. */
+  readonly transforms?: { readonly file: string; readonly bytes: Uint8Array };
   /** Called with the share of weights loaded, 0 to 1. */
   readonly progress?: (share: number) => void;
 }
@@ -89,10 +95,22 @@ export const openModel =
     const tensors = [...file.right.tensors.values(), ...networks];
     const weights = loadWeights(backend, file.right.spec, tensors, options.progress ?? (() => {}));
     const learned = R.map((s: Surrogate) => s.forms)(surrogates.right);
-    return E.isLeft(weights)
-      ? weights
-      : E.right(assemble(backend, file.right, weights.right, learned, { norms, digests: digestsOf(file.right, networks) }, limit));
+    if (E.isLeft(weights)) return weights;
+    const opened = assemble(backend, file.right, weights.right, learned, { norms, digests: digestsOf(file.right, networks) }, limit);
+    return await withTransforms(opened, options);
   };
+
+/** The model with its transforms; closed on Left. */
+async function withTransforms(model: Model, { transforms }: ModelOptions): Promise<E.Either<KvError, Model>> {
+  if (transforms === undefined) return E.right(model);
+  const { file, bytes } = transforms;
+  const { weights } = await model.digests();
+  const digest = await sha256(bytes);
+  const read = E.chain((tensors: Safetensors) => readTransforms(tensors, digest, model.spec.shape, weights))(readSafetensors(file, bytes));
+  if (E.isRight(read)) return E.right({ ...model, transforms: read.right });
+  await model.close();
+  return read;
+}
 
 async function readSource(source: string | Uint8Array | ModelFile): Promise<E.Either<KvError, ModelFile>> {
   if (typeof source !== "string") return source instanceof Uint8Array ? readModelFile("model", source) : E.right(source);
@@ -169,6 +187,7 @@ function assemble(
     norms,
     digests,
     programs,
+    transforms: null,
     ropes,
     tokenizer,
     close,

@@ -11,6 +11,7 @@ import type { GgufFile, GgufTensor } from "./gguf.ts";
 import { parseGguf } from "./gguf.ts";
 import { wrong } from "./metadata.ts";
 import { readArchitecture, readSpec } from "./model_spec.ts";
+import { notFinite } from "./scales.ts";
 import { readTokenizer } from "./tokenizer.ts";
 import type { Architecture, ModelFile, ModelSpec, ModelTensor, Tokenizer } from "./types.ts";
 
@@ -165,6 +166,8 @@ function readTensor(gguf: GgufFile, want: Wanted): E.Either<KvError, ModelTensor
     return E.left(wrong(gguf, what, `${tensor.dims.join(" x ")}`, shape));
   }
   if (want.vector && !plain.includes(tensor.type)) return E.left(wrong(gguf, what, `type ${tensor.type}`, plain.join(", ")));
+  const found = notFinite(tensor.type, tensor.bytes);
+  if (found !== null) return E.left(wrong(gguf, what, `a scale of ${found.scale} in block ${found.block}`, "finite scales"));
   return E.right({ name: want.name, type: tensor.type, rows: want.rows, cols: want.cols, bytes: channelsInOrder(tensor, want) });
 }
 

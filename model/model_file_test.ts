@@ -1,5 +1,7 @@
 import { assertEquals } from "@std/assert";
 import * as E from "fp-ts/Either.js";
+import type { WeightType } from "../backends/backend.ts";
+import { blockForms } from "../backends/blocks.ts";
 import { showError } from "../cache/error.ts";
 import { f32, type GgufInput, i32s, type Meta, string, strings, type TensorInput, u32, writeGguf } from "../tests/support/gguf_writer.ts";
 import { tiny, tinyInput, tinyOf, type TinyOptions } from "../tests/support/tiny_model.ts";
@@ -111,14 +113,16 @@ Deno.test("a window shorter than the context holds for every layer; a longer one
 });
 
 Deno.test("Q and K rows of llama files are back in half-split order, as blocks; V rows and other architectures keep theirs", () => {
-  /** Row r of a matrix is filled with bytes r. */
+  /** Row r of a matrix is filled with bytes r, but for its scales, which are finite. */
   const numbered = (tensors: ReadonlyArray<TensorInput>): ReadonlyArray<TensorInput> =>
     tensors.map((t) =>
-      t.name.includes("attn_") && t.dims.length === 2 ? { ...t, bytes: t.bytes.map((_, i) => Math.floor(i / 144) % 256) } : t
+      t.name.includes("attn_") && t.dims.length === 2
+        ? { ...t, bytes: t.bytes.map((_, i) => i % 144 < 4 ? 0 : Math.floor(i / 144) % 256) }
+        : t
     );
   const rows = (input: GgufInput, name: string): ReadonlyArray<number> => {
     const tensor = read(input).tensors.get(name);
-    return Array.from({ length: tensor?.rows ?? 0 }, (_, r) => tensor?.bytes[r * 144] ?? -1);
+    return Array.from({ length: tensor?.rows ?? 0 }, (_, r) => tensor?.bytes[r * 144 + 4] ?? -1);
   };
   const llama = withTensors(numbered, tinyInput({ ...tinyOf("Q4_K"), queryHeads: 4, kvHeads: 2 }));
   const head = (h: number) => Array.from({ length: 64 }, (_, c) => 64 * h + 2 * (c % 32) + Math.floor(c / 32));
@@ -225,6 +229,35 @@ Deno.test("tensors that are missing, left over, of another shape, or vectors in 
     sentence(withTensors((ts) => ts.map((t) => t.name === "output_norm.weight" ? { ...t, type: "Q8_0", bytes: new Uint8Array(68) } : t))),
     "file m.gguf: tensor output_norm.weight: found type Q8_0, allowed is F32, F16, BF16",
   );
+});
+
+Deno.test("a scale that is not finite is named with its block, in every place where a block keeps one", () => {
+  const places: ReadonlyArray<readonly [type: WeightType, bytes: ReadonlyArray<number>]> = [
+    ["Q8_0", [0]],
+    ["Q4_0", [0]],
+    ["Q4_1", [0, 2]],
+    ["Q5_0", [0]],
+    ["Q5_1", [0, 2]],
+    ["Q4_K", [0, 2]],
+    ["Q5_K", [0, 2]],
+    ["Q6_K", [208]],
+  ];
+  for (const [type, bytes] of places) {
+    for (const [half, shown] of [[0x7c00, "Infinity"], [0xfc00, "-Infinity"], [0x7e01, "NaN"]] as const) {
+      for (const at of bytes) {
+        const spoil = (t: TensorInput): TensorInput => {
+          if (t.name !== "blk.0.ffn_up.weight") return t;
+          const spoiled = new Uint8Array(t.bytes);
+          new DataView(spoiled.buffer).setUint16(blockForms[type].bytes + at, half, true);
+          return { ...t, bytes: spoiled };
+        };
+        assertEquals(
+          sentence(withTensors((ts) => ts.map(spoil), tinyInput(tinyOf(type)))),
+          `file m.gguf: tensor blk.0.ffn_up.weight: found a scale of ${shown} in block 1, allowed is finite scales`,
+        );
+      }
+    }
+  }
 });
 
 Deno.test("rope_freqs of the wrong length, type or value", () => {

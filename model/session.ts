@@ -15,6 +15,7 @@ import type { Policy } from "../policy/types.ts";
 import { dispose, dropRings, fork, openCache, shrink } from "../run/mod.ts";
 import { fillReconstructions } from "./fill_reconstructions.ts";
 import { endPrefill, type Fed, type Feed, feed } from "./feed.ts";
+import { storedAndBack } from "./transform_code.ts";
 import type { Model } from "./model.ts";
 
 /** A cache with the model that made it and the logits of its last token. A value: functions that read on or decode consume it
@@ -34,6 +35,8 @@ export interface Session {
   readonly cache: KvCache;
   /** f32 [vocab]: what follows the last token. */
   readonly logits: Float32Array;
+  /** Bytes that the cache took while its policy had it stored as coefficients, or null. */
+  readonly storedBytes: number | null;
   /** Tokens decoded since prefill: `Every(n)` blocks count them. */
   readonly steps: number;
   /** Most tokens per run of text. */
@@ -91,6 +94,7 @@ export function planFor(model: Model, policy: Policy, promptTokens: number, opti
     chunk,
     codec,
     learned: model.learned,
+    transforms: model.transforms !== null,
     reconstructs: true,
   });
 }
@@ -116,7 +120,7 @@ const readPrompt = (
   return pipe(
     TE.fromIOEither(openCache(model.memory, plan, model.spec.shape, { capacity: tokens.length + room })),
     TE.chain((cache) => readChunks(model, plan, tokens, { ...options, chunk }, cache)),
-    TE.map((fed): Session => ({ _tag: "Session", model, plan, tokens, reread: false, ...fed, steps: 0, chunk })),
+    TE.map((fed): Session => ({ _tag: "Session", model, plan, tokens, reread: false, ...fed, storedBytes: null, steps: 0, chunk })),
   );
 };
 
@@ -151,7 +155,8 @@ export const endPrompt =
       TE.chain(({ cache }) => endPrefill(session.model, plan)(cache)),
       TE.chainEitherK(dropRings(session.model.memory, plan)),
       TE.chain((cache) => isLoose(cache) ? shrink(session.model.memory, room)(cache) : TE.right(cache)),
-      TE.map((cache): Session => ({ ...session, plan, cache, reread: false })),
+      TE.chain((cache) => storedAndBack(session.model, plan, cache)),
+      TE.map(({ cache, storedBytes }): Session => ({ ...session, plan, cache, storedBytes, reread: false })),
     );
 
 /** What {@link endPrompt} does first where the plan scores by reconstruction: the model reads its prompt again, and the scores are kept with

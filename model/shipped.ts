@@ -5,6 +5,7 @@
 import * as E from "fp-ts/Either.js";
 import type { TaskEither } from "fp-ts/TaskEither.js";
 import type { KvError } from "../cache/error.ts";
+import type { ModelOptions } from "./model.ts";
 import { normsDigest } from "./norms.ts";
 import { readSafetensors, type Safetensors } from "./safetensors.ts";
 import type { ModelFile } from "./types.ts";
@@ -15,6 +16,8 @@ interface Shipped {
   readonly norms: string;
   /** Learned score to file under `surrogates/`. */
   readonly files: Readonly<Record<string, string>>;
+  /** File of KVTC's transforms. */
+  readonly transforms: string;
 }
 
 /** SmolLM2-135M-Instruct. */
@@ -24,6 +27,7 @@ const shipped: ReadonlyArray<Shipped> = [{
     "kvzap-linear": "smollm2-135m-instruct.kvzap-linear.safetensors",
     "kvzap-mlp": "smollm2-135m-instruct.kvzap-mlp.safetensors",
   },
+  transforms: "smollm2-135m-instruct.kvtc.safetensors",
 }];
 
 /** Every file that comes along. */
@@ -53,6 +57,14 @@ export const shippedSurrogates =
     }
     return E.right(found);
   };
+
+/** The transforms that come with kvfold for this model, as options of `openModel`; none for other models. */
+export const shippedTransforms = (model: Pick<ModelFile, "tensors">): TaskEither<KvError, Pick<ModelOptions, "transforms">> => async () => {
+  const own = await normsDigest(model);
+  const file = shipped.find(({ norms }) => norms === own)?.transforms;
+  const bytes = file === undefined ? null : await readShipped(new URL(file, beside));
+  return E.right(file === undefined || bytes === null ? {} : { transforms: { file, bytes } });
+};
 
 /** Bytes of a file on disk or on the server the source came from; null if it is not there. */
 async function readShipped(url: URL): Promise<Uint8Array | null> {

@@ -7,7 +7,7 @@
  * import { adaKv, cards, pyramidKv, snapKv } from "./mod.ts";
  * const policy = pipe(snapKv({ rows: 512, window: 8 }), pyramidKv(), adaKv());
  * assertEquals(policy.text, "snapkv(512, window=8)|pyramid(20)|ada(20%)");
- * assertEquals(cards.length, 24);
+ * assertEquals(cards.length, 25);
  * ```
  * @module
  */
@@ -17,6 +17,7 @@ import * as h2oFile from "./h2o.ts";
 import * as keepall from "./keep_all.ts";
 import * as keydiff from "./key_diff.ts";
 import * as kiviFile from "./kivi.ts";
+import * as kvtcFile from "./kvtc.ts";
 import * as knormFile from "./knorm.ts";
 import * as kvzapFile from "./kvzap.ts";
 import * as fastkvzip from "./fast_kvzip.ts";
@@ -43,6 +44,7 @@ export { keepAll } from "./keep_all.ts";
 export { keyDiff, type KeyDiffOptions } from "./key_diff.ts";
 export { kivi, type KiviOptions } from "./kivi.ts";
 export { knorm, type KnormOptions } from "./knorm.ts";
+export { kvtc, type KvtcOptions } from "./kvtc.ts";
 export { kvzap, type KvzapOptions } from "./kvzap.ts";
 export { fastKvzip, type FastKvzipOptions } from "./fast_kvzip.ts";
 export { kvzip, type KvzipOptions } from "./kvzip.ts";
@@ -86,6 +88,7 @@ const papers: ReadonlyArray<{ readonly card: Card; readonly entry: Entry }> = [
   kiviFile,
   questFile,
   rocketkv,
+  kvtcFile,
   precisionFile,
   diffkv,
 ];

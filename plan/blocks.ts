@@ -104,6 +104,9 @@ function planVerb(
       const wrong = verb.below === null ? E.right(undefined) : scoreError(verb.below.score, moment, target, `${path}.below`);
       return E.isLeft(wrong) ? wrong : planEncode(verb, layer, target, path);
     }
+    // What is stored is decided for the whole cache, in `codingOf`.
+    case "Transform":
+      return E.right([]);
     case "Share":
       return unsupported(`Share at the moment ${moment._tag}`, path, "rows are read where they were built to be; use the moment Build");
   }

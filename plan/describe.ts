@@ -29,10 +29,14 @@ export function describePlan(plan: PlanParts, target: Target): string {
     const section = (name: string, part: ReadonlyArray<string>): ReadonlyArray<string> => part.length === 0 ? [] : [name, ...part];
     return [...section("before the attention of each decoded token", before), ...section(pointName(point), lines)];
   });
+  const stored = plan.coding === null ? [] : [codingLine(plan.coding)];
   const joint = opLines(jointOps(plan, shape), -1);
   const across = joint === "" ? [] : ["at the end of prefill, across layers", ...joint.split("\n").map((line) => `    ${line}`)];
-  return [head, "storage", ...storage, ...read, ...ops, ...across, ""].join("\n");
+  return [head, "storage", ...storage, ...stored, ...read, ...ops, ...across, ""].join("\n");
 }
+
+const codingLine = ({ ratio, sinks, recent }: NonNullable<PolicyPlan["coding"]>): string =>
+  `  from the end of prefill on: coefficients in 1/${ratio} of 16 bits, ${sinks} sinks and the newest ${recent} positions exact`;
 
 function storageLine(layer: LayerPlan, index: number): string {
   if (layer.readsFrom !== index) return `reads the rows of layer ${layer.readsFrom}`;

@@ -18,4 +18,5 @@ export type {
   StorePlan,
   StoreSlots,
   Target,
+  TransformPlan,
 } from "./types.ts";

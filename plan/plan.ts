@@ -14,6 +14,7 @@ import { validatePolicy } from "../policy/validate.ts";
 import { planBlocks, type PlannedBlock } from "./blocks.ts";
 import { describePlan, jointOps, type PlanParts, pointsOf, selectedOps, splicedOps } from "./describe.ts";
 import { buildStorage, type LayerStorage } from "./layers.ts";
+import { codingOf } from "./coding.ts";
 import { jointLayers, spliceJoint } from "./joint.ts";
 import { storeOf, waitingBound } from "./passing.ts";
 import { boundOf, columnsOf, isThinned, ringOf } from "./holds.ts";
@@ -50,7 +51,9 @@ export function planPolicy(policy: Policy, target: Target): E.Either<KvError, Po
   if (E.isLeft(blocks)) return blocks;
   const layers = planLayers(storage.right, blocks.right, target);
   if (E.isLeft(layers)) return layers;
-  const plan = assemble(policy, target, layers.right, blocks.right);
+  const coding = codingOf(policy, target);
+  if (E.isLeft(coding)) return coding;
+  const plan = assemble(policy, target, layers.right, blocks.right, coding.right);
   const lacking = checkOps(plan, target);
   return E.isLeft(lacking) ? lacking : E.right(plan);
 }
@@ -109,6 +112,7 @@ function assemble(
   target: Target,
   layers: ReadonlyArray<LayerPlan>,
   blocks: ReadonlyArray<ReadonlyArray<PlannedBlock>>,
+  coding: PolicyPlan["coding"],
 ): PolicyPlan {
   const acting = (point: SplicePoint) => blocks.flat().filter((b) => actsAt(b.moment, point)).flatMap((b) => b.verbs);
   const { hidden } = target.shape;
@@ -125,6 +129,7 @@ function assemble(
     text: policy.text,
     source: { policy, promptTokens: target.promptTokens, chunk: target.chunk, codec: target.codec },
     layers,
+    coding,
     periods: [...periods].sort((a, b) => a - b),
     evictsAt: (point) => acting(point).some((v) => v._tag === "Evict" || v._tag === "Encode"),
     passesAt: (point, layer) => (blocks[layer] ?? []).some((b) => actsAt(b.moment, point) && b.verbs.some((v) => v._tag === "Encode")),

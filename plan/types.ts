@@ -5,7 +5,7 @@
  */
 import type { Codec } from "../cache/types.ts";
 import type { ModelShape } from "../cache/shape.ts";
-import type { Policy, Port, Score } from "../policy/types.ts";
+import type { Policy, Port, Score, Verb } from "../policy/types.ts";
 import type { Caps } from "../backends/backend.ts";
 import type { Instr, Slot, Value } from "../backends/program.ts";
 import type { OpName } from "../backends/ops.ts";
@@ -22,6 +22,8 @@ export interface Target {
   readonly chunk: number;
   /** Codec of rows where no block says otherwise. */
   readonly codec: Codec;
+  /** Whether the host has calibrated transforms for this model; default not. */
+  readonly transforms?: boolean;
   /** The networks that learned scores may name, each with its form per layer; none if left out. */
   readonly learned?: Readonly<Record<string, ReadonlyArray<LearnedForm>>>;
   /** True where the host has the model read its prompt again for scores by reconstruction. */
@@ -148,6 +150,9 @@ export type SplicePoint =
   | { readonly _tag: "PrefillEnd" }
   | { readonly _tag: "AfterStep"; readonly every: ReadonlyArray<number> };
 
+/** Rows as coefficients of calibrated transforms. */
+export type TransformPlan = Omit<Extract<Verb, { readonly _tag: "Transform" }>, "_tag">;
+
 /** What a plan was made of, beside the model and the backend. */
 export interface PlanSource extends Pick<Target, "promptTokens" | "chunk" | "codec"> {
   /** The policy. */
@@ -162,6 +167,8 @@ export interface PolicyPlan {
   readonly source: PlanSource;
   /** Storage of each layer. */
   readonly layers: ReadonlyArray<LayerPlan>;
+  /** How rows are stored between the end of the prompt and what follows, or null if as they are attended to. */
+  readonly coding: TransformPlan | null;
   /** Periods n of the policy's Every(n) blocks, ascending. */
   readonly periods: ReadonlyArray<number>;
   /** What the policy observes. */

@@ -179,6 +179,7 @@ const verb: Decoder<Verb> = tagged<Verb>({
   Select: struct({ _tag: word("Select"), score, budget, protect }),
   Encode: struct({ _tag: word("Encode"), keys: codec, values: codec, recent: number, below: nullable(below), fit: nullable(fit) }),
   Share: struct({ _tag: word("Share"), from: number }),
+  Transform: struct({ _tag: word("Transform"), ratio: number, sinks: number, recent: number }),
 });
 
 const block: Decoder<Block> = struct<Block>({ moment, layers, verbs: list(verb, 64) });

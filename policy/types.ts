@@ -222,7 +222,10 @@ export type Verb =
     readonly fit: Fit | null;
   }
   /** These layers keep no rows of their own and read those of layer `from`. */
-  | { readonly _tag: "Share"; readonly from: number };
+  | { readonly _tag: "Share"; readonly from: number }
+  /** All rows but those of the first `sinks` and of the newest `recent` positions are stored as coefficients of calibrated transforms, in a
+   * `ratio`-th of 16 bits a number, and decoded to be attended to. */
+  | { readonly _tag: "Transform"; readonly ratio: number; readonly sinks: number; readonly recent: number };
 
 /** What a policy may observe. The cache itself has `keys`, `values` and `position`; the others come from the host. */
 export type Port = "hidden" | "queries" | "keys" | "values" | "attention" | "position" | "outputWeight" | "tokenClass" | "reconstruction";

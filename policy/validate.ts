@@ -94,6 +94,7 @@ const moments: Readonly<Record<Verb["_tag"], ReadonlyArray<Moment["_tag"]>>> = {
   Select: ["Append", "Chunk", "Step", "Every"],
   Encode: ["Build", "PrefillEnd", "Append", "Chunk", "Step", "Every"],
   Share: ["Build"],
+  Transform: ["PrefillEnd"],
 };
 
 function checkVerb(verb: Verb, { moment, layers }: Block, path: string, limits: Limits): Check {
@@ -124,6 +125,9 @@ function checkVerb(verb: Verb, { moment, layers }: Block, path: string, limits: 
         checkProtect(verb.protect, verb.budget, `${path}.protect`, limits);
     case "Encode":
       return checkEncode(verb, moment, path, limits);
+    case "Transform":
+      return check(`${path}.ratio`, verb.ratio, verb.ratio >= 1 && verb.ratio <= 1024, "a number from 1 to 1024") ??
+        integer(`${path}.sinks`, verb.sinks, 0, maxRows) ?? integer(`${path}.recent`, verb.recent, 0, maxRows);
     case "Share": {
       const lowest = layers._tag === "Range" && layers.from >= 0
         ? layers.from

@@ -101,3 +101,7 @@ const encodeAs = ({ keys, values }: CodecPair, recent: number) => ({
 
 /** These layers keep no rows of their own and read those of layer `from`. */
 export const readFrom = (from: number): Verb => ({ _tag: "Share", from });
+
+/** Rows are stored as coefficients of calibrated transforms, but for the first `sinks` and the newest `recent` positions; at the end of a
+ * prompt. */
+export const transform = (ratio: number, sinks: number, recent: number): Verb => ({ _tag: "Transform", ratio, sinks, recent });

@@ -93,7 +93,7 @@ export function checkTable(file: string, table: CacheTable, { layers }: Pick<Mod
     ...table.layers.flatMap((layer, l) => {
       const shape = layers[l];
       if (shape === undefined) return [];
-      return layer._tag === "Own" ? ownFaults(layer, shape, `layer ${l}`) : aliasFaults(table, layer.layer, layers, l);
+      return layer._tag === "Own" ? ownFaults(layer, table.nextPosition, shape, `layer ${l}`) : aliasFaults(table, layer.layer, layers, l);
     }),
   ];
   const first = faults[0];
@@ -113,7 +113,12 @@ function aliasFaults(table: CacheTable, from: number, shapes: ReadonlyArray<Laye
   return fits ? [] : [[`layer ${l}`, `a share in layer ${from}`, "an earlier layer with rows of the same geometry"]];
 }
 
-function ownFaults({ tiers, recent }: Extract<LayerTable, { readonly _tag: "Own" }>, shape: LayerShape, at: string): ReadonlyArray<Fault> {
+function ownFaults(
+  { tiers, recent }: Extract<LayerTable, { readonly _tag: "Own" }>,
+  nextPosition: number,
+  shape: LayerShape,
+  at: string,
+): ReadonlyArray<Fault> {
   const last = tiers.length - 1;
   return [
     ...tiers.length > 0 ? [] : [[at, "no tier", "one tier at least"] as const],
@@ -128,6 +133,9 @@ function ownFaults({ tiers, recent }: Extract<LayerTable, { readonly _tag: "Own"
         ...unfit === null ? [] : [[where, `${tier.keys}/${tier.values} rows of ${shape.keyDim} channels`, unfit] as const],
         ...tier.lengths.length === shape.kvHeads ? [] : [[where, `${tier.lengths.length} heads`, `the model's ${shape.kvHeads}`] as const],
         ...bad === undefined ? [] : [[where, `${bad} rows`, `a whole number of rows${block > 1 ? ` in blocks of ${block}` : ""}`] as const],
+        ...tier.lengths.every((n) => n <= nextPosition)
+          ? []
+          : [[where, "more rows than tokens", `at most ${nextPosition} a head`] as const],
         ...new Set(tier.columns).size === tier.columns.length ? [] : [[where, "a column twice", "each column once"] as const],
         ...whole(tier.pages, 0, 65536) ? [] : [[where, `pages of ${tier.pages} rows`, "a whole number"] as const],
         ...i === last - 1 || tier.frozen === (i < last) ? [] : [[where, "a tier out of order", "frozen tiers before open ones"] as const],
@@ -153,11 +161,53 @@ export function tierParts(tier: TierTable, shape: LayerShape): ReadonlyArray<num
 export const ringParts = (window: number, shape: LayerShape): ReadonlyArray<number> =>
   window === 0 ? [] : [window * shape.queryHeads * shape.keyDim * 4, window * shape.queryHeads * 4, window * 4];
 
-/** Bytes of every part of a cache, in the order of the file: layer by layer its tiers, then its ring. */
-export const partsOf = ({ layers }: CacheTable, shape: Pick<ModelShape, "layers">): ReadonlyArray<number> =>
-  layers.flatMap((layer, l) => {
+/** A tier of a saved cache. */
+export interface TierView {
+  /** Its layer. */
+  readonly layer: number;
+  /** Geometry of the layer. */
+  readonly shape: LayerShape;
+  /** What it says about itself. */
+  readonly table: TierTable;
+  /** Bytes that its parts have: positions, keys, values, columns, bounds of pages. */
+  readonly sizes: ReadonlyArray<number>;
+  /** Its parts, where they are there. */
+  readonly parts: ReadonlyArray<Uint8Array>;
+}
+
+/** The tiers and rings of a saved cache, and its parts again in the order of the file: layer by layer its tiers, then its ring. */
+export function tiersIn({ layers }: CacheTable, shape: Pick<ModelShape, "layers">, parts: ReadonlyArray<Uint8Array>) {
+  const tiers: TierView[] = [];
+  const rings: Uint8Array[] = [];
+  const ringSizes: number[] = [];
+  const order: ("tier" | "ring")[] = [];
+  let at = 0;
+  for (const [l, layer] of layers.entries()) {
     const own = shape.layers[l];
-    return layer._tag === "Alias" || own === undefined
-      ? []
-      : [...layer.tiers.flatMap((tier) => tierParts(tier, own)), ...ringParts(layer.recent, own)];
-  });
+    if (layer._tag === "Alias" || own === undefined) continue;
+    for (const table of layer.tiers) {
+      const sizes = tierParts(table, own);
+      tiers.push({ layer: l, shape: own, table, sizes, parts: parts.slice(at, at += sizes.length) });
+      order.push("tier");
+    }
+    for (const size of ringParts(layer.recent, own)) {
+      rings.push(parts[at++] ?? new Uint8Array());
+      ringSizes.push(size);
+      order.push("ring");
+    }
+  }
+  const inOrder = (ofTiers: ReadonlyArray<ReadonlyArray<Uint8Array>>, ofRings: ReadonlyArray<Uint8Array>): ReadonlyArray<Uint8Array> => {
+    let [t, r] = [0, 0];
+    return order.flatMap((kind) => kind === "tier" ? ofTiers[t++] ?? [] : [ofRings[r++] ?? new Uint8Array()]);
+  };
+  return { tiers, rings, ringSizes, inOrder, sizes: inOrderSizes(order, tiers, ringSizes) };
+}
+
+function inOrderSizes(
+  order: ReadonlyArray<"tier" | "ring">,
+  tiers: ReadonlyArray<TierView>,
+  rings: ReadonlyArray<number>,
+): ReadonlyArray<number> {
+  let [t, r] = [0, 0];
+  return order.flatMap((kind) => kind === "tier" ? tiers[t++]?.sizes ?? [] : [rings[r++] ?? 0]);
+}

@@ -233,7 +233,7 @@ function checkRows(shape: LayerShape, given: DenseRows | undefined, rows: number
 }
 
 /** Positions below 2^32 - 1 (the value that means "no query"), strictly ascending from `from`. */
-function checkPositions(positions: ReadonlyArray<number>, rows: number, from: number): E.Either<KvError, Uint32Array> {
+export function checkPositions(positions: ReadonlyArray<number>, rows: number, from: number): E.Either<KvError, Uint32Array> {
   if (positions.length !== rows) return shapeError("positions", `${rows} numbers`, positions.length);
   const bad = positions.findIndex((p, i) => !Number.isInteger(p) || p < (i === 0 ? from : (positions[i - 1] ?? 0) + 1) || p >= 0xffffffff);
   return bad < 0 ? E.right(Uint32Array.from(positions)) : E.left({
@@ -244,5 +244,6 @@ function checkPositions(positions: ReadonlyArray<number>, rows: number, from: nu
   });
 }
 
-const shapeError = (at: string, expected: string, actual: number | string): E.Either<KvError, never> =>
+/** Operands that do not fit. */
+export const shapeError = (at: string, expected: string, actual: number | string): E.Either<KvError, never> =>
   E.left({ _tag: "ShapeMismatch", at, expected, actual: String(actual) });

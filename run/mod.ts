@@ -8,6 +8,7 @@ export { advance, bindings, reserve, settle, stage, tierName } from "./bind.ts";
 export { dropRings, shrink } from "./resize.ts";
 export { putIn, type SavedCache, takeOut } from "./save.ts";
 export type { CacheTable, LayerTable, TierTable } from "./cache_table.ts";
+export { type BufferRows, fromBuffers, type InBuffers } from "./from_buffers.ts";
 export { append, type Dense, type DenseRows, fromDense, type NewRows } from "./dense.ts";
 export { type HeadRows, read, readPositions, type ReadRows } from "./read.ts";
 export { type Applied, apply, type Tokens } from "./apply.ts";

@@ -9,7 +9,7 @@ import type { KvError } from "../cache/error.ts";
 import type { LayerShape, ModelShape } from "../cache/shape.ts";
 import type { Buffer, KvCache, LayerCache, Tier } from "../cache/types.ts";
 import { ownLayers, pageBytes, recentBuffers, tierBuffers } from "../cache/view.ts";
-import { type CacheTable, checkTable, type LayerTable, partsOf, ringParts, tableOf, tierParts, type TierTable } from "./cache_table.ts";
+import { type CacheTable, checkTable, type LayerTable, ringParts, tableOf, tiersIn, type TierTable, type TierView } from "./cache_table.ts";
 import { admitNew, type CacheParts, type Memory } from "./memory.ts";
 import { checkSettled } from "./read.ts";
 import { allocLayouts, allocRecent, allocTier, freeAll, segmentsOf } from "./storage.ts";
@@ -18,7 +18,7 @@ import { allocLayouts, allocRecent, allocTier, freeAll, segmentsOf } from "./sto
 export interface SavedCache {
   /** What it is made of. */
   readonly table: CacheTable;
-  /** Its memory without slack, in the order of `partsOf`. */
+  /** Its memory without slack, in the order of `tiersIn`. */
   readonly parts: ReadonlyArray<Uint8Array>;
 }
 
@@ -80,35 +80,24 @@ export const putIn =
 export function checkSaved(file: string, { table, parts }: SavedCache, shape: Pick<ModelShape, "layers">): E.Either<KvError, void> {
   const fits = checkTable(file, table, shape);
   if (E.isLeft(fits)) return fits;
-  const sizes = partsOf(table, shape);
+  const { tiers, sizes } = tiersIn(table, shape, parts);
   const wrong = (at: string, found: string, allowed: string): E.Either<KvError, never> =>
     E.left({ _tag: "InvalidFile", file, at, found, allowed });
   if (sizes.length !== parts.length) return wrong("the parts of the cache", String(parts.length), String(sizes.length));
   const odd = sizes.findIndex((size, i) => parts[i]?.length !== size);
   if (odd >= 0) return wrong(`part ${odd} of the cache`, `${parts[odd]?.length} bytes`, `the ${sizes[odd]} of its rows`);
-  const heads = positionsOf(table, shape, parts);
-  const bad = heads.findIndex((positions) => positions.some((p, i) => p >= table.nextPosition || (i > 0 && p <= (positions[i - 1] ?? 0))));
-  return bad < 0 ? E.right(undefined) : wrong(`positions of head ${bad}`, "out of order", `ascending, below ${table.nextPosition}`);
+  const bad = tiers.find((tier) => !areAscending(tier, table.nextPosition));
+  return bad === undefined
+    ? E.right(undefined)
+    : wrong(`positions in layer ${bad.layer}`, "out of order", `ascending in each head, below ${table.nextPosition}`);
 }
 
-/** Positions of every head of every tier, in order. */
-export function positionsOf(
-  { layers }: CacheTable,
-  shape: Pick<ModelShape, "layers">,
-  parts: ReadonlyArray<Uint8Array>,
-): ReadonlyArray<Uint32Array> {
+function areAscending({ parts: [bytes], table: { lengths } }: TierView, below: number): boolean {
+  const positions = new Uint32Array(Uint8Array.from(bytes ?? []).buffer);
   let at = 0;
-  return layers.flatMap((layer, l) => {
-    const own = shape.layers[l];
-    if (layer._tag === "Alias" || own === undefined) return [];
-    const heads = layer.tiers.flatMap((tier) => {
-      const all = new Uint32Array(Uint8Array.from(parts[at] ?? []).buffer);
-      at += tierParts(tier, own).length;
-      let from = 0;
-      return tier.lengths.map((length) => all.subarray(from, from += length));
-    });
-    at += ringParts(layer.recent, own).length;
-    return heads;
+  return lengths.every((length) => {
+    const own = positions.subarray(at, at += length);
+    return own.every((p, i) => p < below && (i === 0 || p > (own[i - 1] ?? 0)));
   });
 }
 

@@ -103,7 +103,7 @@ Deno.test("the estimate is what a real run then holds, slack and layouts apart",
 Deno.test("every command has help with a worked example", async () => {
   const { out } = await kvfold();
   const names = [...out.matchAll(/^ {2}(\w+) /gm)].map((match) => match[1] ?? "");
-  assertEquals(names, ["start", "compare", "generate", "logits", "score", "inspect", "policies", "estimate", "eval"]);
+  assertEquals(names, ["start", "compare", "generate", "logits", "score", "inspect", "policies", "estimate", "train", "eval"]);
   for (const name of names) {
     const help = await kvfold(name, "--help");
     assertEquals([help.code, help.err], [0, ""]);

@@ -14,6 +14,8 @@ const prints: Record<string, RegExp> = {
   // Without an adapter there is no device to lose, and the script says so.
   "survive_device_loss.ts":
     /^backend webgpu (lost its device: .*; wasm-\w+ goes on after 2 tokens|cannot be opened: .*)\nthe answer, in two halves: 7341\n$/,
+  "own_gpu_buffers.ts":
+    /^(there is no graphics adapter here.*|on .*: 131072 bytes of keys became 32768; the cache holds \d+ bytes\nhead 0 keeps positions \d.*\nthe host's buffers are still the host's)\n$/,
   "policy_experiment.ts": /^knorm +100%: 12\/12 {2}75%: \d+\/12 .*\nkeydiff +100%: 12\/12 .*\nsnapkv +100%: 12\/12 {2}75%: \d+\/12 /,
 };
 

@@ -34,6 +34,7 @@ const planText = (text: string): string =>
         promptTokens: 2048,
         chunk: 256,
         codec: { _tag: "Plain", dtype: "f16" },
+        transforms: true,
         reconstructs: true,
         learned: {
           "kvzap-mlp": Array.from({ length: 6 }, () => ({ _tag: "Mlp", inner: 72 })),

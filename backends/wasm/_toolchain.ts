@@ -4,6 +4,6 @@ export const toolchain: Readonly<Record<"rustc" | "linker" | "wasmBindgen" | "fa
   rustc: "rustc 1.96.0 (ac68faa20 2026-05-25) (built from a source tarball)",
   linker: "Debian LLD 19.1.7",
   wasmBindgen: "wasm-bindgen 0.2.130",
-  fast: "40898753d2a088b0c26f98f7e6ad77f432c7b9c821ac5dcc80f16cd2900d69ce",
-  simd128: "1c35f8fc723f435c4cdf4a52a4550334b90f42963ec0df5c8a8ec84260f2fc89",
+  fast: "0e641d6e5feb44388c7f9befd3358637e2ff7a9f23cf4afea5f5070f9cfe5b7c",
+  simd128: "4ac94a38de238479e2344c0dfc1b20ef92fc41d1bbda29e730454d8a23acb7fa",
 };

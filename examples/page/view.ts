@@ -139,7 +139,8 @@ function numbers(run: Run, reading: Reading): HTMLElement {
 }
 
 const grouped = (n: number): string => n.toLocaleString("en");
-const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
+/** The sign stays on the line of its number. */
+const percent = (share: number): string => `${(100 * share).toFixed(1)}\u00a0%`;
 const rate = (perSecond: number): string => `${perSecond.toFixed(perSecond < 100 ? 1 : 0)} tokens/s`;
 
 /** Rows per layer and head as a table. */

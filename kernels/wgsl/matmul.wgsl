@@ -102,7 +102,7 @@ fn few(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec
   }
   workgroupBarrier();
   let token = lane & 3u;
-  let row = j + (lane >> 2u & 1u);
+  let row = j + ((lane >> 2u) & 1u);
   if (i + token < p.m && row < p.tileRows) {
     var sum = 0.0;
     for (var part = 0u; part < 8u; part++) { sum += left[(lane / 8u * 8u + part) * 8u + (lane & 7u)]; }

@@ -83,8 +83,8 @@ inBrowser(
       await page.fill("#document", sentence.repeat(12));
       await ask(page, "kvzap(-4)");
       const [whole, pruned] = await texts(page, "#answers .numbers");
-      assertMatch(whole ?? "", /\(100.0 %\)/);
-      const kept = Number(/\(([\d.]+) %\)/.exec(pruned ?? "")?.[1]);
+      assertMatch(whole ?? "", /\(100\.0\s%\)/);
+      const kept = Number(/\(([\d.]+)\s%\)/.exec(pruned ?? "")?.[1]);
       assert(kept > 0 && kept < 100, pruned);
     }),
 );

@@ -3,7 +3,9 @@
  * @module
  */
 import { type OpName, opNames } from "../../backends/ops.ts";
+import { shaders } from "../../backends/webgpu/_shaders.ts";
 import { openWebGpu, type WebGpuBackend } from "../../backends/webgpu/mod.ts";
+import { shaderText } from "../../backends/webgpu/pipelines.ts";
 import { type ConformanceReport, runConformance } from "../../conformance/mod.ts";
 import { openMemory, orThrow } from "../../run/mod.ts";
 import { type Finding, paperChecks } from "../papers_checks.ts";
@@ -29,6 +31,8 @@ export interface PageSide {
   /** Opens a backend per lane on devices with exactly these features, or gives null where there is no adapter. */
   readonly open: (features: ReadonlyArray<Feature>, lanes: number) => Promise<Opened | null>;
   readonly conformance: (lane: number, op: OpName) => Promise<ConformanceReport>;
+  /** What this browser's compiler says against the shaders, each with the features that are open; no pipeline is built. */
+  readonly complaints: (lane: number) => Promise<ReadonlyArray<string>>;
   readonly papers: () => ReadonlyArray<string>;
   readonly paper: (lane: number, index: number) => Promise<PaperOutcome>;
   /** Closes every backend; bytes of everything that was still alive before. */
@@ -60,6 +64,19 @@ async function checkPaper(backend: WebGpuBackend, index: number): Promise<PaperO
   }
 }
 
+async function complaintsOf(lane: Lane | undefined): Promise<ReadonlyArray<string>> {
+  if (lane === undefined) return ["nothing is open"];
+  const { device, backend: { adapter: { features } } } = lane;
+  const names = Object.keys(shaders) as ReadonlyArray<keyof typeof shaders>;
+  const all = await Promise.all(names.map(async (name) => {
+    device.pushErrorScope("validation");
+    const { messages } = await device.createShaderModule({ label: name, code: shaderText(name, features) }).getCompilationInfo();
+    await device.popErrorScope();
+    return messages.filter(({ type }) => type === "error").map(({ lineNum, message }) => `${name}, line ${lineNum}: ${message}`);
+  }));
+  return all.flat();
+}
+
 const bytesIn = ({ backend }: Lane): number => Object.values(backend.liveBytes()).reduce((sum, bytes) => sum + bytes, 0);
 
 const side = (): PageSide => {
@@ -84,6 +101,7 @@ const side = (): PageSide => {
       };
     },
     conformance: (lane, op) => orThrow(runConformance(backendOf(lane), { ops: [op] })),
+    complaints: (lane) => complaintsOf(lanes[lane]),
     papers: () => paperChecks.map(({ name }) => name),
     paper: (lane, index) => checkPaper(backendOf(lane), index),
     close: async () => {

@@ -90,7 +90,11 @@ inBrowser(
         console.log(`WebGPU adapter in Chromium: ${adapter}, which offers ${offered.join(" and ") || "no optional feature"}`);
         assertEquals(enabled, features);
         if (missing.length > 0) console.log(`NOT RUN on webgpu, which lacks them: ${missing.join(", ")}`);
-        const present = ops.filter((op) => !missing.includes(op));
+        await t.step(`every shader is WGSL on ${name}`, async () =>
+          assertEquals(await call<ReadonlyArray<string>>(page, "complaints", 0), []));
+        const present = ops.filter((op) =>
+          !missing.includes(op)
+        );
         const reports = sideBySide(present, (lane, op) => call<ConformanceReport>(page, "conformance", lane, op));
         for (const [op, report] of reports) {
           await t.step(`${op} on ${name}: ${casesOf(op).length} cases agree`, async () => checkReport(op, await report));

@@ -44,7 +44,8 @@ impl Codec {
         if self.channel { BLOCK } else { 1 }
     }
 
-    fn group(self, dim: usize) -> usize {
+    /// Channels that share a pair, of a per-token codec.
+    pub fn group(self, dim: usize) -> usize {
         if self.group == 0 { dim.max(1) } else { self.group }
     }
 
@@ -59,10 +60,10 @@ impl Codec {
     }
 
     /// Where the pairs and the codes of the row at `slot` start.
-    unsafe fn place(self, base: *const u8, slot: usize, dim: usize) -> (*const u8, *const u8) {
+    pub unsafe fn place(self, base: *const u8, slot: usize, dim: usize) -> (*const u8, *const u8) {
         let pairs = base.add((slot - slot % self.block()) * self.bytes(dim));
         let header = if self.channel { 4 * dim } else { 4 * dim / self.group(dim) };
-        (pairs, pairs.add(header + slot % self.block() * (dim * self.bits / 8)))
+        (pairs, pairs.add(header + slot % self.block() * dim * self.bits / 8))
     }
 
     /// Decodes rows [slot, slot + rows) into f32.
@@ -285,7 +286,6 @@ pub struct Decoded {
 }
 
 impl Decoded {
-    #[inline(never)]
     /// Over row storage.
     pub fn of(choice: usize, rows: *const u8, dim: usize) -> Decoded {
         Decoded { codec: Codec::of(choice), rows, dim, row: [0.0; 1024] }

@@ -71,7 +71,7 @@ pub extern "C" fn kf_activation_format(ty: u32) -> u32 {
 #[no_mangle]
 pub extern "C" fn kf_attend_scratch(m: usize, heads: usize, kv_heads: usize, key_dim: usize, value_dim: usize, threads: usize) -> usize {
     4 * match m {
-        1 => attend::decode::floats(heads, key_dim, value_dim) + threads * attend::coded::floats(key_dim, value_dim),
+        1 => attend::decode::floats(heads, kv_heads, key_dim, value_dim, threads),
         _ => threads * attend::prefill::floats(heads / kv_heads, key_dim, value_dim),
     }
 }

@@ -74,8 +74,7 @@ impl Rows for F16 {
     const LIFT: f32 = 1.844_674_4e19; // 2^64
     #[inline(always)]
     unsafe fn load8(p: *const u8, keep: v128) -> (v128, v128) {
-        let w = v128_load(p as *const v128);
-        (v128_and(i32x4_shr(i32x4_shl(w, 16), 3), keep), v128_and(i32x4_shr(w, 3), keep))
+        F16::widen(v128_load(p as *const v128), keep)
     }
     #[inline(always)]
     unsafe fn one(p: *const u8) -> f32 {
@@ -89,6 +88,14 @@ impl Rows for F16 {
     #[inline(always)]
     fn from_raw(a: v128, b: v128) -> (v128, v128) {
         (i32x4_shuffle::<0, 4, 1, 5>(a, b), i32x4_shuffle::<2, 6, 3, 7>(a, b))
+    }
+}
+
+impl F16 {
+    /// The low halves of four words, and the high ones, raw.
+    #[inline(always)]
+    pub fn widen(w: v128, keep: v128) -> (v128, v128) {
+        (v128_and(i32x4_shr(i32x4_shl(w, 16), 3), keep), v128_and(i32x4_shr(w, 3), keep))
     }
 }
 

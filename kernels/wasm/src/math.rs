@@ -91,28 +91,43 @@ fn constant(i: usize) -> v128 {
 
 /// e^x for x where 2^n is a normal number (-87.3 to 88.7): x = n ln 2 + r, n added to the exponent of e^r.
 #[inline(always)]
-fn exp_core(x: v128) -> v128 {
-    let t = fma(x, constant(0), constant(1));
-    let n = f32x4_sub(t, constant(1));
-    let r = fma(n, constant(3), fma(n, constant(2), x));
-    let mut y = constant(4);
+fn exp_core(x: v128, c: impl Fn(usize) -> v128) -> v128 {
+    let t = fma(x, c(0), c(1));
+    let n = f32x4_sub(t, c(1));
+    let r = fma(n, c(3), fma(n, c(2), x));
+    let mut y = c(4);
     for i in [5, 6, 7, 8, 9, 9] {
-        y = fma(y, r, constant(i));
+        y = fma(y, r, c(i));
     }
     i32x4_add(y, i32x4_shl(t, 23))
+}
+
+/// Turns `4 * vectors` numbers x at p into e^(x - top) times `lift`, with zeros where x - top is below -87.3; their sum without the lift.
+/// Constants are read once, in a way that keeps the compiler from reading them anew for every use.
+#[inline(never)]
+pub unsafe fn exponentials(p: *mut f32, vectors: usize, top: f32, lift: f32) -> f32 {
+    let c: [v128; 11] = core::array::from_fn(|i| f32x4_splat((&raw const EXP as *const f32).add(i).read_volatile()));
+    let (top, lift, mut l) = (f32x4_splat(top), f32x4_splat(lift), f32x4_splat(0.0));
+    for t in 0..vectors {
+        let x = f32x4_sub(load(p.add(4 * t)), top);
+        let e = v128_and(exp_core(x, |i| c[i]), f32x4_gt(x, c[10]));
+        l = f32x4_add(l, e);
+        store(p.add(4 * t), f32x4_mul(e, lift));
+    }
+    sum(l)
 }
 
 /// e^x within 2 ulp; 0 below -87.3, +inf above 88.7, NaN for NaN.
 #[inline(always)]
 pub fn exp(x: v128) -> v128 {
-    let y = v128_andnot(exp_core(x), f32x4_lt(x, constant(10)));
+    let y = v128_andnot(exp_core(x, constant), f32x4_lt(x, constant(10)));
     v128_bitselect(f32x4_splat(f32::INFINITY), y, f32x4_gt(x, constant(11)))
 }
 
 /// exp for arguments at most 88 (softmax): 0 below -87.3.
 #[inline(always)]
 pub fn exp_negative(x: v128) -> v128 {
-    v128_and(exp_core(x), f32x4_gt(x, constant(10)))
+    v128_and(exp_core(x, constant), f32x4_gt(x, constant(10)))
 }
 
 /// tanh: odd polynomial (Taylor, economised) below 0.625, else 1 - 2 / (e^2x + 1).

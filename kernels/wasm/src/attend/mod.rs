@@ -4,11 +4,13 @@
 pub mod coded;
 pub mod decode;
 pub mod gemm;
+pub mod plain;
 pub mod prefill;
+pub mod raw;
 pub mod reduce;
+pub mod tile;
 
 use crate::codec::Codec;
-use crate::half::{F16, F32};
 use crate::layout::{code, segment, Segment};
 use crate::math::*;
 use crate::program::Instr;
@@ -144,19 +146,10 @@ pub unsafe fn run(instr: &Instr, phase: u32, team: &Team) {
     let a = Attend::of(instr);
     if a.m == 1 {
         if phase == 1 {
-            return decode::merge_chunks(&a, a.key_codec.plain() && instr.u(6) == 1, team);
+            return decode::merge_chunks(&a, team);
         }
         let items = a.kv_heads * decode::CHUNKS;
-        return team.each(items, |item| {
-            let s = segment(instr, 4, item / decode::CHUNKS);
-            match (instr.u(5), instr.u(6)) {
-                (0, 0) => decode::chunk::<F32, F32>(&a, &s, item),
-                (0, 1) => decode::chunk::<F32, F16>(&a, &s, item),
-                (1, 0) => decode::chunk::<F16, F32>(&a, &s, item),
-                (1, 1) => decode::chunk::<F16, F16>(&a, &s, item),
-                _ => coded::chunk(&a, &s, item, team.thread),
-            }
-        });
+        return team.each(items, |item| decode::chunk(&a, &segment(instr, 4, item / decode::CHUNKS), item, team.thread));
     }
     let blocks = a.m.div_ceil(prefill::tokens(a.group));
     team.each(a.kv_heads * blocks, |item| {
