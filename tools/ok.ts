@@ -15,6 +15,8 @@ interface Step {
 
 interface Outcome {
   readonly ok: boolean;
+  /** Exit status, or the signal that ended it. */
+  readonly status: string;
   readonly output: string;
 }
 
@@ -60,10 +62,14 @@ async function run(program: string, args: ReadonlyArray<string>): Promise<Outcom
     stderr: "piped",
   });
   try {
-    const { success, stdout, stderr } = await command.output();
-    return { ok: success, output: new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr) };
+    const { success, code, signal, stdout, stderr } = await command.output();
+    return {
+      ok: success,
+      status: signal === null ? `exit ${code}` : signal,
+      output: new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr),
+    };
   } catch (thrown) {
-    return { ok: false, output: String(thrown) };
+    return { ok: false, status: "not started", output: String(thrown) };
   }
 }
 
@@ -73,6 +79,12 @@ function testsIn(output: string): Count {
   return { passed: Number(summary?.[1] ?? 0), failed: Number(summary?.[2] ?? 0) };
 }
 
+/** Of a long run of tests only what failed is of interest: its errors, or how it ended if it did not get that far. */
+function faultsOf(output: string): string {
+  const errors = output.indexOf("\n ERRORS ");
+  return (errors >= 0 ? output.slice(errors) : output.slice(-8000)).trim();
+}
+
 async function perform(step: Step): Promise<Count> {
   const reason = await step.skip?.() ?? null;
   if (reason !== null) {
@@ -80,12 +92,12 @@ async function perform(step: Step): Promise<Count> {
     return { passed: 0, failed: 0 };
   }
   const start = performance.now();
-  const { ok, output } = await run(Deno.execPath(), step.deno);
+  const { ok, status, output } = await run(Deno.execPath(), step.deno);
   const tests = step.name === "test" ? testsIn(output) : { passed: 0, failed: 0 };
   const detail = step.name === "test" ? `  ${tests.passed} tests passed, ${tests.failed} failed` : "";
-  console.log(`${ok ? "ok   " : "FAIL "} ${step.name.padEnd(8)} ${((performance.now() - start) / 1000).toFixed(1).padStart(6)} s${detail}`);
-  // Of a long run of tests only what failed is of interest.
-  if (!ok) console.log(output.slice(Math.max(0, output.indexOf("\n ERRORS "))).trimEnd());
+  const seconds = ((performance.now() - start) / 1000).toFixed(1).padStart(6);
+  console.log(`${ok ? "ok   " : "FAIL "} ${step.name.padEnd(8)} ${seconds} s${detail}${ok ? "" : `  (${status})`}`);
+  if (!ok) console.log(faultsOf(output));
   return { passed: tests.passed + (ok ? 1 : 0), failed: tests.failed + (ok ? 0 : 1) };
 }
 
