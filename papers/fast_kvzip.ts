@@ -17,7 +17,7 @@ export interface FastKvzipOptions {
 
 const term: Term<Budgeted<FastKvzipOptions>> = {
   name: "fastkvzip",
-  about: "keeps the rows that a gate learned from kvzip opens for, all heads competing; the model needs the gate's weights",
+  about: "keeps the rows that a gate learned from kvzip opens for, all heads competing; where kvzip is too slow and the model has a gate",
   params: {
     budget: param.size,
     cut: param.choice("cut", ["model", "layer", "head"]),

@@ -24,7 +24,7 @@ export interface KvzapOptions {
 const term: Term<KvzapOptions> = {
   name: "kvzap",
   about:
-    "drops rows whose predicted score is below a threshold as they leave the window; while long texts are read; the model needs the network's weights",
+    "drops rows whose predicted score is below a threshold as they leave the window; for any long text, where the model has its network",
   params: {
     threshold: param.real("threshold"),
     window: param.count("window", 0, 65536),

@@ -21,7 +21,8 @@ export interface KvzipOptions {
 
 const term: Term<Budgeted<KvzipOptions>> = {
   name: "kvzip",
-  about: "keeps the rows that the model attends to while it repeats its prompt, all heads competing; needs a second pass over the prompt",
+  about:
+    "keeps the rows that the model attends to while it repeats its prompt, all heads competing; for many questions about one text, worth a second pass",
   params: {
     budget: param.size,
     plus: param.flag("plus"),

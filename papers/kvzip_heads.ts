@@ -29,7 +29,7 @@ export interface KvzipHeadsOptions {
 
 const term: Term<Budgeted<KvzipHeadsOptions>> = {
   name: "kvzipheads",
-  about: "whole heads by the best score of their rows under kvzip; the others keep their first and newest rows",
+  about: "whole heads by the best score of their rows under kvzip; the others keep their first and newest rows; when heads should go whole",
   params: {
     budget: param.size,
     sinks: param.count("sinks", 0, 65536),
