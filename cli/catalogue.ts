@@ -51,7 +51,7 @@ const QWEN_CODER: CatalogueModel = {
   _tag: "Fetched",
   name: "Qwen2.5-Coder-0.5B-Instruct",
   aliases: ["qwen2.5-coder", "qwen2.5-coder-0.5b", "qwen2.5-coder-0.5b-instruct"],
-  about: "Qwen2 architecture, 24 layers, 2 of 14 heads hold keys and values, 32,768 tokens, Q4_K_M, 491 MB, Apache-2.0",
+  about: "Qwen2 architecture, 24 layers, 2 of 14 heads hold keys and values, 32,768 tokens, Q4_K_M, 491 MB",
   file: "qwen2.5-coder-0.5b-instruct-q4_k_m.gguf",
   pin: { size: 491_400_064, sha256: "1d9614638d18024d0fbb36575a15f1302a3adf044df10345688ec4f6e1c4ff32" },
   url:

@@ -103,10 +103,23 @@ Deno.test("the estimate is what a real run then holds, slack and layouts apart",
 
 Deno.test("every command has help with a worked example", async () => {
   const { out } = await kvfold();
-  const names = [...out.matchAll(/^ {2}(\w+) /gm)].map((match) => match[1] ?? "");
-  assertEquals(names, ["start", "compare", "generate", "logits", "score", "inspect", "policies", "estimate", "train", "eval"]);
+  const names = [...out.matchAll(/^ {2}(\w+(?: \w+)?) /gm)].map((match) => match[1] ?? "");
+  assertEquals(names, [
+    "start",
+    "compare",
+    "generate",
+    "logits",
+    "score",
+    "inspect",
+    "policies",
+    "estimate",
+    "train kvzap",
+    "train kvtc",
+    "train kvsharer",
+    "eval",
+  ]);
   for (const name of names) {
-    const help = await kvfold(name, "--help");
+    const help = await kvfold(...name.split(" "), "--help");
     assertEquals([help.code, help.err], [0, ""]);
     assertStringIncludes(help.out, `Example\n  kvfold ${name}`);
   }
