@@ -52,8 +52,12 @@ async function continuation(model: Model, tokens: ReadonlyArray<number>, count: 
   return chosen;
 }
 
+/** Logits. The two Wasm builds, which differ in the order of f32 sums alone, part from each other where the best two are 0.093 apart on this
+ * prompt and 0.135 on another: thirty layers of activations rounded to int8 amplify the last bit of a sum (docs/decisions.md). */
+const MARGIN = 0.15;
+
 Deno.test({
-  name: "SmolLM2 on webgpu: 64 greedy tokens are those of Wasm up to a step whose best two lie within 0.05",
+  name: `SmolLM2 on webgpu: 64 greedy tokens are those of Wasm up to a step whose best two lie within ${MARGIN}`,
   ignore: withoutAdapter || file === null,
   fn: async () => {
     const onBackend = async (backend: Backend): Promise<ReadonlyArray<Chosen>> => {
@@ -66,7 +70,7 @@ Deno.test({
     const [expected, actual] = [await onBackend(wasm), await onBackend(webgpu)];
     const parting = expected.findIndex(({ token }, i) => token !== actual[i]?.token);
     const where = expected[parting];
-    assert(where === undefined || where.gap < 0.05, `they part at step ${parting}, where the gap is ${where?.gap}`);
+    assert(where === undefined || where.gap < MARGIN, `they part at step ${parting}, where the gap is ${where?.gap}`);
   },
 });
 
