@@ -1,5 +1,5 @@
 /**
- * GGUF block types as sizes: how many numbers a block holds and how many bytes it takes. What the bytes mean is in
+ * GGUF block types as sizes: how many numbers a block holds, how many bytes it takes and where its scales lie. What the other bytes mean is in
  * `backends/reference/blocks.ts`.
  * @module
  */
@@ -7,27 +7,29 @@ import * as E from "fp-ts/Either.js";
 import type { KvError } from "../cache/error.ts";
 import type { WeightSource, WeightType } from "./backend.ts";
 
-/** Size of one block of a weight type. Blocks run along the input dimension: a matrix row is a whole number of them. */
+/** Size of one block of a weight type, and where its scales are. Blocks run along the input dimension: a matrix row is a whole number of them. */
 export interface BlockForm {
   /** Numbers per block. */
   readonly elements: number;
   /** Bytes per block. */
   readonly bytes: number;
+  /** Bytes into a block where its f16 scales and offsets lie. */
+  readonly scales: ReadonlyArray<number>;
 }
 
-/** Every weight type. Source of the sizes: the structures of `ggml-org/ggml`, `src/ggml-common.h`. */
+/** Every weight type. Source: the structures of `ggml-org/ggml`, `src/ggml-common.h`. */
 export const blockForms: Readonly<Record<WeightType, BlockForm>> = {
-  F32: { elements: 1, bytes: 4 },
-  F16: { elements: 1, bytes: 2 },
-  BF16: { elements: 1, bytes: 2 },
-  Q8_0: { elements: 32, bytes: 34 },
-  Q4_0: { elements: 32, bytes: 18 },
-  Q4_1: { elements: 32, bytes: 20 },
-  Q5_0: { elements: 32, bytes: 22 },
-  Q5_1: { elements: 32, bytes: 24 },
-  Q4_K: { elements: 256, bytes: 144 },
-  Q5_K: { elements: 256, bytes: 176 },
-  Q6_K: { elements: 256, bytes: 210 },
+  F32: { elements: 1, bytes: 4, scales: [] },
+  F16: { elements: 1, bytes: 2, scales: [] },
+  BF16: { elements: 1, bytes: 2, scales: [] },
+  Q8_0: { elements: 32, bytes: 34, scales: [0] },
+  Q4_0: { elements: 32, bytes: 18, scales: [0] },
+  Q4_1: { elements: 32, bytes: 20, scales: [0, 2] },
+  Q5_0: { elements: 32, bytes: 22, scales: [0] },
+  Q5_1: { elements: 32, bytes: 24, scales: [0, 2] },
+  Q4_K: { elements: 256, bytes: 144, scales: [0, 2] },
+  Q5_K: { elements: 256, bytes: 176, scales: [0, 2] },
+  Q6_K: { elements: 256, bytes: 210, scales: [208] },
 };
 
 /** Every weight type, in the order of {@link blockForms}. */

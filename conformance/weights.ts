@@ -9,18 +9,6 @@ import type { Random } from "./random.ts";
 /** How far apart the scales of blocks lie: all near 0.05, or anywhere from the smallest subnormal half to 256. */
 export type Spread = "even" | "extreme";
 
-/** Byte offsets of the IEEE halves in a block; all other bytes may hold anything. */
-const halves: Readonly<Record<Exclude<WeightType, "F32" | "F16" | "BF16">, ReadonlyArray<number>>> = {
-  Q8_0: [0],
-  Q4_0: [0],
-  Q4_1: [0, 2],
-  Q5_0: [0],
-  Q5_1: [0, 2],
-  Q4_K: [0, 2],
-  Q5_K: [0, 2],
-  Q6_K: [208],
-};
-
 const scaleOf = (random: Random, spread: Spread): number => {
   const size = spread === "even" ? 0.04 + 0.02 * random.uniform() : 2 ** (random.integer(32) - 24) * (1 + random.uniform());
   return random.uniform() < 0.5 ? -size : size;
@@ -55,7 +43,7 @@ export function weightOf(
     else if (type === "BF16") view.setUint16(at, bf16Bits(scale * 20 * (random.uniform() - 0.5)), true);
     else {
       for (let i = 0; i < form.bytes; i++) bytes[at + i] = random.integer(256);
-      for (const offset of halves[type]) view.setFloat16(at + offset, scaleOf(random, spread), true);
+      for (const offset of form.scales) view.setFloat16(at + offset, scaleOf(random, spread), true);
     }
   }
   return { name, type, rows, cols, bytes, uses };

@@ -5,21 +5,6 @@
 import { blockForms } from "../backends/blocks.ts";
 import type { WeightType } from "../backends/backend.ts";
 
-/** Bytes into a block where its f16 scales and offsets lie, in the order of the structures of `ggml-org/ggml`, `src/ggml-common.h`. */
-const places: Readonly<Record<WeightType, ReadonlyArray<number>>> = {
-  F32: [],
-  F16: [],
-  BF16: [],
-  Q8_0: [0],
-  Q4_0: [0],
-  Q4_1: [0, 2],
-  Q5_0: [0],
-  Q5_1: [0, 2],
-  Q4_K: [0, 2],
-  Q5_K: [0, 2],
-  Q6_K: [208],
-};
-
 const exponent = 0x7c00;
 
 /** The first block with a scale or an offset that is not finite, and that number; null if there is none.
@@ -32,8 +17,9 @@ const exponent = 0x7c00;
  * ```
  */
 export function notFinite(type: WeightType, bytes: Uint8Array): { readonly block: number; readonly scale: number } | null {
-  const [size, view] = [blockForms[type].bytes, new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)];
-  for (const place of places[type]) {
+  const { bytes: size, scales } = blockForms[type];
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  for (const place of scales) {
     for (let at = place; at + 1 < bytes.length; at += size) {
       if ((view.getUint16(at, true) & exponent) === exponent) return { block: (at - place) / size, scale: view.getFloat16(at, true) };
     }

@@ -19,7 +19,7 @@ export interface RocketKvOptions {
   readonly kernel: number;
 }
 
-const term: Term<RocketKvOptions> = {
+export const term: Term<RocketKvOptions> = {
   name: "rocketkv",
   about: "evicts once after the prompt, then reads few of the survivors per token; when prompts are long and memory traffic is what counts",
   params: {

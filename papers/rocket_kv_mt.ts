@@ -16,21 +16,15 @@ import {
   minus,
   pageBound,
 } from "../policy/mod.ts";
-import { param, pipe, plus, type Policy, policy, pool, prefillEnd, remember, rows, select, showTerm, step } from "../policy/mod.ts";
+import { pipe, plus, type Policy, policy, pool, prefillEnd, remember, rows, select, showTerm, step } from "../policy/mod.ts";
 import { type Term, times } from "../policy/mod.ts";
-import { type RocketKvOptions, split } from "./rocket_kv.ts";
+import { type RocketKvOptions, split, term as oneTurn } from "./rocket_kv.ts";
 
 const term: Term<RocketKvOptions> = {
   name: "rocketkv_mt",
   about: "keeps everything, reads few rows of a view that is made anew for every turn; when later questions ask for what the first did not",
-  params: {
-    tokens: param.count("tokens", 16, 2 ** 20),
-    length: param.count("length", 16, 2 ** 24),
-    answer: param.count("answer", 0, 2 ** 20),
-    window: param.count("window", 1, 4096),
-    kernel: param.odd("kernel", 1023),
-  },
-  defaults: { tokens: 256, length: 4096, answer: 128, window: 128, kernel: 63 },
+  params: oneTurn.params,
+  defaults: { ...oneTurn.defaults, window: 128 },
 };
 
 const make = (o: RocketKvOptions): Policy => {

@@ -65,14 +65,7 @@ export const select = (budget: Budget, protect: Protect = unprotected): (score: 
  * assertEquals(encode("q8", "q4", 64)._tag, "Encode");
  * ```
  */
-export const encode = (keys: RowCodec, values: RowCodec, recent = 0): Verb => ({
-  _tag: "Encode",
-  keys,
-  values,
-  recent,
-  below: null,
-  fit: null,
-});
+export const encode = (keys: RowCodec, values: RowCodec, recent = 0): Verb => encodeAs({ keys, values }, recent);
 
 /** Of the rows older than the newest `recent` positions those below `value` pass on to these codes; with `leave`, one row a head at a time,
  * and the least of all leaves for good where it is below that (DiffKV, arXiv 2412.03131, algorithm 1 as its code has it). */

@@ -10,7 +10,7 @@ import { tensorNumbers, type TensorToWrite, writeSafetensors } from "../model/mo
 import { fastKvzip } from "../papers/mod.ts";
 import { orThrow, read } from "../run/mod.ts";
 import { randomBytes } from "./model_support.ts";
-import { numbers, onEveryBackend } from "./support.ts";
+import { onEveryBackend, tensorOf } from "./support.ts";
 import { tiny, tinyFile } from "./support/tiny_model.ts";
 
 const file = await orThrow(readModelFile("tiny", tinyFile(tiny("llama"))));
@@ -19,20 +19,14 @@ const { queryHeads = 1, kvHeads = 1 } = layers[0] ?? {};
 const [group, dim, sinks] = [queryHeads / kvHeads, 16, 5];
 const prompt = randomBytes(5, 40);
 
-const tensor = (name: string, shape: ReadonlyArray<number>, seed: number): TensorToWrite => ({
-  name,
-  type: "F32",
-  shape,
-  numbers: numbers(seed, shape.reduce((a, d) => a * d, 1)),
-});
 const gates = layers.flatMap((_, l) => [
-  tensor(`layers.${l}.q_proj.weight`, [queryHeads * dim, hidden], 100 + l),
-  tensor(`layers.${l}.q_proj.bias`, [queryHeads * dim], 110 + l),
-  tensor(`layers.${l}.k_proj.weight`, [kvHeads * dim, hidden], 120 + l),
-  tensor(`layers.${l}.q_norm.weight`, [dim], 130 + l),
-  tensor(`layers.${l}.k_norm.weight`, [dim], 140 + l),
-  tensor(`layers.${l}.k_base`, [kvHeads, 1, sinks, dim], 150 + l),
-  tensor(`layers.${l}.b`, [kvHeads, 1, group], 160 + l),
+  tensorOf(`layers.${l}.q_proj.weight`, [queryHeads * dim, hidden], 100 + l),
+  tensorOf(`layers.${l}.q_proj.bias`, [queryHeads * dim], 110 + l),
+  tensorOf(`layers.${l}.k_proj.weight`, [kvHeads * dim, hidden], 120 + l),
+  tensorOf(`layers.${l}.q_norm.weight`, [dim], 130 + l),
+  tensorOf(`layers.${l}.k_norm.weight`, [dim], 140 + l),
+  tensorOf(`layers.${l}.k_base`, [kvHeads, 1, sinks, dim], 150 + l),
+  tensorOf(`layers.${l}.b`, [kvHeads, 1, group], 160 + l),
 ]);
 const written = async (tensors: ReadonlyArray<TensorToWrite>) =>
   await orThrow(readSafetensors("gate", await orThrow(writeSafetensors(tensors))));
@@ -108,11 +102,11 @@ onEveryBackend("a gate that is not there, or not for this model, is refused by n
   const faults: ReadonlyArray<readonly [string, TensorToWrite | null, string]> = [
     [
       "layers.1.b",
-      tensor("layers.1.b", [kvHeads, group], 1),
+      tensorOf("layers.1.b", [kvHeads, group], 1),
       `tensor layers.1.b: found ${kvHeads} x ${group}, allowed is ${kvHeads} x 1 x ${group}`,
     ],
     ["layers.0.k_norm.weight", null, "tensor layers.0.k_norm.weight: found no such tensor"],
-    ["layers.1.k_base", tensor("layers.1.k_base", [kvHeads, 1, sinks], 1), "tensor layers.1"],
+    ["layers.1.k_base", tensorOf("layers.1.k_base", [kvHeads, 1, sinks], 1), "tensor layers.1"],
   ];
   for (const [name, by, said] of faults) {
     const changed = gates.flatMap((t) => t.name !== name ? [t] : by === null ? [] : [by]);

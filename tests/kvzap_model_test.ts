@@ -21,7 +21,7 @@ import { kvzap, type KvzapOptions } from "../papers/mod.ts";
 import { pipe, type Policy, streaming } from "../policy/mod.ts";
 import { compress, orThrow, read } from "../run/mod.ts";
 import { randomBytes } from "./model_support.ts";
-import { backends, cacheOf, numbers, onEveryBackend, sampleOf } from "./support.ts";
+import { backends, cacheOf, onEveryBackend, sampleOf, tensorOf } from "./support.ts";
 import { tiny, tinyFile } from "./support/tiny_model.ts";
 
 const file = await orThrow(readModelFile("tiny", tinyFile(tiny("llama"))));
@@ -29,19 +29,13 @@ const { hidden, layers } = file.spec.shape;
 const [heads, inner] = [2, 8];
 const prompt = randomBytes(5, 40);
 
-const tensor = (name: string, shape: ReadonlyArray<number>, seed: number): TensorToWrite => ({
-  name,
-  type: "F32",
-  shape,
-  numbers: numbers(seed, shape.reduce((a, d) => a * d, 1)),
-});
 const linear = layers.flatMap((
   _,
   l,
-) => [tensor(`layers.${l}.weight`, [heads, hidden], 10 + l), tensor(`layers.${l}.bias`, [heads], 20 + l)]);
+) => [tensorOf(`layers.${l}.weight`, [heads, hidden], 10 + l), tensorOf(`layers.${l}.bias`, [heads], 20 + l)]);
 const mlp = layers.flatMap((_, l) => [
-  ...[tensor(`layers.${l}.0.weight`, [inner, hidden], 30 + l), tensor(`layers.${l}.0.bias`, [inner], 40 + l)],
-  ...[tensor(`layers.${l}.2.weight`, [heads, inner], 50 + l), tensor(`layers.${l}.2.bias`, [heads], 60 + l)],
+  ...[tensorOf(`layers.${l}.0.weight`, [inner, hidden], 30 + l), tensorOf(`layers.${l}.0.bias`, [inner], 40 + l)],
+  ...[tensorOf(`layers.${l}.2.weight`, [heads, inner], 50 + l), tensorOf(`layers.${l}.2.bias`, [heads], 60 + l)],
 ]);
 const written = async (tensors: ReadonlyArray<TensorToWrite>): Promise<Safetensors> =>
   await orThrow(readSafetensors("weights", await orThrow(writeSafetensors(tensors))));

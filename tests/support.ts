@@ -7,6 +7,7 @@ import type { Backend } from "../backends/backend.ts";
 import { openReference } from "../backends/reference/mod.ts";
 import { openWasm } from "../backends/wasm/mod.ts";
 import type { KvCache, ModelShape } from "../cache/mod.ts";
+import type { TensorToWrite } from "../model/mod.ts";
 import { uniformShape } from "../cache/mod.ts";
 import {
   afterPrefill,
@@ -57,6 +58,14 @@ export function numbers(seed: number, length: number): Float32Array {
   const next = uniforms(seed);
   return Float32Array.from({ length }, () => next() * 4 - 2);
 }
+
+/** A tensor of such numbers. */
+export const tensorOf = (name: string, shape: ReadonlyArray<number>, seed: number): TensorToWrite => ({
+  name,
+  type: "F32",
+  shape,
+  numbers: numbers(seed, shape.reduce((a, d) => a * d, 1)),
+});
 
 /** A sample of this size. */
 export function sampleOf(layers: number, kvHeads: number, group: number, headDim: number, tokens: number, seed: number): Sample {
