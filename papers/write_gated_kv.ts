@@ -42,12 +42,12 @@ const term: Term<WriteGatedKvOptions> = {
 };
 
 const make = (o: WriteGatedKvOptions): Policy => {
-  // Admission is strict, and gates are f32: larger than the threshold is from the next number on.
-  const from = over(o.threshold, 0);
+  // Admission is strict, and gates are f32 and at most 1: larger than the threshold is from the next number on.
+  const from = over(Math.min(o.threshold, 1), 0);
   const gates = block(append, [remember({ name: "gate", by: "set" })(gate("wgkv"))]);
   return policy(showTerm(term)(o), [
     gates,
-    block(onExit(o.window), [admit(from._tag === "Above" ? from.value : o.threshold, o.sinks)(column("gate"))]),
+    block(onExit(o.window), [admit(from.value, o.sinks)(column("gate"))]),
   ]);
 };
 

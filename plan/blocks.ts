@@ -8,7 +8,7 @@ import type { Budget, Moment, Policy, Protect, Score, Verb } from "../policy/typ
 import { type Fitted, resolveFit } from "./fit.ts";
 import { checkJoint } from "./joint.ts";
 import { checkPassing, encodeLast } from "./passing.ts";
-import { queriesOf, scoreError, scoresIn } from "./scores.ts";
+import { isPredicted, queriesOf, scoreError, scoresIn } from "./scores.ts";
 import { invalid, type Limit, resolveBudget, resolveLayers, shareOf, unsupported } from "./resolve.ts";
 import type { Target } from "./types.ts";
 
@@ -129,7 +129,7 @@ function planAdmit(
     merge: false,
     over: "tail",
   });
-  if (score._tag === "Learned" || score._tag === "Gate") {
+  if (isPredicted(score)) {
     const name = `admit.${score.name}`;
     return E.right([
       { _tag: "Remember", name, initial: 0, score, by: "set" },
@@ -198,7 +198,7 @@ function planSelect(
       "rows are chosen for the query of a decoded token; use the moment Step",
     );
   }
-  const late = scoresIn(verb.score).find((s) => queriesOf(s) !== null || s._tag === "Learned" || s._tag === "Gate");
+  const late = scoresIn(verb.score).find((s) => queriesOf(s) !== null);
   if (late !== undefined) {
     return unsupported(`Select by ${late._tag}`, path, "it is known only after the attention that the selection is for; use PageBound");
   }

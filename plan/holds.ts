@@ -16,7 +16,7 @@ export interface PlannedColumn {
 }
 
 /** Every score a verb looks at. */
-const scoresOf = (verb: PlannedVerb): ReadonlyArray<Score> =>
+export const scoresOf = (verb: PlannedVerb): ReadonlyArray<Score> =>
   verb._tag === "Encode" ? verb.below === null ? [] : scoresIn(verb.below.score) : scoresIn(verb.score);
 
 /** Columns a layer's rows carry: what its blocks remember, sorted by name; every column that is read must be remembered by

@@ -6,7 +6,7 @@ import type { MapFn } from "../backends/ops.ts";
 import { NONE, type Slot } from "../backends/program.ts";
 import type { Nested, Score } from "../policy/types.ts";
 import { shareOf } from "./resolve.ts";
-import { scoresIn } from "./scores.ts";
+import { isPredicted, scoresIn } from "./scores.ts";
 import { emit, temp } from "./draft.ts";
 import { attention, expectedAttention, groupVotes, nearby, queriesSeen, tailLoss } from "./lower_queries.ts";
 import { lagSpread, redundancy, similarity } from "./lower_rows.ts";
@@ -39,7 +39,7 @@ export const newColumn = (site: Site, label: string): (draft: Draft) => readonly
 type Remembered = Extract<Score, { readonly _tag: "Learned" | "Gate" | "TokenClass" | "Clusters" | "Reconstruction" }>;
 
 const isRemembered = (score: Score): score is Remembered =>
-  score._tag === "Learned" || score._tag === "Gate" || score._tag === "TokenClass" || score._tag === "Clusters" ||
+  isPredicted(score) || score._tag === "TokenClass" || score._tag === "Clusters" ||
   score._tag === "Reconstruction";
 
 /** The score as a column slot. Remembered and named columns are used where they are. */

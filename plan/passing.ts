@@ -11,7 +11,8 @@ import { makesClusters } from "./clusters.ts";
 import { codecError } from "./layers.ts";
 import type { Score } from "../policy/types.ts";
 import { invalid } from "./resolve.ts";
-import { scoresIn } from "./scores.ts";
+import { scoresOf } from "./holds.ts";
+import { isPredicted, scoresIn } from "./scores.ts";
 import type { StorePlan } from "./types.ts";
 
 type Encode = Extract<PlannedVerb, { readonly _tag: "Encode" }>;
@@ -98,7 +99,7 @@ const lasting: ReadonlySet<Score["_tag"]> = new Set(["Constant", "Position", "No
 const lasts = (blocks: Blocks, score: Score): boolean =>
   lasting.has(score._tag) ||
   score._tag === "Column" &&
-    blocks.flatMap((b) => b.verbs).every((v) => v._tag !== "Remember" || v.name !== score.name || v.score._tag === "Learned");
+    blocks.flatMap((b) => b.verbs).every((v) => v._tag !== "Remember" || v.name !== score.name || isPredicted(v.score));
 
 /** Why an eviction cannot judge rows that have passed on. */
 function reasonAgainst(verb: PlannedVerb, beside: ReadonlyArray<PlannedVerb>, inBlocks: boolean): string | null {
@@ -128,11 +129,7 @@ const rowwise: ReadonlySet<Score["_tag"]> = new Set([...lasting, "Column", "Quer
 /** A column that an eviction over all rows, or the choice of one to pass on, reads, and that is not kept up for rows in the store. */
 function staleColumn(blocks: Blocks): string | null {
   const read = new Set(
-    blocks.flatMap((b) => b.verbs).flatMap((v) =>
-      (judges(v) ? scoresIn(v._tag === "Encode" ? v.below?.score ?? constant : v.score) : []).flatMap((s) =>
-        s._tag === "Column" ? [s.name] : []
-      )
-    ),
+    blocks.flatMap((b) => b.verbs).flatMap((v) => (judges(v) ? scoresOf(v) : []).flatMap((s) => s._tag === "Column" ? [s.name] : [])),
   );
   const stale = blocks.filter((b) => filled(blocks, b.moment)).flatMap((b) => b.verbs).find((v) =>
     v._tag === "Remember" && read.has(v.name) && !keptUp(v)
@@ -140,11 +137,9 @@ function staleColumn(blocks: Blocks): string | null {
   return stale?._tag === "Remember" ? stale.name : null;
 }
 
-const constant: Score = { _tag: "Constant", value: 0 };
-
 /** Sums of attention are added in the store too; what is known of a run's own rows never changes there. */
 const keptUp = ({ score, by }: Extract<PlannedVerb, { readonly _tag: "Remember" }>): boolean =>
-  score._tag === "Attention" && by === "sum" || score._tag === "Learned" || score._tag === "TokenClass";
+  score._tag === "Attention" && by === "sum" || isPredicted(score) || score._tag === "TokenClass";
 
 /** True if a verb judges rows that have passed on. */
 const judges = (verb: PlannedVerb): boolean => verb._tag === "Evict" && verb.over === "all" || verb._tag === "Encode" && isSingle(verb);

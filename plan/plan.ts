@@ -156,11 +156,13 @@ function assemble(
     },
     reconstructions: reconstructionsOf(blocks),
     jointAt,
-    spliceJoint: (point, all) =>
-      spliceJoint(all.flatMap(({ layer, slots }) => {
+    spliceJoint: (point, all) => {
+      const sites = all.flatMap(({ layer, slots }) => {
         const [site, own] = [siteOf(point, layer, slots), blocks[layer]];
         return site === null || own === undefined || !jointAt(point).includes(layer) ? [] : [{ site, blocks: own }];
-      })),
+      });
+      return (draft) => sites.reduce((d, { site, blocks: own }) => keepBounds(site, point, own)(d), spliceJoint(sites)(draft));
+    },
   };
   return { ...plan, describe: describePlan(plan, target) };
 }

@@ -26,6 +26,11 @@ export function queriesOf(score: Score): QuerySet | null {
   }
 }
 
+/** True for what a network or a gate says of a run's own rows. */
+export const isPredicted = (score: Score): score is Predicted => score._tag === "Learned" || score._tag === "Gate";
+
+type Predicted = Extract<Score, { readonly _tag: "Learned" | "Gate" }>;
+
 /** Every score inside a score, itself first. */
 export const scoresIn = (score: Score): ReadonlyArray<Score> => [score, ...inside(score).flatMap(scoresIn)];
 
@@ -34,7 +39,7 @@ export const scoreError = (score: Score, moment: Moment, target: Target, path: s
   scoresIn(score).map((one) => ownError(one, moment, target, path)).find(E.isLeft) ?? E.right(undefined);
 
 function ownError(score: Score, moment: Moment, target: Target, path: string): E.Either<KvError, void> {
-  if (score._tag === "Learned" || score._tag === "Gate") return learnedError(score, target, path);
+  if (isPredicted(score)) return learnedError(score, target, path);
   if (score._tag === "Reconstruction" && target.reconstructs !== true) {
     return E.left({ _tag: "MissingPort", port: "reconstruction", wantedBy: `${path}: the model must read its prompt again` });
   }
@@ -64,7 +69,7 @@ function ownError(score: Score, moment: Moment, target: Target, path: string): E
 
 /** The model must have been opened with the network, and it must be of the kind that the score is. */
 function learnedError(
-  { _tag, name }: Extract<Score, { readonly _tag: "Learned" | "Gate" }>,
+  { _tag, name }: Predicted,
   target: Target,
   path: string,
 ): E.Either<KvError, void> {

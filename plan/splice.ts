@@ -12,6 +12,7 @@ import { attention } from "./lower_queries.ts";
 import { rowCodec, type Site } from "./site.ts";
 import { cluster } from "./clusters.ts";
 import { rememberLearned } from "./learned.ts";
+import { isPredicted } from "./scores.ts";
 import type { Draft, SplicePoint } from "./types.ts";
 import { storeSite, unweave, weaveTiers } from "./woven.ts";
 
@@ -91,7 +92,7 @@ const remember = (site: Site, { name, score, by }: Remember) => (state: Lowering
   }
   // What the host found by reading the prompt again lies in the column already.
   if (score._tag === "Reconstruction") return forget(name)(state);
-  if (score._tag === "Learned" || score._tag === "Gate") {
+  if (isPredicted(score)) {
     const known = JSON.stringify([name, score]);
     if (state.memo.has(known)) return state;
     const memo = new Map([...forget(name)(state).memo, [known, { slot: target, reads: [] }]]);

@@ -6,7 +6,7 @@ import { meanTurns } from "../cache/rope.ts";
 import type { Rope } from "../cache/shape.ts";
 import type { Score } from "../policy/types.ts";
 import type { PlannedBlock } from "./blocks.ts";
-import { scoresIn } from "./scores.ts";
+import { scoresOf } from "./holds.ts";
 import type { PlanTable, Target } from "./types.ts";
 
 type Expected = Extract<Score, { readonly _tag: "Expected" }>;
@@ -20,7 +20,7 @@ export function tablesOf(blocks: ReadonlyArray<ReadonlyArray<PlannedBlock>>, { s
   const tables = new Map<string, PlanTable>();
   for (const [l, own] of blocks.entries()) {
     const rope = shape.layers[l]?.rope;
-    for (const score of own.flatMap((b) => b.verbs).flatMap((v) => "score" in v ? scoresIn(v.score) : [])) {
+    for (const score of own.flatMap((b) => b.verbs).flatMap(scoresOf)) {
       if (score._tag !== "Expected" || rope === undefined) continue;
       const name = turnsName(rope, score);
       if (!tables.has(name)) tables.set(name, { name, numbers: meanTurns(rope, score.queries, score.future) });

@@ -53,8 +53,11 @@ export const pyramidal = (options: { readonly window: number; readonly beta: num
   beta: options.beta,
 });
 
+/** A budget by a threshold. */
+export type Threshold = Extract<Budget, { readonly _tag: "Above" }>;
+
 /** Every row that scores at least `value`, and at least `floor` rows. */
-export const above = (value: number, floor: number): Budget => ({ _tag: "Above", value, floor });
+export const above = (value: number, floor: number): Threshold => ({ _tag: "Above", value, floor });
 
 /** Every row that scores more than `value`, and at least `floor` rows: scores are f32, so that is from the next one on.
  *
@@ -63,7 +66,7 @@ export const above = (value: number, floor: number): Budget => ({ _tag: "Above",
  * assertEquals(over(0, 1), above(2 ** -149, 1));
  * ```
  */
-export function over(value: number, floor: number): Budget {
+export function over(value: number, floor: number): Threshold {
   const bits = new Int32Array(Float32Array.of(value + 0).buffer);
   const next = value < 0 ? -1 : 1;
   return above(new Float32Array(bits.map((word) => word + next).buffer)[0] ?? value, floor);

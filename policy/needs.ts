@@ -2,7 +2,7 @@
  * What a policy must observe, so that a host supplies no more and a missing port is known before anything runs.
  * @module
  */
-import { inside } from "./score.ts";
+import { inside, judgedBy } from "./score.ts";
 import type { Policy, Port, Score, Verb } from "./types.ts";
 
 /** The ports all verbs of a policy observe. Columns need nothing of their own: what fills them is counted where it is remembered.
@@ -22,7 +22,8 @@ export const needs = (policy: Policy): ReadonlySet<Port> => new Set(policy.block
 
 function portsOfVerb(verb: Verb): ReadonlyArray<Port> {
   if (verb._tag === "Rerotate") return ["keys", "position"];
-  const own = "score" in verb ? portsOf(verb.score) : verb._tag === "Encode" && verb.below !== null ? portsOf(verb.below.score) : [];
+  const judged = judgedBy(verb);
+  const own = judged === null ? [] : portsOf(judged);
   const protects = verb._tag === "Admit"
     ? verb.sinks > 0
     : (verb._tag === "Evict" || verb._tag === "Select") && (verb.protect.sinks > 0 || verb.protect.recent !== 0);

@@ -10,7 +10,7 @@
  * @module
  */
 import { lowest } from "./budget.ts";
-import type { Binary, Fold, Nested, QuerySet, Ratio, Score, Unary } from "./types.ts";
+import type { Binary, Fold, Nested, QuerySet, Ratio, Score, Unary, Verb } from "./types.ts";
 
 /** The same number for every row. */
 export const constant = (value: number): Score => ({ _tag: "Constant", value });
@@ -119,6 +119,10 @@ export const promote = (first: Score, of: Ratio): (then: Score) => Score => (the
 
 /** 1 for the best `rows` rows of each head, the last `recent` among them, else 0: a view of rows that all stay. */
 export const kept = (rows: number, recent: number): (of: Score) => Score => (of) => ({ _tag: "Kept", of, rows, recent });
+
+/** The score that a verb judges rows by, or null. */
+export const judgedBy = (verb: Verb): Score | null =>
+  "score" in verb ? verb.score : verb._tag === "Encode" && verb.below !== null ? verb.below.score : null;
 
 /** Scores directly inside a score. */
 export function inside(score: Score): ReadonlyArray<Score> {

@@ -7,6 +7,7 @@ import type { KvError } from "../cache/error.ts";
 import { type Check, check, columnName, integer, share } from "./check.ts";
 import { maxLayers, showMoment } from "./moment.ts";
 import { maxRows } from "./param.ts";
+import { judgedBy } from "./score.ts";
 import type { Block, Budget, Fit, Layers, Moment, Policy, Protect, Verb } from "./types.ts";
 import { checkClustering, checkColumns, checkLearned, checkScore } from "./validate_score.ts";
 
@@ -106,7 +107,10 @@ function checkVerb(verb: Verb, { moment, layers }: Block, path: string, limits: 
     allowed.includes(moment._tag),
     `${verb._tag} at ${allowed.join(", ")}`,
   );
-  const learned = when ?? ("score" in verb ? checkLearned(verb, moment, path) ?? checkClustering(verb, moment, path) : null);
+  const judged = judgedBy(verb);
+  const at = verb._tag === "Encode" ? `${path}.below` : path;
+  const learned = when ??
+    (judged === null ? null : checkLearned(verb, judged, moment, at) ?? checkClustering(verb, judged, moment, at));
   if (learned !== null) return learned;
   switch (verb._tag) {
     case "Score":
@@ -154,8 +158,7 @@ function checkEncode(verb: Extract<Verb, { readonly _tag: "Encode" }>, moment: M
     check(`${path}.keys`, keys, fit === null || last?.keys === keys, "the last of the fit's pairs") ??
     check(`${path}.values`, values, fit === null || last?.values === values, "the last of the fit's pairs");
   if (wrong !== null || below === null) return wrong;
-  const single = check(`${path}.below.leave`, "one at a time", below.leave === null || !builds, "null at the moment Build");
-  return check(`${path}.below`, "a score", !builds, "null at the moment Build") ?? single ??
+  return check(`${path}.below`, "a score", !builds, "null at the moment Build") ??
     check(`${path}.below.value`, below.value, Number.isFinite(Math.fround(below.value)), "a finite f32") ??
     check(`${path}.below.leave`, below.leave ?? 0, Number.isFinite(Math.fround(below.leave ?? 0)), "a finite f32, or null") ??
     checkScore(below.score, `${path}.below.score`);

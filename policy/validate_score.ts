@@ -3,7 +3,7 @@
  * @module
  */
 import { type Check, check, columnName, integer, share } from "./check.ts";
-import { inside } from "./score.ts";
+import { inside, judgedBy } from "./score.ts";
 import type { Block, Moment, Nested, Score, Verb } from "./types.ts";
 
 /** Scores nest this deep at most, and have this many parts. */
@@ -104,11 +104,11 @@ const alone: ReadonlySet<Score["_tag"]> = new Set(["Learned", "Gate", "TokenClas
 
 /** A learned score and a token's class are those of a run's own rows, a reconstruction is one of a whole prompt: they can be remembered (or
  * admit rows), but not be parts of others. */
-export function checkLearned(verb: Extract<Verb, { readonly score: Score }>, moment: Moment, path: string): Check {
-  const found = parts(verb.score).find(({ _tag }) => alone.has(_tag));
+export function checkLearned(verb: Verb, judged: Score, moment: Moment, path: string): Check {
+  const found = parts(judged).find(({ _tag }) => alone.has(_tag));
   if (found === undefined) return null;
   const admits = verb._tag === "Admit" && (found._tag === "Learned" || found._tag === "Gate");
-  const whole = found === verb.score && (admits || (verb._tag === "Remember" && verb.by === "set"));
+  const whole = found === judged && (admits || (verb._tag === "Remember" && verb.by === "set"));
   const atEnd = found._tag === "Reconstruction";
   return check(`${path}.score(${found._tag})`, `part of ${verb._tag}`, whole, 'the whole score of Admit, or of Remember by "set"') ??
     check(
@@ -120,10 +120,10 @@ export function checkLearned(verb: Extract<Verb, { readonly score: Score }>, mom
 }
 
 /** Clusters are numbers that rows keep: they are remembered in their own column, whose other rows have -1, and there are rows enough. */
-export function checkClustering(verb: Extract<Verb, { readonly score: Score }>, moment: Moment, path: string): Check {
-  const found = parts(verb.score).find((part) => part._tag === "Clusters");
+export function checkClustering(verb: Verb, judged: Score, moment: Moment, path: string): Check {
+  const found = parts(judged).find((part) => part._tag === "Clusters");
   if (found?._tag !== "Clusters") return null;
-  const alone = found === verb.score && verb._tag === "Remember" && verb.by === "set" && verb.name === found.into && verb.initial === -1;
+  const alone = found === judged && verb._tag === "Remember" && verb.by === "set" && verb.name === found.into && verb.initial === -1;
   return check(
     `${path}.score(Clusters)`,
     `part of ${verb._tag}`,
@@ -151,8 +151,8 @@ export function checkColumns(blocks: ReadonlyArray<Block>): Check {
   for (const [b, block] of blocks.entries()) {
     const named = new Set<string>();
     for (const [v, verb] of block.verbs.entries()) {
-      const judged = "score" in verb ? verb.score : verb._tag === "Encode" ? verb.below?.score : undefined;
-      for (const one of judged === undefined ? [] : parts(judged)) {
+      const judged = judgedBy(verb);
+      for (const one of judged === null ? [] : parts(judged)) {
         const part = one._tag === "Centroid" ? { _tag: "Column", name: one.of, initial: -1 } : one;
         if (part._tag !== "Column" || named.has(part.name)) continue;
         const initial = initials.get(part.name);

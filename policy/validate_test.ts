@@ -7,7 +7,7 @@ import { column, constant, lastQueries, learned, pool, position } from "./score.
 import { attention, neg, pipe, type Score } from "./mod.ts";
 import type { Block, Budget, Layers, Moment, Verb } from "./types.ts";
 import { type Limits, validatePolicy } from "./validate.ts";
-import { admit, encode, evict, readFrom, remember, scoreAs, select } from "./verb.ts";
+import { admit, encode, encodeBelow, evict, readFrom, remember, scoreAs, select } from "./verb.ts";
 
 /** Path of the first fault, or "valid". */
 const fault = (blocks: ReadonlyArray<Block>, limits: Limits = {}): string => {
@@ -140,6 +140,10 @@ Deno.test("a learned score stands alone where a run has hidden states: it cannot
   assertEquals(
     [during(append, evict({ budget: above(0, 0) })(gate)), during(append, scoreAs("gate")(gate))],
     Array(2).fill("verbs[0].score(Learned)"),
+  );
+  assertEquals(
+    during(append, encodeBelow({ keys: "q8", values: "q4" }, { value: 0, recent: 8 })(gate)),
+    "verbs[0].below.score(Learned)",
   );
   assertEquals(during(prefillEnd, set(gate)), "verbs[0].moment");
   assertEquals(during(append, set(learned("No name"))), "verbs[0].score(Learned).name");

@@ -19,6 +19,7 @@ const goldens: ReadonlyArray<readonly [string, string]> = [
   ["h2o_streaming", "h2o(20%)|streaming"],
   ["keydiff_every", "keydiff(25%)|decoding|every(64)"],
   ["kvzap_dense", "kvzap(-4, sinks=2, scorer=linear, prefill=dense)"],
+  ["kvzip_quest", "kvzip(50%)+quest(1024)"],
   ["tova_layers", "tova(512)|layers(2..)"],
 ];
 
@@ -39,6 +40,7 @@ const planText = (text: string): string =>
         learned: {
           "kvzap-mlp": Array.from({ length: 6 }, () => ({ _tag: "Mlp", inner: 72 })),
           fastkvzip: Array.from({ length: 6 }, () => ({ _tag: "Gate", inner: 16, sinks: 16 })),
+          wgkv: Array.from({ length: 6 }, () => ({ _tag: "KeyGate", inner: 32 })),
           "kvzap-linear": Array.from({ length: 6 }, () => ({ _tag: "Linear" })),
         },
       })

@@ -119,7 +119,7 @@ onEveryGate("the rows after a prompt are those of the window and, of the older, 
 
 onEveryGate("a threshold below 0 admits all, one of 1 nothing; between them more is never more rows", async (model) => {
   const counts: number[] = [];
-  for (const threshold of [-0.5, 0.2, 0.5, 0.8, 1]) {
+  for (const threshold of ["-0.5", "0.2", "0.5", "0.8", "1", "inf"]) {
     counts.push((await after(model, `wgkv(${threshold}, window=4)`, 1)).flat().reduce((sum, { positions }) => sum + positions.length, 0));
   }
   const heads = layers.reduce((sum, { kvHeads }) => sum + kvHeads, 0);
@@ -132,7 +132,8 @@ onEveryGate(
   async (model) => {
     const gated = await after(model, "wgkv(0.4, window=8)", 40, 32);
     const positions = (of: typeof gated) => of.map((heads) => heads.map((h) => h.positions));
-    // Reading everything, and evicting nothing, change nothing.
+    // Reading everything, evicting nothing, and storing what is old as codes change nothing.
+    assertEquals(positions(await after(model, "wgkv(0.4, window=8)+encode(q8, values=q4, at=append, recent=8)", 40, 32)), positions(gated));
     assertEquals(positions(await after(model, "wgkv(0.4, window=8)+quest(64, page=4, dense=0)", 40, 32)), positions(gated));
     assertEquals(positions(await after(model, "wgkv(0.4, window=8)+snapkv(64, window=8)", 40, 32)), positions(gated));
     const pruned = await after(model, "wgkv(0.4, window=8)+snapkv(10, window=8)", 40, 40);
