@@ -87,6 +87,7 @@ function checkRelations(instr: Instr): Complaint {
       return instr.params.rowBytes <= 4096 ? null : ["rows of at most 4096 bytes", String(instr.params.rowBytes)];
     case "weaveRows": {
       const { dim, wovenCodec, firstCodec, secondCodec } = instr.params;
+      if (dim > 1024) return ["rows of at most 1024 channels", String(dim)];
       return codecComplaint({ dim, codec: wovenCodec }, true) ??
         codecComplaint({ dim, sourceCodec: firstCodec, targetCodec: secondCodec }, false);
     }

@@ -124,8 +124,11 @@ function ownFaults(
   at: string,
 ): ReadonlyArray<Fault> {
   const last = tiers.length - 1;
+  // Over all tiers: positions in a head differ, so that no sound file has more, and nothing larger is ever allocated.
+  const ofHead = Array.from({ length: shape.kvHeads }, (_, h) => tiers.reduce((sum, { lengths }) => sum + (lengths[h] ?? 0), 0));
   return [
     ...tiers.length > 0 ? [] : [[at, "no tier", "one tier at least"] as const],
+    ...ofHead.every((n) => n <= nextPosition) ? [] : [[at, "more rows than tokens", `at most ${nextPosition} a head`] as const],
     ...whole(recent, 0, 65536) ? [] : [[`${at} recent`, String(recent), "a whole number of queries"] as const],
     ...tiers.flatMap((tier, i): ReadonlyArray<Fault> => {
       const where = `${at} tier ${i}`;
@@ -137,9 +140,6 @@ function ownFaults(
         ...unfit === null ? [] : [[where, `${tier.keys}/${tier.values} rows of ${shape.keyDim} channels`, unfit] as const],
         ...tier.lengths.length === shape.kvHeads ? [] : [[where, `${tier.lengths.length} heads`, `the model's ${shape.kvHeads}`] as const],
         ...bad === undefined ? [] : [[where, `${bad} rows`, `a whole number of rows${block > 1 ? ` in blocks of ${block}` : ""}`] as const],
-        ...tier.lengths.every((n) => n <= nextPosition)
-          ? []
-          : [[where, "more rows than tokens", `at most ${nextPosition} a head`] as const],
         ...new Set(tier.columns).size === tier.columns.length ? [] : [[where, "a column twice", "each column once"] as const],
         ...whole(tier.pages, 0, 65536) ? [] : [[where, `pages of ${tier.pages} rows`, "a whole number"] as const],
         ...tier.labels === null || tier.columns.includes(tier.labels)
@@ -203,18 +203,9 @@ export function tiersIn({ layers }: CacheTable, shape: Pick<ModelShape, "layers"
       order.push("ring");
     }
   }
-  const inOrder = (ofTiers: ReadonlyArray<ReadonlyArray<Uint8Array>>, ofRings: ReadonlyArray<Uint8Array>): ReadonlyArray<Uint8Array> => {
+  const inOrder = <A>(ofTiers: ReadonlyArray<ReadonlyArray<A>>, ofRings: ReadonlyArray<A>): ReadonlyArray<A> => {
     let [t, r] = [0, 0];
-    return order.flatMap((kind) => kind === "tier" ? ofTiers[t++] ?? [] : [ofRings[r++] ?? new Uint8Array()]);
+    return order.flatMap((kind) => kind === "tier" ? ofTiers[t++] ?? [] : ofRings.slice(r, ++r));
   };
-  return { tiers, rings, ringSizes, inOrder, sizes: inOrderSizes(order, tiers, ringSizes) };
-}
-
-function inOrderSizes(
-  order: ReadonlyArray<"tier" | "ring">,
-  tiers: ReadonlyArray<TierView>,
-  rings: ReadonlyArray<number>,
-): ReadonlyArray<number> {
-  let [t, r] = [0, 0];
-  return order.flatMap((kind) => kind === "tier" ? tiers[t++]?.sizes ?? [] : [rings[r++] ?? 0]);
+  return { tiers, rings, ringSizes, inOrder, sizes: inOrder(tiers.map(({ sizes }) => sizes), ringSizes) };
 }

@@ -3,7 +3,7 @@
  * or is allocated beyond what the file itself holds.
  * @module
  */
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertMatch } from "@std/assert";
 import * as E from "fp-ts/Either.js";
 import { openWasm } from "../backends/wasm/mod.ts";
 import { packFile, unpackFile } from "../cache/container.ts";
@@ -89,4 +89,17 @@ Deno.test("files whose claims were changed and signed again are refused, or load
   }
   // Steps, chunks and numbers of rows may well be others; that some load shows that the checks are not simply the signature's.
   assert(loads > 20 && loads < 3000, String(loads));
+});
+
+Deno.test("tiers that together claim more rows of a head than there are tokens are refused before anything is allocated", async () => {
+  const file = sound[1] ?? new Uint8Array();
+  const { content, parts } = await orThrow(unpackFile("a.kv", file));
+  // Logits and tokens, then positions, keys and values of the first layer's only tier.
+  const [head, tier, rest] = [parts.slice(0, 2), parts.slice(2, 5), parts.slice(2)];
+  const claims: { readonly cache: { readonly layers: { tiers: Record<string, unknown>[] }[] } } = JSON.parse(JSON.stringify(content));
+  const [layer] = claims.cache.layers;
+  assert(layer !== undefined && layer.tiers[0] !== undefined);
+  layer.tiers = [...Array.from({ length: 40 }, () => ({ ...layer.tiers[0], frozen: true })), layer.tiers[0]];
+  const bytes = await packFile({ content: claims, parts: [...head, ...Array.from({ length: 40 }, () => tier).flat(), ...rest] });
+  assertMatch(await tried(bytes) ?? "", /layer 0.*more rows than tokens/);
 });

@@ -34,13 +34,18 @@ export function checkRagged(instr: Instr, operands: Operands, slots: ReadonlyMap
     const name = operands.given("layout") ? "layout" : layoutOf(operands, operand);
     if (!operands.given(name) || (instr.op === "weave" && operand === "order")) continue;
     for (const [h, head] of headsOf(operands.u32(name), heads).entries()) {
-      const length = operand === "target" ? lengthAt(operands, instr, h) : head.length + growth;
+      const length = operand === "target" ? lengthAt(operands, instr, h) : reaches.has(operand) ? roomOf(head) : head.length + growth;
       const complaint = checkHead(h, head, length, available, operand);
       if (complaint !== null) return complaint;
     }
   }
   return instr.op === "weave" ? checkWoven(instr.params.heads, operands, slots.get("order") ?? 0) : checkContents(instr, operands);
 }
+
+/** Operands with something for each label, of which a head may have as many as its slots hold. */
+const reaches: ReadonlySet<string> = new Set(["index", "promises"]);
+
+const roomOf = ({ length, capacity }: Head): number => length > 0 ? capacity : 0;
 
 /** A list of the rows of both tiers fits into its memory. */
 function checkWoven(heads: number, operands: Operands, available: number): Complaint {

@@ -4,6 +4,6 @@ export const toolchain: Readonly<Record<"rustc" | "linker" | "wasmBindgen" | "fa
   rustc: "rustc 1.96.0 (ac68faa20 2026-05-25) (built from a source tarball)",
   linker: "Debian LLD 19.1.7",
   wasmBindgen: "wasm-bindgen 0.2.130",
-  fast: "cc42992359bd2350cc470b4178fd5fd8cf016ccfab57af7f75b5f259f427ce72",
-  simd128: "857f7f777f3a81ccae4d09fb335ec305c95309048d0ea54ca15af0598f12e114",
+  fast: "8f2eef85db8a0a4b196b743bdb1cc38543b80718da870f7590876cc6202779d7",
+  simd128: "7fc1ed4a834c95b8417195b13f32d0f2562c3cde2f9a41d396b14009058a00ed",
 };

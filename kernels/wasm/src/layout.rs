@@ -275,8 +275,9 @@ pub unsafe fn check(instr: &Instr) -> u32 {
             check_index(instr, 2, instr.u(0), (3, instr.u(4))),
         ]),
         code::CLUSTER_SCORES => first(&[
-            inside(instr, 3, instr.u(1), &[(2, 4), (4, 4), (5, 4)]),
+            inside(instr, 3, instr.u(1), &[(2, 4), (5, 4)]),
             check_index(instr, 3, instr.u(1), (1, instr.u(4))),
+            check_index(instr, 3, instr.u(1), (4, 4)),
         ]),
         code::REROTATE => inside(instr, 2, instr.u(0), &[(0, row_bytes(instr, 1, 2)), (1, 4)]),
         code::EXPECTED_ATTENTION => inside(instr, 3, instr.u(2), &[(2, row_bytes(instr, 3, 4)), (5, 4), (6, 4)]),

@@ -80,14 +80,16 @@ unsafe fn begin(instr: &Instr, h: usize) {
     let first = (0..s.rows()).rev().find(|&t| taken(t)).map_or(0, |t| t + 1);
     let (rows, next) = (s.rows() - first, labels_in(labels, &s, stride));
     let (per, count) = (instr.u(3), instr.u(4));
-    let wanted = if count > 0 { rows.min(count) } else { ((2 * rows + per) / (2 * per)).max(1) };
+    let wanted = if count > 0 { rows.min(count) } else { (((2 * rows as u64 + per as u64) / (2 * per as u64)) as usize).max(1) };
     let clusters = if rows < stride { 0 } else { wanted.min((s.capacity as usize / stride).saturating_sub(next)) };
     let rows = if clusters == 0 { 0 } else { rows };
     *head(instr, h) =
         Head { first: first as u32, rows: rows as u32, next: next as u32, clusters: clusters as u32, changed: 0, _pad: [0; 3] };
     let (codec, dim) = (Codec::of(instr.u(2)), instr.u(1));
+    // Wider than an address: clusters times rows may pass 2^32.
+    let bound = |c: usize| (c as u64 * rows as u64 / clusters as u64) as usize;
     for c in 0..clusters {
-        let (from, to) = (c * rows / clusters, (c + 1) * rows / clusters);
+        let (from, to) = (bound(c), bound(c + 1));
         let row = from + hash(instr.u(7) as u32, c as u32) as usize % (to - from);
         codec.read(instr.ptr(0), s.from() + first + row, 1, dim, instr.ptr::<f32>(4).add((s.from() + c) * dim));
     }
