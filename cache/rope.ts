@@ -28,11 +28,13 @@ export function meanTurns(rope: Rope, queries: number, future: number): Float32A
   const table = new Float32Array(queries * rope.dims);
   for (let i = 0; i < half; i++) {
     const angle = frequency(rope, i);
+    const cosines = Float64Array.from({ length: queries + future }, (_, p) => Math.cos(p * angle) / future);
+    const sines = Float64Array.from({ length: queries + future }, (_, p) => Math.sin(p * angle) / future);
     for (let t = 0; t < queries; t++) {
       let [cos, sin] = [0, 0];
-      for (let f = 0; f < future; f++) {
-        cos += Math.cos((queries - t + f) * angle) / future;
-        sin += Math.sin((queries - t + f) * angle) / future;
+      for (let p = queries - t; p < queries - t + future; p++) {
+        cos += cosines[p] ?? 0;
+        sin += sines[p] ?? 0;
       }
       table[t * rope.dims + i] = cos;
       table[t * rope.dims + half + i] = sin;

@@ -266,10 +266,10 @@ function logitsOf(file: string, bytes: Uint8Array | undefined, vocab: number): E
   return logits.every(Number.isFinite) ? E.right(logits) : wrong("a number that is not finite");
 }
 
-/** The prompt's ids. */
+/** The ids that were read and decoded. */
 function tokensOf(file: string, bytes: Uint8Array | undefined, { vocab, context }: ModelShape): E.Either<KvError, ReadonlyArray<number>> {
   const tokens = bytes === undefined || bytes.length % 4 !== 0 ? null : Array.from(new Uint32Array(Uint8Array.from(bytes).buffer));
   return tokens !== null && tokens.length <= context && tokens.every((id) => id < vocab)
     ? E.right(tokens)
-    : E.left({ _tag: "InvalidFile", file, at: "the prompt", found: "other numbers", allowed: `at most ${context} ids below ${vocab}` });
+    : E.left({ _tag: "InvalidFile", file, at: "the tokens", found: "other numbers", allowed: `at most ${context} ids below ${vocab}` });
 }

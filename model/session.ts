@@ -27,7 +27,7 @@ export interface Session {
   readonly model: Model;
   /** What the policy came to for the prompt. */
   readonly plan: PolicyPlan;
-  /** All tokens that were read and decoded, those of rows that left too; none where the cache came from a file. */
+  /** All tokens that were read and decoded, those of rows that left too. */
   readonly tokens: ReadonlyArray<number>;
   /** True while scores by reconstruction lie in the cache for the end of the prompt; see {@link rereadPrompt}. */
   readonly reread: boolean;

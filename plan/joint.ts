@@ -7,7 +7,7 @@
  */
 import * as E from "fp-ts/Either.js";
 import type { KvError } from "../cache/error.ts";
-import { NONE, type Slot } from "../backends/program.ts";
+import type { Slot } from "../backends/program.ts";
 import type { PlannedBlock, PlannedVerb } from "./blocks.ts";
 import { bound, emit, temp } from "./draft.ts";
 import { type Lowering, lowerScore, startLowering } from "./lower.ts";
@@ -116,7 +116,7 @@ const sideBySide =
 /** The layer's share of what was chosen; it closes up, and goes on. */
 const leave = ({ site, cut, named, rest, head }: Entrant, all: Slot, allCounts: Slot) => (draft: Draft): Draft => {
   const { slots, shape: { kvHeads: heads }, layer } = site;
-  const [joint = NONE, d1] = bound(`L${layer}.joint`)(draft);
+  const [joint, d1] = bound(`L${layer}.joint`)(draft);
   const [keep, d2] = temp("keep", slots.capacity * 4)(d1);
   const [counts, d3] = temp("counts", heads * 4)(d2);
   const kept = emit({ op: "copyRows", args: [all, joint, slots.layout, keep], params: { heads, rowBytes: 4 } })(d3);

@@ -2,7 +2,6 @@
  * Scores as ops over column temporaries. Equal subexpressions of one layer and one point are computed once.
  * @module
  */
-import type { MapFn } from "../backends/ops.ts";
 import { NONE, type Slot } from "../backends/program.ts";
 import type { Nested, Score } from "../policy/types.ts";
 import { shareOf } from "./resolve.ts";
@@ -13,7 +12,7 @@ import { lagSpread, redundancy, similarity } from "./lower_rows.ts";
 import { centroidScore } from "./clusters.ts";
 import { view } from "./lower_view.ts";
 import { pageBound } from "./lower_pages.ts";
-import { rowCodec, type Site } from "./site.ts";
+import { mapOp, rowCodec, type Site } from "./site.ts";
 import type { Draft } from "./types.ts";
 
 /** A computed score: its column and the remembered columns it read. */
@@ -158,10 +157,6 @@ const column =
     const [out, draft] = newColumn(site, label)(state.draft);
     return [out, { ...state, draft: fill(out)(draft) }];
   };
-
-/** Elementwise over the rows of columns. */
-export const mapOp = (site: Site, fn: MapFn, a: Slot, b: Slot, out: Slot, value = 0): (draft: Draft) => Draft =>
-  emit({ op: "map", args: [a, b, site.slots.layout, out], params: { fn, count: site.slots.capacity, value, heads: site.shape.kvHeads } });
 
 const norm = ({ shape, plan, slots }: Site, of: "keys" | "values", by: "l1" | "l2", out: Slot): (draft: Draft) => Draft =>
   emit(

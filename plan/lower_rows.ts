@@ -5,7 +5,7 @@
 import { NONE, type Slot } from "../backends/program.ts";
 import type { Score } from "../policy/types.ts";
 import { emit, temp } from "./draft.ts";
-import { rowCodec, type Site } from "./site.ts";
+import { mapOp, rowCodec, type Site } from "./site.ts";
 import type { Draft } from "./types.ts";
 
 const keyRows = ({ shape, plan }: Site) => ({ heads: shape.kvHeads, dim: shape.keyDim, codec: rowCodec(plan.keyCodec) });
@@ -44,9 +44,8 @@ export const lagSpread =
     const d2 = emit({ op: "lagSpread", args: [keys, layout, out], params: { ...keyRows(site), sinks, lag } })(d1);
     const ofValues = { ...sizes, dim: shape.valueDim, codec: rowCodec(plan.valueCodec) };
     const d3 = emit({ op: "lagSpread", args: [values, layout, other], params: ofValues })(d2);
-    const over = { count: capacity, heads };
-    const d4 = emit({ op: "map", args: [out, other, layout, out], params: { fn: "add", value: 0, ...over } })(d3);
-    if (!ranked) return emit({ op: "map", args: [out, NONE, layout, out], params: { fn: "scale", value: 0.5, ...over } })(d4);
-    const d5 = emit({ op: "map", args: [out, NONE, layout, other], params: { fn: "scale", value: 0.5, ...over } })(d4);
+    const d4 = mapOp(site, "add", out, other, out)(d3);
+    if (!ranked) return mapOp(site, "scale", out, NONE, out, 0.5)(d4);
+    const d5 = mapOp(site, "scale", out, NONE, other, 0.5)(d4);
     return emit({ op: "blockRank", args: [other, layout, out], params: sizes })(d5);
   };

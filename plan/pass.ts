@@ -5,6 +5,7 @@
 import type { Slot } from "../backends/program.ts";
 import { codecName, rowBytes } from "../cache/codec.ts";
 import type { Codec } from "../cache/types.ts";
+import type { Below } from "../policy/types.ts";
 import type { PlannedVerb } from "./blocks.ts";
 import { emit, temp } from "./draft.ts";
 import { type Lowering, lowerScore, startLowering } from "./lower.ts";
@@ -28,9 +29,10 @@ export const pass = (site: Site, verb: Encode) => (state: Lowering): Lowering =>
   const { store } = slots;
   const stored = storeSite(site);
   if (store === null || stored === null) return state;
-  const [{ keep, counts, leave, leaving }, chosen] = verb.below?.leave === null || verb.below === null
+  const { below, recent } = verb;
+  const [{ keep, counts, leave, leaving }, chosen] = below === null || below.leave === null
     ? choose(site, verb)(state)
-    : chooseOne(site, stored, verb)(state);
+    : chooseOne(site, stored, { ...below, leave: below.leave, recent })(state);
   const moved = moves(site, store).reduce((draft: Draft, { from, to, dim, codecs: [source, target] }) => {
     const params = { heads, dim, sourceCodec: codecName(source), targetCodec: codecName(target) };
     return emit({ op: "transfer", args: [from, leave, leaving, slots.layout, store.layout, to], params })(draft);
@@ -52,17 +54,19 @@ const choose = (site: Site, { recent, below }: Encode) => (state: Lowering): rea
   return [to, emit({ op: "split", args, params: { heads, value, sinks: 0, recent, group: plan.store?.group ?? 1 } })(draft)];
 };
 
+/** What chooses one row at a time. */
+type One = Below & { readonly leave: number; readonly recent: number };
+
 /** The one row a head that passes on or leaves; the store closes up over the one that leaves it. */
-const chooseOne = (site: Site, stored: Site, { recent, below }: Encode) => (state: Lowering): readonly [Leaving, Draft] => {
+const chooseOne = (site: Site, stored: Site, { score, value, leave, recent }: One) => (state: Lowering): readonly [Leaving, Draft] => {
   const { slots, shape: { kvHeads: heads } } = site;
-  const judged = below?.score ?? { _tag: "Constant", value: 0 } as const;
-  const [fine, s1] = lowerScore(site, judged)(state);
-  const [coarse, s2] = lowerScore(stored, judged)(startLowering(s1.draft));
+  const [fine, s1] = lowerScore(site, score)(state);
+  const [coarse, s2] = lowerScore(stored, score)(startLowering(s1.draft));
   const [to, d1] = leavingTemps(site)(s2.draft);
   const [keep, d2] = temp("keep", stored.slots.capacity * 4)(d1);
   const [counts, d3] = temp("counts", heads * 4)(d2);
   const args = [fine, slots.position, slots.layout, coarse, stored.slots.layout, slots.newest];
-  const params = { heads, high: below?.value ?? 0, low: below?.leave ?? 0, recent };
+  const params = { heads, high: value, low: leave, recent };
   const d4 = emit({ op: "demote", args: [...args, to.keep, to.counts, to.leave, to.leaving, keep, counts], params })(d3);
   const closed = closeUp(stored, new Map(), keep, counts, stored.slots.layout)(d4);
   return [to, emit({ op: "truncate", args: [counts, stored.slots.layout], params: { heads } })(closed)];

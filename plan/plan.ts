@@ -189,7 +189,7 @@ function checkOps(plan: PolicyPlan, { backend, shape, chunk }: Target): E.Either
     shape.layers.flatMap((layer, l) => [...selectedOps(plan, layer, l, point).body, ...splicedOps(plan, layer, l, point).body])
   );
   const all = [...body, ...jointOps(plan, shape).body];
-  const reads = pointsOf(plan, chunk).some((point) => shape.layers.some((layer, l) => selectedOps(plan, layer, l, point).body.length > 0));
+  const reads = pointsOf(plan, chunk).some((point) => shape.layers.some((_, l) => plan.selectsAt(point, l)));
   const lacking = [...all.map(({ op }) => op), ...reads ? ["attendRows" as const] : []].find((op) => !backend.supports(op));
   if (lacking !== undefined) return unsupportedOp(`the op ${lacking}`, `the backend ${backend.name}`, "its op table does not have it");
   const coded = all.flatMap((instr) => {

@@ -3,9 +3,11 @@
  * @module
  */
 import { codecName } from "../cache/codec.ts";
-import type { RowCodec } from "../backends/ops.ts";
+import type { MapFn, RowCodec } from "../backends/ops.ts";
+import type { Slot } from "../backends/program.ts";
 import type { LayerShape } from "../cache/shape.ts";
-import type { LayerPlan, LayerSlots, LearnedForm } from "./types.ts";
+import { emit } from "./draft.ts";
+import type { Draft, LayerPlan, LayerSlots, LearnedForm } from "./types.ts";
 
 /** One layer at one point. `m` is the number of queries of the run, 0 outside a forward pass. */
 export interface Site {
@@ -26,3 +28,7 @@ export interface Site {
 
 /** Codec of a row operand. */
 export const rowCodec = (codec: LayerPlan["keyCodec"]): RowCodec => codecName(codec);
+
+/** Elementwise over the rows of columns. */
+export const mapOp = (site: Site, fn: MapFn, a: Slot, b: Slot, out: Slot, value = 0): (draft: Draft) => Draft =>
+  emit({ op: "map", args: [a, b, site.slots.layout, out], params: { fn, count: site.slots.capacity, value, heads: site.shape.kvHeads } });

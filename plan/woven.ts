@@ -3,7 +3,7 @@
  * @module
  */
 import type { Slot } from "../backends/program.ts";
-import { codecName } from "../cache/codec.ts";
+import { codecName, rowBytes } from "../cache/codec.ts";
 import type { Codec } from "../cache/types.ts";
 import { portsOf } from "../policy/needs.ts";
 import type { Port, Score } from "../policy/types.ts";
@@ -33,7 +33,7 @@ export interface Woven {
   readonly order: Slot;
 }
 
-/** Both tiers as one: positions, and what this score looks at. Keys and values are read as the tail stores them, codes as halves. */
+/** Both tiers as one: positions, and what this score looks at. Keys and values are read as the tail stores its keys, codes as halves. */
 export const weaveTiers = (site: Site, store: StoreSlots, score: Score) => (draft: Draft): readonly [Woven, Draft] => {
   const { slots, shape: { kvHeads: heads, keyDim, valueDim }, plan } = site;
   const capacity = store.capacity + slots.capacity;
@@ -43,25 +43,21 @@ export const weaveTiers = (site: Site, store: StoreSlots, score: Score) => (draf
     d2,
   );
   const half: Codec = plan.keyCodec._tag === "Plain" ? plan.keyCodec : { _tag: "Plain", dtype: "f16" };
-  const bytes = half._tag === "Plain" && half.dtype === "f32" ? 4 : 2;
   const rows =
-    (from: Slot, to: Slot, codecs: readonly [Codec, Codec, Codec], dim: number, width: number) => (d: Draft): readonly [Slot, Draft] => {
-      const [out, d1] = temp("woven rows", capacity * width)(d);
-      const [firstCodec, secondCodec, wovenCodec] = codecs.map(codecName);
+    (from: Slot, to: Slot, [first, second, both]: readonly [Codec, Codec, Codec], dim: number) => (d: Draft): readonly [Slot, Draft] => {
+      const [out, d1] = temp("woven rows", capacity * rowBytes(both, dim))(d);
       const args = [from, store.layout, to, slots.layout, order, layout, out];
-      if (firstCodec === undefined || secondCodec === undefined || wovenCodec === undefined) return [out, d1];
-      return [out, emit({ op: "weaveRows", args, params: { heads, dim, firstCodec, secondCodec, wovenCodec } })(d1)];
+      const params = { heads, dim, firstCodec: codecName(first), secondCodec: codecName(second), wovenCodec: codecName(both) };
+      return [out, emit({ op: "weaveRows", args, params })(d1)];
     };
-  const words = (from: Slot, to: Slot) => rows(from, to, [word, word, word], 1, 4);
+  const words = (from: Slot, to: Slot) => rows(from, to, [word, word, word], 1);
   const wanted: ReadonlySet<Port> = new Set(portsOf(score));
   const [position, d4] = words(store.position, slots.position)(d3);
-  const codecsOf = (half: Codec) => ({
-    keys: [plan.store?.keyCodec ?? half, plan.keyCodec, half] as const,
-    values: [plan.store?.valueCodec ?? half, plan.valueCodec, half] as const,
-  });
-  const [keys, d5] = wanted.has("keys") ? rows(store.keys, slots.keys, codecsOf(half).keys, keyDim, keyDim * bytes)(d4) : [slots.keys, d4];
+  const [keys, d5] = wanted.has("keys")
+    ? rows(store.keys, slots.keys, [plan.store?.keyCodec ?? half, plan.keyCodec, half], keyDim)(d4)
+    : [slots.keys, d4];
   const [values, d6] = wanted.has("values")
-    ? rows(store.values, slots.values, codecsOf(half).values, valueDim, valueDim * bytes)(d5)
+    ? rows(store.values, slots.values, [plan.store?.valueCodec ?? half, plan.valueCodec, half], valueDim)(d5)
     : [slots.values, d5];
   const [columns, d7] = columnsIn(score).reduce<readonly [Readonly<Record<string, Slot>>, Draft]>(([found, d], name) => {
     const [from, to] = [store.columns[name], slots.columns[name]];

@@ -35,7 +35,7 @@ const encodes: Term<Encodes> = {
   defaults: { keys: "q8", values: "q4", at: build, recent: 0 },
 };
 
-/** `encode`, `streaming`, `decoding`, `every`, `at`, `layers`, `budget`, `perlayer`, `protect`. */
+/** `encode`, `streaming`, `decoding`, `merge`, `rerotate`, `every`, `at`, `layers`, `budget`, `perlayer`, `protect`. */
 export const wrappers: Registry = [
   makes(encodes, (o) => policy(showTerm(encodes)(o), [block(o.at, [encode(o.keys, o.values, o.recent)])])),
   rewrites(

@@ -120,6 +120,8 @@ async function readTier(memory: Memory, shape: LayerShape, tier: Tier): Promise<
 
 /** The rows of all tiers of a head, ascending by position: rows that passed on by their score lie between others. */
 function joinHeads(parts: ReadonlyArray<HeadRows>): HeadRows {
+  const [only] = parts;
+  if (only !== undefined && parts.length === 1) return only;
   const order = ascending(parts.map((p) => p.positions));
   const rows = (of: (part: HeadRows) => Float32Array | undefined): Float32Array => {
     const widths = parts.map((p) => p.positions.length === 0 ? 0 : (of(p)?.length ?? 0) / p.positions.length);
@@ -130,7 +132,7 @@ function joinHeads(parts: ReadonlyArray<HeadRows>): HeadRows {
   };
   const names = new Set(parts.flatMap((p) => Object.keys(p.columns)));
   return {
-    positions: joinPositions(parts.map((p) => p.positions)),
+    positions: Uint32Array.from(order, ({ part, row }) => parts[part]?.positions[row] ?? 0),
     keys: rows((p) => p.keys),
     values: rows((p) => p.values),
     columns: Object.fromEntries([...names].map((name) => [name, rows((p) => p.columns[name])])),
