@@ -19,7 +19,8 @@ const callOf = ({ name, kind, params }: Entry): string =>
 export const policies: Command = {
   name: "policies",
   summary: "lists the methods that --policy can name",
-  about: "Every method is one file under papers/. A policy is one method, or several joined by +, each with its arguments in " +
+  about:
+    "Every method with a paper is one file under papers/. A policy is one method, or several joined by +, each with its arguments in " +
     "parentheses; a rewrite such as ada or pyramid stands behind | and changes the method before it.",
   options: [],
   examples: [{
