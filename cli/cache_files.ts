@@ -52,11 +52,12 @@ export const sessionFor =
   (given: Given, io: Io, model: Model, asked: Asked): TaskEither<KvError, { readonly session: Session; readonly saved: Saved | null }> =>
   async () => {
     const [from, to] = [given.text("load-cache"), given.text("save-cache")];
+    const form = to === null ? E.right<KvError, SaveOptions>({}) : formOf(given);
+    if (E.isLeft(form)) return form;
     const ready = from === null ? await readPrompt(model, asked) : await loaded(given, model, from, asked);
     if (E.isLeft(ready)) return ready;
     if (to === null) return E.right({ session: ready.right, saved: null });
-    const form = formOf(given);
-    const saved = E.isLeft(form) ? form : await save(model, ready.right, to, form.right);
+    const saved = await save(model, ready.right, to, form.right);
     if (E.isLeft(saved)) {
       disposeSession(ready.right)();
       return saved;

@@ -89,8 +89,9 @@ const openBackend = (given: Given, io: Io): TaskEither<KvError, Backend> => asyn
     if (E.isRight(card)) return card;
     instead(showError(card.left), "wasm");
   }
-  const opened = await openNamed(name === "auto" ? "wasm" : name ?? "wasm", size.right)();
-  if (E.isRight(opened) || (name !== "auto" && name !== undefined)) return opened;
+  const fixed = name === "auto" ? undefined : name;
+  const opened = await openNamed(fixed ?? "wasm", size.right)();
+  if (E.isRight(opened) || fixed !== undefined) return opened;
   instead(showError(opened.left), "the reference backend, which is slow,");
   return await openNamed("reference", size.right)();
 };

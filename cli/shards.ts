@@ -1,5 +1,5 @@
 /**
- * Safetensors files of a folder: written whole or not at all, read tensor by tensor.
+ * Safetensors files of a folder, read tensor by tensor.
  * @module
  */
 import * as E from "fp-ts/Either.js";

@@ -167,13 +167,11 @@ const fitBytes = ({ tensors, predicted, ...figures }: StoredFit, recipe: string)
 
 /** A stored fit of this recipe; null where there is none, or where the file is not as it was written. */
 async function readFit(path: string, recipe: string): Promise<StoredFit | null> {
-  if ((await Deno.stat(path).catch(() => null)) === null) return null;
-  const table = await readTensors(path, []);
-  if (E.isLeft(table) || table.right.metadata.get("recipe") !== recipe) return null;
   const names = ["weight", "bias", "0.weight", "0.bias", "2.weight", "2.bias"];
   const file = await readTensors(path, [...names, PREDICTED]);
-  const predicted = E.isLeft(file) ? undefined : file.right.tensors.get(PREDICTED);
-  if (E.isLeft(file) || predicted === undefined) return null;
+  if (E.isLeft(file) || file.right.metadata.get("recipe") !== recipe) return null;
+  const predicted = file.right.tensors.get(PREDICTED);
+  if (predicted === undefined) return null;
   const figures = figuresOf(file.right.metadata.get("figures") ?? "");
   const tensors = names.flatMap((name): ReadonlyArray<TensorToWrite> => {
     const tensor = file.right.tensors.get(name);

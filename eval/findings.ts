@@ -27,9 +27,11 @@ const GOALS: ReadonlyArray<Goal> = [
   { task: "T2", measure: "recovery", budget: 1 / 3, limit: 0.9, text: "T2 at 3×: recovery ≥ 0.9" },
 ];
 
-/** A family that was learned, and one that a forward pass over the text was run for. */
+/** A family that was learned. */
 const isLearned = (family: string): boolean => family.startsWith("kvzap");
-const isOracle = (family: string): boolean => family.startsWith("kvzip");
+
+/** A family that a forward pass over the text was run for. */
+export const isOracle = (family: string): boolean => family.startsWith("kvzip");
 
 /** The goals for every learned family. */
 export function goalsSection(summaries: ReadonlyArray<TaskSummary>): Section {

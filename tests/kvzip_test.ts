@@ -127,7 +127,7 @@ onEveryBackend("a host without a model is told what it does not supply", async (
   );
 });
 
-Deno.test("a reconstruction stands alone and at the end of the prompt, in text and JSON", () => {
+Deno.test("a reconstruction is refused while streaming or decoding, in words", () => {
   for (
     const [text, allowed] of [
       ["kvzip(50%)|streaming", "PrefillEnd, when there is a whole prompt to repeat"],

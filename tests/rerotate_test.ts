@@ -8,7 +8,7 @@ import { showError } from "../cache/mod.ts";
 import { disposeSession, type Model, openModel, planFor, prefill, readModelFile, type Session, step } from "../model/mod.ts";
 import { parsePolicy } from "../papers/mod.ts";
 import { compress, dispose, type HeadRows, orThrow, read, rerotate } from "../run/mod.ts";
-import { randomBytes } from "./model_support.ts";
+import { onEveryModel, randomBytes } from "./model_support.ts";
 import { cacheOf, onEveryBackend, sampleOf } from "./support.ts";
 import { tiny, tinyFile } from "./support/tiny_model.ts";
 
@@ -20,13 +20,6 @@ const firstLayer = async ({ model, cache }: Session): Promise<ReadonlyArray<Head
 
 const after = async (model: Model, text: string, tokens: ReadonlyArray<number>, codec: "f32" | "f16" = "f32"): Promise<Session> =>
   await orThrow(prefill(model, await orThrow(parsePolicy(text)), { codec })(tokens));
-
-function onEveryModel(name: string, body: (model: Model) => Promise<void>): void {
-  onEveryBackend(name, async ({ backend }) => {
-    await using model = await orThrow(openModel(backend, file));
-    await body(model);
-  });
-}
 
 onEveryModel("rows of the first layer, whose keys know only their own token, are those of the text without what left", async (model) => {
   for (const codec of ["f32", "f16"] as const) {
@@ -47,7 +40,7 @@ onEveryModel("rows of the first layer, whose keys know only their own token, are
     await orThrow(disposeSession(next));
     await orThrow(disposeSession(other));
   }
-});
+}, () => file);
 
 onEveryModel("keeping everything, or a prefix, turns nothing", async (model) => {
   const full = await after(model, "keepall", prompt);
@@ -57,7 +50,7 @@ onEveryModel("keeping everything, or a prefix, turns nothing", async (model) => 
   assertEquals(turned.nextPosition, prompt.length);
   await orThrow(disposeSession(full));
   await orThrow(disposeSession({ ...full, cache: turned }));
-});
+}, () => file);
 
 onEveryBackend("heads of unequal lengths are refused, and nothing is lost or left behind", async (memory) => {
   const cache = await cacheOf(memory, sampleOf(2, 2, 2, 4, 20, 3));

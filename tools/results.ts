@@ -6,7 +6,7 @@
 import { markdownOf } from "../eval/markup.ts";
 import { intervalOf, resamples } from "../eval/bootstrap.ts";
 import type { EvalRecord } from "../eval/record.ts";
-import { goalsSection, standingSection, thresholdTable } from "../eval/findings.ts";
+import { goalsSection, isOracle, standingSection, thresholdTable } from "../eval/findings.ts";
 import { allFamilies, overview, type Section, shown, taskSection, timeSection } from "../eval/sections.ts";
 import { completeItems, summarise } from "../eval/summary.ts";
 import { orThrow } from "../run/or_throw.ts";
@@ -43,10 +43,9 @@ const short = (_: string, value: unknown): unknown =>
 /** Items that all methods finished. Reading a prompt again takes longer than all else, so KVzip may be there for some of them only, of two
  * documents at least. */
 function comparable(records: ReadonlyArray<EvalRecord>): ReadonlyArray<EvalRecord> {
-  const isOracle = ({ method }: EvalRecord): boolean => method.startsWith("kvzip");
-  const complete = completeItems(records.filter((record) => !isOracle(record)));
+  const complete = completeItems(records.filter(({ method }) => !isOracle(method)));
   const items = new Set(complete.map(({ item }) => item));
-  const oracle = records.filter((record) => isOracle(record) && items.has(record.item));
+  const oracle = records.filter((record) => isOracle(record.method) && items.has(record.item));
   const documents = (task: string): number => new Set(oracle.flatMap((one) => one.task === task ? [one.document] : [])).size;
   return [...complete, ...oracle.filter(({ task }) => documents(task) >= 2)];
 }

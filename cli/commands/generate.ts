@@ -64,13 +64,10 @@ export const generate: Command = {
     return await withModel(given, io, name, (model, called, onDeviceLost) => async () => {
       const progress = (tokens: number): void => io.progress("reading the prompt", tokens, null);
       const about = { model: called, backend: model.backend.name };
-      if (given.text("save-cache") === null && given.text("load-cache") === null) {
-        const steps = prompt.right === null
-          ? null
-          : generateOf(model, policy ?? keepAll, { ...prompt.right, maxNewTokens, codec, chunk, sampling, progress, onDeviceLost });
-        return steps === null
-          ? E.right(undefined)
-          : await write(steps, given.flag("json"), { ...about, policy: (policy ?? keepAll).text }, io);
+      if (given.text("save-cache") === null && given.text("load-cache") === null && prompt.right !== null) {
+        const by = policy ?? keepAll;
+        const steps = generateOf(model, by, { ...prompt.right, maxNewTokens, codec, chunk, sampling, progress, onDeviceLost });
+        return await write(steps, given.flag("json"), { ...about, policy: by.text }, io);
       }
       const ready = await sessionFor(given, io, model, { prompt: prompt.right, policy, codec, chunk, progress })();
       if (E.isLeft(ready)) return ready;

@@ -50,8 +50,6 @@ export interface Opened {
   readonly context: number;
   /** Of the weights. */
   readonly bytes: number;
-  /** Learned scores that policies may name on this model. */
-  readonly scores: ReadonlyArray<string>;
 }
 
 /** How a run stands while the document is read. */

@@ -111,7 +111,7 @@ async function moveToWasm(lost: Open): Promise<E.Either<KvError, Open>> {
   return await open("wasm", lost.source, () => undefined);
 }
 
-const factsOf = ({ model: { backend, spec, learned }, hardware }: Open): Opened => ({
+const factsOf = ({ model: { backend, spec }, hardware }: Open): Opened => ({
   backend: backend.name,
   hardware,
   model: spec.name,
@@ -119,7 +119,6 @@ const factsOf = ({ model: { backend, spec, learned }, hardware }: Open): Opened 
   heads: spec.shape.layers.reduce((sum, { kvHeads }) => sum + kvHeads, 0),
   context: spec.shape.context,
   bytes: backend.liveBytes().weights,
-  scores: Object.keys(learned),
 });
 
 /** Takes one request after the other; only `Stop` is heard at once, and ends what was asked for before it. */
