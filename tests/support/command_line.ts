@@ -44,9 +44,12 @@ export function written(name: string, content: string | Uint8Array): string {
 }
 
 /** The command line as a process. */
-export async function started(...argv: ReadonlyArray<string>): Promise<Finished> {
+export const started = (...argv: ReadonlyArray<string>): Promise<Finished> => startedScript("cli/main.ts", ...argv);
+
+/** A script of this checkout as a process. */
+export async function startedScript(script: string, ...argv: ReadonlyArray<string>): Promise<Finished> {
   const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", "cli/main.ts", ...argv],
+    args: ["run", "-A", script, ...argv],
     cwd: new URL("../..", import.meta.url),
     env: { KVFOLD_CACHE: cache, NO_COLOR: "1" },
     stdin: "null",
