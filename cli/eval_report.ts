@@ -36,7 +36,9 @@ export const writeReport = (out: string, about: About, records: ReadonlyArray<Ev
     title: `What eviction costs ${about.model}`,
     facts: [
       `${records.length} runs on ${about.backend}, items of seed ${about.seed}; the same items for every policy`,
-      "Bytes are codes and positions of the kept rows; “held” adds rings of queries, slack and layouts",
+      "Bytes are codes and positions of the kept rows; “held” adds rings of queries, slack and layouts; “stored” is what a policy stores " +
+      "between prompt and answer in another form",
+      "Rows read: by the queries of the last token scored, as a share of the full cache's",
       "95 % intervals by bootstrap over documents, 10,000 resamples; differences are paired",
     ],
   };

@@ -87,7 +87,9 @@ function isRecord(value: unknown): value is EvalRecord {
   const fields: Readonly<Record<string, unknown>> = { ...value };
   const { probes, kept, ...rest } = fields;
   return ["task", "item", "document", "kind", "method"].every((name) => typeof rest[name] === "string") &&
-    ["tokens", "bytes", "held", "full", "ms"].every((name) => Number.isFinite(rest[name])) && Array.isArray(kept) &&
+    ["tokens", "bytes", "held", "full", "ms"].every((name) => Number.isFinite(rest[name])) &&
+    (rest.rowsRead === null || Number.isFinite(rest.rowsRead)) && (rest.bytesStored === undefined || Number.isFinite(rest.bytesStored)) &&
+    Array.isArray(kept) &&
     Array.isArray(probes) &&
     probes.every((probe: unknown) =>
       typeof probe === "object" && probe !== null &&

@@ -11,6 +11,7 @@ import type { KvError } from "../cache/error.ts";
 import type { Model } from "../model/model.ts";
 import { disposeSession } from "../model/session.ts";
 import { keepAll } from "../papers/mod.ts";
+import type { Policy } from "../policy/types.ts";
 import { type Item, tokensOf } from "./item.ts";
 import { fits, FULL, type Method, NONE, policyFor } from "./methods.ts";
 import { type Base, baseOf, type EvalRecord, mean, probesOf } from "./record.ts";
@@ -59,49 +60,71 @@ export const evaluate =
 type Add = (record: EvalRecord) => Either<KvError, void>;
 
 async function runItem(model: Model, item: Item, methods: ReadonlyArray<Method>, add: Add): Promise<Either<KvError, void>> {
-  const plain = await readFirst(model, item, keepAll)();
-  if (E.isLeft(plain)) return plain;
-  const ran = await runFrom(plain.right, item, methods, add);
-  const freed = disposeSession(plain.right.session)();
-  return E.isLeft(ran) ? ran : freed;
+  const [plain, ...others] = grouped(model, item, methods.flatMap((method) => "policy" in method ? [method] : []));
+  const ran = await withReading(model, item, plain, async (reading) => {
+    const started = await startOf(reading, item);
+    if (E.isLeft(started)) return started;
+    const { base, trace } = started.right;
+    const record = (method: Method, answered: Answered): Either<KvError, void> => add(recordOf(model, item, base, method, answered));
+    const known = recordBase(model, item, base, methods, add);
+    if (E.isLeft(known)) return known;
+    const first = await answerAll(item, trace, plain.methods, reading, record);
+    return E.isLeft(first) ? first : E.right({ trace, record });
+  });
+  if (E.isLeft(ran)) return ran;
+  const { trace, record } = ran.right;
+  for (const group of others) {
+    const done = await withReading(model, item, group, (reading) => answerAll(item, trace, group.methods, reading, record));
+    if (E.isLeft(done)) return done;
+  }
+  return E.right(undefined);
 }
 
-/** `plain` is the prompt read under no policy: policies that need nothing while it is read start from it too. */
-async function runFrom(plain: Reading, item: Item, methods: ReadonlyArray<Method>, add: Add): Promise<Either<KvError, void>> {
-  const { model, plan } = plain.session;
-  const started = await startOf(plain, item);
-  if (E.isLeft(started)) return started;
-  const { base, trace } = started.right;
-  const record = (method: Method, answered: Answered): Either<KvError, void> => add(recordOf(model, item, base, method, answered));
+/** Reads the first turn for a group; the reading is freed after its use. */
+async function withReading<A>(
+  model: Model,
+  item: Item,
+  group: Group,
+  use: (reading: Reading) => Promise<Either<KvError, A>>,
+): Promise<Either<KvError, A>> {
+  const reading = await readFirst(model, item, group.widest)();
+  if (E.isLeft(reading)) return reading;
+  const used = await use(reading.right);
+  const freed = disposeSession(reading.right.session)();
+  return E.isRight(used) && E.isLeft(freed) ? freed : used;
+}
+
+type AddAnswered = (method: Method, answered: Answered) => Either<KvError, void>;
+
+async function answerAll(
+  item: Item,
+  trace: ReadonlyArray<number>,
+  methods: ReadonlyArray<Planned>,
+  reading: Reading,
+  record: AddAnswered,
+): Promise<Either<KvError, void>> {
   for (const method of methods) {
-    if (method._tag !== "Full" && method._tag !== "None") continue;
-    const none: Answered = {
-      ...base.full,
-      logits: [],
-      bytes: { ...base.full.bytes, rows: 0, positions: 0, columns: 0, total: 0 },
-      kept: [],
-    };
-    const added = method._tag === "Full" ? record(method, base.full) : add(withoutContext(recordOf(model, item, base, method, none), base));
+    const answered = await answersFrom(item, method, trace)(reading)();
+    const added = E.isLeft(answered) ? answered : record(method, answered.right);
     if (E.isLeft(added)) return added;
   }
-  const answerAll = async (group: ReadonlyArray<Planned>, reading: Reading): Promise<Either<KvError, void>> => {
-    for (const method of group) {
-      const answered = await answersFrom(item, method, trace)(reading)();
-      const added = E.isLeft(answered) ? answered : record(method, answered.right);
-      if (E.isLeft(added)) return added;
-    }
-    return E.right(undefined);
+  return E.right(undefined);
+}
+
+/** Records the full cache and no context, where they are asked for. */
+function recordBase(model: Model, item: Item, base: Base, methods: ReadonlyArray<Method>, add: Add): Either<KvError, void> {
+  const nothing: Answered = {
+    ...base.full,
+    logits: [],
+    bytes: { ...base.full.bytes, rows: 0, positions: 0, columns: 0, total: 0 },
+    kept: [],
   };
-  for (const [key, group] of grouped(model, item, methods.flatMap((method) => "policy" in method ? [method] : []))) {
-    const first = group[0];
-    if (first === undefined) continue;
-    const shared = key === readingOf(keepAll, plan);
-    const reading = shared ? E.right(plain) : await readFirst(model, item, policyFor(first, item))();
-    if (E.isLeft(reading)) return reading;
-    const ran = await answerAll(group, reading.right);
-    const freed = shared ? E.right(undefined) : disposeSession(reading.right.session)();
-    if (E.isLeft(ran)) return ran;
-    if (E.isLeft(freed)) return freed;
+  for (const method of methods) {
+    if (method._tag !== "Full" && method._tag !== "None") continue;
+    const added = method._tag === "Full"
+      ? add(recordOf(model, item, base, method, base.full))
+      : add(withoutContext(recordOf(model, item, base, method, nothing), base));
+    if (E.isLeft(added)) return added;
   }
   return E.right(undefined);
 }
@@ -122,16 +145,32 @@ async function startOf(
 
 type Planned = Extract<Method, { readonly policy: unknown }>;
 
-/** Methods that can share a reading of the first turn, together. */
-function grouped(model: Model, item: Item, methods: ReadonlyArray<Planned>): ReadonlyMap<string, ReadonlyArray<Planned>> {
-  const groups = new Map<string, Planned[]>();
+/** Methods that can share a reading of the first turn, and the one that looks at most queries: by it the turn is read. */
+interface Group {
+  readonly widest: Policy;
+  readonly ring: number;
+  readonly methods: ReadonlyArray<Planned>;
+}
+
+/** All groups; the first is the full cache's. */
+function grouped(model: Model, item: Item, methods: ReadonlyArray<Planned>): readonly [Group, ...ReadonlyArray<Group>] {
+  const plain: Group = { widest: keepAll, ring: 0, methods: [] };
+  const groups = new Map<string, Group>();
+  const keyOf = (policy: Policy): readonly [string, number] => {
+    const plan = planAt(model, item, policy, 0);
+    if (E.isLeft(plan)) return [policy.text, 0];
+    return [readingOf(policy, plan.right), Math.max(0, ...plan.right.layers.map(({ recentQueries }) => recentQueries))];
+  };
+  const [first] = keyOf(keepAll);
+  groups.set(first, plain);
   for (const method of methods) {
     const policy = policyFor(method, item);
-    const plan = planAt(model, item, policy, 0);
-    const key = E.isLeft(plan) ? method.label : readingOf(policy, plan.right);
-    groups.set(key, [...groups.get(key) ?? [], method]);
+    const [key, ring] = keyOf(policy);
+    const group = groups.get(key) ?? { widest: policy, ring, methods: [] };
+    groups.set(key, { ...(ring > group.ring ? { widest: policy, ring } : group), methods: [...group.methods, method] });
   }
-  return groups;
+  const [all = plain, ...others] = groups.values();
+  return [all, ...others];
 }
 
 function recordOf(model: Model, item: Item, base: Base, method: Method, answered: Answered): EvalRecord {
@@ -147,6 +186,8 @@ function recordOf(model: Model, item: Item, base: Base, method: Method, answered
     bytes: rows + positions + columns,
     held: total,
     full: fullBytes(model.spec.shape, tokens),
+    ...answered.bytesStored === null ? {} : { bytesStored: answered.bytesStored },
+    rowsRead: answered.rowsRead,
     kept: answered.kept,
     ms: answered.compressMs,
     probes: probesOf(item, base, answered),
@@ -162,6 +203,7 @@ const piecesOf = (model: Model, item: Item): ReadonlyArray<string> | null => {
 /** Only likelihoods of the answers are known without context. */
 const withoutContext = (record: EvalRecord, base: Base): EvalRecord => ({
   ...record,
+  rowsRead: null,
   portrait: null,
   probes: base.none.map((none, p) => {
     const [nll, full] = [mean(none), mean(base.nll[p] ?? [])];

@@ -2,7 +2,7 @@ import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
 import * as E from "fp-ts/Either.js";
 import { openWasm } from "../backends/wasm/mod.ts";
 import { forced, inductionModel, openModel, prefill } from "../model/mod.ts";
-import { keepAll, knorm, snapKv, streamingLlm } from "../papers/mod.ts";
+import { keepAll, knorm, quest, snapKv, streamingLlm, tova } from "../papers/mod.ts";
 import { orThrow } from "../run/mod.ts";
 import { evaluate, type Store } from "./evaluate.ts";
 import { frameOf } from "./frame.ts";
@@ -69,11 +69,77 @@ Deno.test("a policy on a fork of a shared reading gives what its own prefill giv
   assert(item !== undefined);
   const { tokens, probes } = item.turns[0] ?? { tokens: [], probes: [] };
   const answer = probes[0]?.answer ?? [];
-  for (const policy of [snapKv({ share: half, window: 8 }), knorm({ share: half }), streamingLlm({ share: half })]) {
-    const found = (await run([methodOf(knorm({ rows: 9 })), methodOf(policy)], [item])).find(({ method }) => method === policy.text);
+  const selecting = quest({ rows: 64, dense: 0 });
+  for (
+    const policy of [
+      snapKv({ share: half, window: 8 }),
+      tova({ share: half }),
+      knorm({ share: half }),
+      streamingLlm({ share: half }),
+      selecting,
+    ]
+  ) {
+    // Read for the method that looks at most queries, which is another.
+    const found = (await run([methodOf(knorm({ rows: 9 })), methodOf(policy), methodOf(snapKv({ rows: 40, window: 32 }))], [item])).find((
+      { method },
+    ) => method === policy.text);
     const alone = await orThrow(forced(answer)(await orThrow(prefill(model, policy)(tokens))));
     assertEquals(found?.probes[0]?.nll, E.getOrElse(() => NaN)(nll(alone, answer)), policy.text);
   }
+});
+
+Deno.test("rows read are counted: all that are held, fewer where a query selects, none without context", async () => {
+  const [item] = items("T1");
+  assert(item !== undefined);
+  const selecting = quest({ rows: 64, dense: 0 });
+  const records = await run([methodOf(knorm({ rows: 50 })), methodOf(selecting)], [item]);
+  const read = (name: string): number | null | undefined => records.find(({ method }) => method === name)?.rowsRead;
+  const { tokens, probes } = item.turns[0] ?? { tokens: [], probes: [] };
+  // Four heads in all; the last answer token is predicted and never read.
+  const after = (probes[0]?.answer.length ?? 0) - 1;
+  assertEquals([read("full cache"), read("knorm(50)"), read(selecting.text), read("no context")], [
+    4 * (tokens.length + after),
+    4 * (50 + after),
+    4 * 64,
+    null,
+  ]);
+  assert(records.every(({ bytesStored }) => bytesStored === undefined));
+});
+
+const found = (records: ReadonlyArray<EvalRecord>, method: string): ReadonlyArray<EvalRecord> =>
+  records.filter((record) => record.method === method);
+const probesOf = (records: ReadonlyArray<EvalRecord>, method: string) => found(records, method).flatMap(({ probes }) => probes);
+
+Deno.test("T5: a string that comes again is known to the full cache, and not where its rows are gone", async () => {
+  const records = await run([methodOf(streamingLlm({ rows: 16 }))], items("T5"));
+  // The model copies what followed the same two bytes; the first of the string has none before it.
+  for (const { nll, hits } of probesOf(records, "full cache")) assert(nll < 0.5 && hits > 0.9, `${nll} ${hits}`);
+  for (const { nll, nllFull } of probesOf(records, streamingLlm({ rows: 16 }).text)) assert(nll > nllFull + 1);
+});
+
+Deno.test("T9: facts of four turns are asked for at every age, and old ones are lost first where only the newest rows stay", async () => {
+  const recent = streamingLlm({ rows: 130, sinks: 0 });
+  const records = await run([methodOf(recent)], items("T9"));
+  const ages = new Set(probesOf(records, "full cache").map(({ age }) => age));
+  assertEquals([...ages].sort(), [0, 1, 2, 3]);
+  const lost = (old: boolean): number => {
+    const own = probesOf(records, recent.text).filter(({ age }) => (age > 0) === old);
+    return own.reduce((sum, { nll, nllFull }) => sum + nll - nllFull, 0) / own.length;
+  };
+  assert(lost(true) > lost(false) + 1, `${lost(true)} after ${lost(false)}`);
+});
+
+Deno.test("T10: what acts at the end of a prompt holds its budget while the trace is decoded, and what selects does so at every token", async () => {
+  const [item] = items("T10");
+  assert(item !== undefined);
+  const selecting = quest({ rows: 16, page: 4, dense: 0 });
+  const evicting = knorm({ rows: 20 });
+  const records = await run([methodOf(evicting), methodOf(selecting)], [item]);
+  const [evicted, selected, full] = [evicting.text, selecting.text, "full cache"].map((name) => found(records, name)[0]);
+  const tokens = (item.turns[0]?.tokens.length ?? 0) + item.trace;
+  assertEquals([full?.probes[0]?.n, full?.rowsRead, selected?.rowsRead], [item.trace, 4 * tokens, 4 * 16]);
+  // The last of sixteen steps chose anew: no row of the trace is more than the budget.
+  assertEquals([item.trace, evicted?.kept.flat()], [16, [20, 20, 20, 20]]);
 });
 
 Deno.test("an interrupted evaluation goes on to the same records", async () => {

@@ -80,9 +80,12 @@ export function fits(method: Method, item: Item): boolean {
 /** Decoded tokens between two compressions where a policy that acts at the end of a prompt is asked to act while decoding. */
 export const PERIOD = 16;
 
-/** The policy as this item runs it: where a trace is followed, what acts at the end of the prompt also acts at every 16th token. */
-export const policyFor = (method: Extract<Method, { readonly policy: Policy }>, item: Item): Policy =>
-  item.trace === 0 ? method.policy : everySteps(PERIOD)(decoding(method.policy));
+/** The policy as this item runs it: where a trace is followed, what acts at the end of the prompt also acts at every 16th token, unless
+ * the policy has a rule of its own for decoding: a period, or rows that each query selects. */
+export const policyFor = ({ policy }: Extract<Method, { readonly policy: Policy }>, item: Item): Policy => {
+  const own = policy.blocks.some(({ moment, verbs }) => moment._tag === "Every" || verbs.some(({ _tag }) => _tag === "Select"));
+  return item.trace === 0 || own ? policy : everySteps(PERIOD)(decoding(policy));
+};
 
 /** Tokens that budgets in shares refer to after turn `t`. */
 export const seenAfter = (item: Item, t: number): number =>

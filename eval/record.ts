@@ -48,6 +48,11 @@ export interface EvalRecord {
   readonly held: number;
   /** Bytes of the whole cache in f16. */
   readonly full: number;
+  /** Bytes it took while it was stored in another form than it is attended to; absent where it was not. */
+  readonly bytesStored?: number;
+  /** Rows that the queries of the last token scored read, over all layers and KV heads, mean over the questions: less than those held where
+   * the policy selects. Null where no context is read, and in runs of before this was counted. */
+  readonly rowsRead: number | null;
   /** Rows per layer and head. */
   readonly kept: ReadonlyArray<ReadonlyArray<number>>;
   /** Time of the policy's work at the end of the first turn, milliseconds. */

@@ -15,7 +15,8 @@ import {
   disposeSession,
   endPrompt,
   extend,
-  forced,
+  type Forced,
+  forcedReads,
   forkSession,
   observePrompt,
   planFor,
@@ -31,6 +32,7 @@ import type { Policy } from "../policy/types.ts";
 import type { Item, Probe } from "./item.ts";
 import { GIVEN, givenScore, type Method, policyFor, seenAfter } from "./methods.ts";
 import type { Logits } from "./metrics.ts";
+import { mean } from "./record.ts";
 
 /** Tokens per run of text: one size for every method, so that nothing but the policy differs. */
 const CHUNK = 256;
@@ -43,8 +45,12 @@ export interface Answered {
   readonly targets: ReadonlyArray<ReadonlyArray<number>>;
   /** Mean negative log-likelihoods of each probe's distractors, nats per token. */
   readonly distractors: ReadonlyArray<ReadonlyArray<Logits>>;
+  /** Rows that the queries of the last token scored read, over all layers and KV heads, mean over the probes. */
+  readonly rowsRead: number;
   /** The cache that was asked last. */
   readonly bytes: CacheBytes;
+  /** Bytes that it took while it was stored in another form than it is attended to, or null. */
+  readonly bytesStored: number | null;
   /** Rows per layer and head in it. */
   readonly kept: ReadonlyArray<ReadonlyArray<number>>;
   /** Share of all heads of all layers that keep each position, whole percent. */
@@ -53,13 +59,14 @@ export interface Answered {
   readonly compressMs: number;
 }
 
-/** What policies must have in common to share one reading of a prompt: what they do before its end, and what rows and rings they need. */
+/** What policies must have in common to share one reading of a prompt: what they do before its end, and what rows they need. Of the rings
+ * they need the longest serves all. */
 export const readingOf = (policy: Policy, plan: PolicyPlan): string =>
   JSON.stringify([
     policy.blocks.filter(({ moment }) => moment._tag === "Append" || moment._tag === "Build" || moment._tag === "OnExit"),
     plan.layers.map((
-      { keyCodec, valueCodec, readsFrom, columns, recentQueries },
-    ) => [keyCodec, valueCodec, readsFrom, columns, recentQueries]),
+      { keyCodec, valueCodec, readsFrom, columns, store },
+    ) => [keyCodec, valueCodec, readsFrom, columns, store]),
     plan.reconstructions,
   ]);
 
@@ -125,7 +132,7 @@ export const answersFrom =
     if (item.trace > 0) {
       const followed = await follow(session, trace);
       if (E.isLeft(followed)) return followed;
-      asked.push({ logits: followed.right.logits, targets: trace, distractors: [] });
+      asked.push({ logits: followed.right.logits, targets: trace, distractors: [], rowsRead: followed.right.session.rowsRead });
       session = followed.right.session;
     }
     const positions = await readPositions(model.memory)(session.cache)();
@@ -134,7 +141,9 @@ export const answersFrom =
       logits: asked.map(({ logits }) => logits),
       targets: asked.map(({ targets }) => targets),
       distractors: asked.map(({ distractors }) => distractors),
+      rowsRead: mean(asked.map(({ rowsRead }) => rowsRead)),
       bytes: bytesOf(session.cache),
+      bytesStored: session.storedBytes,
       kept: rowsPerHead(session.cache),
       shares: sharesOf(positions.right, session.cache.nextPosition),
       compressMs,
@@ -166,7 +175,10 @@ export const answersWithout = (model: Model, item: Item): TaskEither<KvError, Re
 
 /** How the full cache continues the first turn: the likeliest token each time. */
 export const traceOf = (item: Item) => ({ session: reading }: Reading): TaskEither<KvError, ReadonlyArray<number>> => async () => {
-  const forked = await forkSession(reading)();
+  // The reading may be that of a policy: what follows is the full cache's.
+  const full = planAt(reading.model, item, keepAll, 0);
+  if (E.isLeft(full)) return full;
+  const forked = await pipe(forkSession(reading), TE.chain(endPrompt(full.right)))();
   if (E.isLeft(forked)) return forked;
   let session = forked.right;
   const ids: number[] = [];
@@ -184,6 +196,7 @@ interface Asked {
   readonly logits: Logits;
   readonly targets: ReadonlyArray<number>;
   readonly distractors: ReadonlyArray<Logits>;
+  readonly rowsRead: number;
 }
 
 /** Ends a session after a failure elsewhere. */
@@ -193,17 +206,18 @@ function dropped<A>(session: Session, failure: E.Left<KvError>): Either<KvError,
 }
 
 async function askFork(session: Session, { query, answer, distractors }: Probe): Promise<Either<KvError, Asked>> {
-  const rows: Logits[] = [];
+  const given: Forced[] = [];
   for (const target of [answer, ...distractors]) {
-    const logits = await pipe(
+    const forced = await pipe(
       forkSession(session),
       TE.chain((fork) => query.length === 0 ? TE.right(fork) : extend(query)(fork)),
-      TE.chain(forced(target)),
+      TE.chain(forcedReads(target)),
     )();
-    if (E.isLeft(logits)) return logits;
-    rows.push(logits.right);
+    if (E.isLeft(forced)) return forced;
+    given.push(forced.right);
   }
-  return E.right({ logits: rows[0] ?? [], targets: answer, distractors: rows.slice(1) });
+  const [logits = [], ...wrong] = given.map(({ logits }) => logits);
+  return E.right({ logits, targets: answer, distractors: wrong, rowsRead: given[0]?.rowsRead ?? 0 });
 }
 
 /** Decodes these ids one by one, so that what acts while decoding acts. The session is consumed. */

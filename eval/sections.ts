@@ -132,12 +132,23 @@ function best(summary: TaskSummary, measure: Measure, budget: number): string {
 
 function tableOf(summary: TaskSummary): Table {
   const measures = MEASURES[summary.task];
+  const [stored, read] = [summary.rows.some((row) => row.stored !== null), summary.rows.some(({ rowsRead }) => rowsRead !== null)];
   return {
-    titles: ["policy", "bytes", "held", "ms", ...measures.map(({ title }) => title)],
+    titles: [
+      "policy",
+      "bytes",
+      "held",
+      ...stored ? ["stored"] : [],
+      ...read ? ["rows read"] : [],
+      "ms",
+      ...measures.map(({ title }) => title),
+    ],
     rows: summary.rows.map((row) => [
       row.documents < summary.documents ? `${row.method} (${row.documents} of ${summary.documents} documents)` : row.method,
       percent(row.bytes),
       percent(row.held),
+      ...stored ? [row.stored === null ? "–" : percent(row.stored)] : [],
+      ...read ? [row.rowsRead === null ? "–" : percent(row.rowsRead)] : [],
       row.ms.toFixed(0),
       ...measures.map(({ name }) => known(row, name) ? shown(row.values[name]) : "–"),
     ]),

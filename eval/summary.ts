@@ -17,6 +17,10 @@ export interface Row {
   /** Mean share of the full f16 cache: what kept rows cost, and all that is held. */
   readonly bytes: number;
   readonly held: number;
+  /** Mean share that it took while it was stored in another form than it is attended to; null where it was not. */
+  readonly stored: number | null;
+  /** Mean share of the rows that the full cache's queries read, at the end of what is scored; null where that was not counted. */
+  readonly rowsRead: number | null;
   /** Mean time at the end of the prompt, milliseconds. */
   readonly ms: number;
   /** By name of the measure; null where nothing could be measured. */
@@ -43,7 +47,7 @@ export interface TaskSummary {
 export const methodName = (label: string): string => label.replace(/, seed=\d+\)$/, ")");
 
 /** The name of a method's curve: arguments that are budgets or thresholds are what moves along it. */
-export const familyOf = (method: string): string => method.replace(/\(-?[\d.]+%?(, )?/, "(").replace("()", "").replace(/\(-?[\d.]+\)/, "");
+export const familyOf = (method: string): string => method.replace(/\(-?[\d./]+%?(, )?/, "(").replace("()", "");
 
 /** Records of the items that every method of their task has finished: what a run that is not complete can compare. */
 export function completeItems(records: ReadonlyArray<EvalRecord>): ReadonlyArray<EvalRecord> {
@@ -80,6 +84,11 @@ function summaryOf(task: TaskName, records: ReadonlyArray<EvalRecord>): TaskSumm
       documents: new Set(own.map(({ document }) => document)).size,
       bytes: mean(own.map(({ bytes, full }) => bytes / full)),
       held: mean(own.map(({ held, full }) => held / full)),
+      stored: meanOrNull(own.flatMap(({ bytesStored, full }) => bytesStored === undefined ? [] : [bytesStored / full])),
+      rowsRead: meanOrNull(own.flatMap(({ item, rowsRead }) => {
+        const all = full.find((record) => record.item === item)?.rowsRead ?? null;
+        return rowsRead === null || all === null ? [] : [rowsRead / all];
+      })),
       ms: mean(own.map(({ ms }) => ms)),
       values: Object.fromEntries(MEASURES[task].map(({ name }) => {
         const found = ratios.get(method)?.[name];
@@ -99,6 +108,8 @@ function summaryOf(task: TaskName, records: ReadonlyArray<EvalRecord>): TaskSumm
     chosen,
   };
 }
+
+const meanOrNull = (numbers: ReadonlyArray<number>): number | null => numbers.length === 0 ? null : mean(numbers);
 
 function ratiosOf(records: ReadonlyArray<EvalRecord>, measure: Measure, documents: ReadonlyArray<string>): Ratios {
   const over = documents.map(() => 0);

@@ -28,6 +28,7 @@ const record = (document: string, method: string, bytes: number, change: Partial
   bytes,
   held: bytes,
   full: 100,
+  rowsRead: bytes,
   kept: [],
   ms: 1,
   probes: [{ ...probe, ...change }],
@@ -77,8 +78,23 @@ Deno.test("between two budgets a curve is a line over log2 of the bytes; outside
 
 Deno.test("methods are named by what they are: seeds are one method, and budgets one curve", () => {
   assertEquals(methodName("random(25%, seed=3)"), "random(25%)");
-  const curves = ["random(25%)", "snapkv(33%)|ada(20%)", "streamingllm(50%, sinks=0, decode=no)", "kvzap(-4)", "full cache"].map(familyOf);
-  assertEquals(curves, ["random", "snapkv|ada(20%)", "streamingllm(sinks=0, decode=no)", "kvzap", "full cache"]);
+  const curves = [
+    "random(25%)",
+    "snapkv(33%)|ada(20%)",
+    "streamingllm(50%, sinks=0, decode=no)",
+    "kvzap(-4)",
+    "snapkv(1/8)|precision(4)",
+    "full cache",
+  ]
+    .map(familyOf);
+  assertEquals(curves, [
+    "random",
+    "snapkv|ada(20%)",
+    "streamingllm(sinks=0, decode=no)",
+    "kvzap",
+    "snapkv|precision(4)",
+    "full cache",
+  ]);
 });
 
 Deno.test("recovery counts the questions that the full cache can answer, and only those", () => {
@@ -92,6 +108,16 @@ Deno.test("recovery counts the questions that the full cache can answer, and onl
     needle(document, "x(50%)", [{ nll: 2, nllFull: 1, nllNone: 3 }, { nll: 9, nllFull: 2.5, nllNone: 3 }]),
   ]));
   assertEquals(summary?.rows.find(({ method }) => method === "x(50%)")?.values.recovery?.value, 0.5);
+});
+
+Deno.test("rows read are a share of the full cache's on the same item, and unknown where they were not counted", () => {
+  const [summary] = summarise([
+    ...runs("full cache", 100, () => 1),
+    ...runs("x(50%)", 50, () => 1).map((one) => ({ ...one, rowsRead: 20, bytesStored: 10 })),
+    ...runs("no context", 0, () => 3).map((one) => ({ ...one, rowsRead: null })),
+  ]);
+  const facts = summary?.rows.map(({ method, rowsRead, stored }) => [method, rowsRead, stored]);
+  assertEquals(facts, [["full cache", 1, null], ["x(50%)", 0.2, 0.1], ["no context", null, null]]);
 });
 
 Deno.test("only items that every method has finished are compared", () => {

@@ -41,26 +41,39 @@ export const logitsOver = (
     TE.chain((session) => forced(continuation)(session)),
   );
 
+/** What teacher forcing gives. */
+export interface Forced {
+  /** f32 [vocab] for every token: row i predicts token i. */
+  readonly logits: ReadonlyArray<Float32Array>;
+  /** Rows that the queries of the last token that was run read, over all layers and KV heads; see `Session`. */
+  readonly rowsRead: number;
+}
+
 /** Teacher forcing from a session: row i of the result predicts `tokens[i]`. The session is consumed, also on Left, unless the
  * tokens themselves are refused. */
 export const forced =
-  (tokens: ReadonlyArray<number>): (session: Session) => TE.TaskEither<KvError, ReadonlyArray<Float32Array>> => (session) => async () => {
+  (tokens: ReadonlyArray<number>): (session: Session) => TE.TaskEither<KvError, ReadonlyArray<Float32Array>> => (session) =>
+    pipe(forcedReads(tokens)(session), TE.map(({ logits }) => logits));
+
+/** {@link forced}, and how many rows were read. */
+export const forcedReads =
+  (tokens: ReadonlyArray<number>): (session: Session) => TE.TaskEither<KvError, Forced> => (session) => async () => {
     const { model, plan } = session;
     const wrong = tokens.length === 0 ? E.right(undefined) : checkTokens(model, tokens, session.cache.nextPosition);
     if (E.isLeft(wrong)) return wrong;
     const rows: Float32Array[] = tokens.length === 0 ? [] : [session.logits];
     const width = plan.rewritesAt({ _tag: "AfterStep", every: plan.periods }) ? 1 : session.chunk;
-    let { cache } = session;
+    let { cache, rowsRead } = session;
     for (let from = 0; from < tokens.length - 1; from += width) {
       const part = tokens.slice(from, Math.min(from + width, tokens.length - 1));
       const point: Feed["point"] = width === 1 ? stepPoint(plan, session.steps + from + 1) : { _tag: "AfterChunk", m: part.length };
       const fed = await feed(model, plan, { tokens: part, point, logits: "all" })(cache)();
       if (E.isLeft(fed)) return fed;
-      cache = fed.right.cache;
+      ({ cache, rowsRead } = fed.right);
       for (let i = 0; i < part.length; i++) {
         rows.push(fed.right.logits.slice(i * model.spec.shape.vocab, (i + 1) * model.spec.shape.vocab));
       }
     }
     const freed = dispose(model.memory)(cache)();
-    return E.isLeft(freed) ? freed : E.right(rows);
+    return E.isLeft(freed) ? freed : E.right({ logits: rows, rowsRead });
   };

@@ -42,7 +42,7 @@ export { readTransforms, type Stream, streams, type Transform, type Transforms }
 export type { Deflate } from "../cache/entropy.ts";
 export type { Coding } from "./transform_split.ts";
 export type { Fingerprint } from "./cache_identity.ts";
-export { forced, logitsOver } from "./forced.ts";
+export { type Forced, forced, forcedReads, logitsOver } from "./forced.ts";
 export { continueFrom, type DecodeOptions, generate, type GenerateOptions, type Prompt, promptTokens, type Recovery } from "./generate.ts";
 export type { CacheState, DeviceLost, Step } from "./steps.ts";
 export { argmax, checkSampling, greedy, sample, type Sampling } from "./sample.ts";

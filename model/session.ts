@@ -12,7 +12,7 @@ import type { Codec, KvCache } from "../cache/types.ts";
 import { planPolicy } from "../plan/plan.ts";
 import type { PolicyPlan, SplicePoint } from "../plan/types.ts";
 import type { Policy } from "../policy/types.ts";
-import { dispose, dropRings, fork, openCache, rerotateInPlace, shrink } from "../run/mod.ts";
+import { addPages, dispose, dropRings, fork, narrowRings, openCache, rerotateInPlace, shrink } from "../run/mod.ts";
 import { fillReconstructions } from "./fill_reconstructions.ts";
 import { endPrefill, type Fed, type Feed, feed } from "./feed.ts";
 import { storedAndBack } from "./transform_code.ts";
@@ -128,7 +128,7 @@ const readPrompt = (
 
 /** The second half of {@link prefill}: what `plan` does at the end of the prompt, after which it is the session's plan; memory that is much
  * larger than its rows is given back, `room` rows per head are left free. The plan must observe what the session's own plan observed:
- * the same columns and the same window of queries. The session is consumed, also on Left.
+ * the same codecs and columns, and a window of queries that is no longer. The session is consumed, also on Left.
  *
  * ```ts
  * import { assertEquals } from "@std/assert";
@@ -154,7 +154,9 @@ export const endPrompt =
   (plan: PolicyPlan, room: number = DEFAULTS.room): (session: Session) => TE.TaskEither<KvError, Session> => (session) =>
     pipe(
       rereadPrompt(plan)(session),
-      TE.chain(({ cache }) => endPrefill(session.model, plan)(cache)),
+      TE.chain(({ cache }) => narrowRings(session.model.memory, plan)(cache)),
+      TE.chainEitherK(addPages(session.model.memory, plan)),
+      TE.chain(endPrefill(session.model, plan)),
       TE.chainEitherK(dropRings(session.model.memory, plan)),
       TE.chain((cache) => plan.rerotates ? rerotateInPlace(session.model.memory)(cache) : TE.right(cache)),
       TE.chain((cache) => isLoose(cache) ? shrink(session.model.memory, room)(cache) : TE.right(cache)),

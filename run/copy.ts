@@ -145,20 +145,20 @@ export function encodeLayouts(layouts: ReadonlyArray<ReadonlyArray<Segment>>, st
   return bytes;
 }
 
-/** Copies one ring into another of the same size. */
+/** Copies one ring, or the newest of it, into another that is no larger. */
 export const copyRecent = (
   memory: Memory,
   shape: LayerShape,
   source: RecentQueries,
   target: RecentQueries,
 ): TE.TaskEither<KvError, void> => {
-  const { window } = source;
+  const [m, window] = [source.window, target.window];
   const widths = [shape.queryHeads * shape.keyDim, shape.queryHeads, 1];
   const build = (): Program =>
     finish("copy ring")(widths.reduce((draft: Draft, width, i) => {
       const [from, d1] = bound(`from.${i}`)(draft);
       const [to, d2] = bound(`to.${i}`)(d1);
-      return emit({ op: "slide", args: [from, to], params: { m: window, window, width } })(d2);
+      return emit({ op: "slide", args: [from, to], params: { m, window, width } })(d2);
     }, emptyDraft));
   const bindings = {
     "from.0": { buffer: source.queries },
@@ -169,7 +169,7 @@ export const copyRecent = (
     "to.2": { buffer: target.position },
   };
   return pipe(
-    program(memory, `ring ${window} x ${widths.join(" ")}`, build),
+    program(memory, `ring ${m} ${window} x ${widths.join(" ")}`, build),
     TE.chainIOEitherK((prepared) => memory.backend.run(prepared, bindings)),
   );
 };

@@ -5,7 +5,8 @@
 export { closeMemory, type Family, type Ledger, type Memory, openMemory } from "./memory.ts";
 export { dispose, fork, openCache } from "./open.ts";
 export { advance, bindings, reserve, settle, stage, tierName } from "./bind.ts";
-export { dropRings, shrink } from "./resize.ts";
+export { dropRings, narrowRings, shrink } from "./resize.ts";
+export { addPages } from "./transform.ts";
 export { putIn, type SavedCache, takeOut } from "./save.ts";
 export type { CacheTable, LayerTable, TierTable } from "./cache_table.ts";
 export { type BufferRows, fromBuffers, type InBuffers } from "./from_buffers.ts";

@@ -92,6 +92,31 @@ export const dropRings = (memory: Memory, plan: PolicyPlan): (cache: KvCache) =>
   return replaceBy(memory, cache, { ...cache, layers });
 };
 
+/** Rings that hold more queries than the plan looks at become rings of the newest of them. The input is consumed, also on Left. */
+export const narrowRings =
+  (memory: Memory, plan: PolicyPlan): (cache: KvCache) => TE.TaskEither<KvError, KvCache> => (cache) => async () => {
+    const live = checkLive(memory, cache);
+    if (E.isLeft(live)) return live;
+    const made: Buffer[] = [];
+    const layers: LayerCache[] = [];
+    for (const [l, layer] of cache.layers.entries()) {
+      const window = plan.layers[l]?.recentQueries ?? 0;
+      if (layer._tag === "Alias" || layer.recent === null || layer.recent.window <= window) {
+        layers.push(layer);
+        continue;
+      }
+      const recent = await copyRing(memory, layer, `L${l}`, window);
+      if (E.isLeft(recent)) {
+        freeAll(memory, made)();
+        retire(memory, cache)();
+        return recent;
+      }
+      made.push(...recentBuffers(recent.right));
+      layers.push({ ...layer, recent: recent.right });
+    }
+    return layers.every((layer, l) => layer === cache.layers[l]) ? E.right(cache) : replaceBy(memory, cache, { ...cache, layers });
+  };
+
 /** How {@link copyCache} lays out the copy. */
 export interface CopyOptions {
   /** All tiers of a layer become one, or a store and a tail; otherwise frozen tiers stay shared and only open ones are copied. */
@@ -158,10 +183,15 @@ async function copyLayers(memory: Memory, options: CopyOptions, cache: KvCache, 
 const storedAlike = (a: Tier, b: Tier): boolean =>
   codecName(a.keyCodec) === codecName(b.keyCodec) && codecName(a.valueCodec) === codecName(b.valueCodec);
 
-/** A private copy of a layer's ring. */
-export async function copyRing(memory: Memory, layer: OwnLayer, label: string): Promise<E.Either<KvError, OwnLayer["recent"]>> {
+/** A private copy of a layer's ring, or of its newest `window` entries. */
+export async function copyRing(
+  memory: Memory,
+  layer: OwnLayer,
+  label: string,
+  window: number = layer.recent?.window ?? 0,
+): Promise<E.Either<KvError, OwnLayer["recent"]>> {
   const { recent, shape } = layer;
-  const target = allocRecent(memory, shape, recent?.window ?? 0, label)();
+  const target = allocRecent(memory, shape, window, label)();
   if (E.isLeft(target) || target.right === null || recent === null) return target;
   const copied = await copyRecent(memory, shape, recent, target.right)();
   if (E.isRight(copied)) return target;

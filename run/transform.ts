@@ -25,7 +25,7 @@ export const conform = (memory: Memory, plan: PolicyPlan): (cache: KvCache) => T
     TE.chain(recodeLayers(memory, plan)),
     TE.chainEitherK((stored) => addColumns(memory, plan, stored)),
     TE.chainEitherK((stored) => addStores(memory, plan, stored)),
-    TE.chainEitherK((stored) => addPages(memory, plan, stored)),
+    TE.chainEitherK(addPages(memory, plan)),
   );
 
 /** Layers that are to read another's rows drop their own. */
@@ -180,8 +180,8 @@ const fillColumn = (memory: Memory, buffer: Buffer | undefined, slots: number, i
     : memory.backend.write(buffer, 0, bytesIn(new Float32Array(slots).fill(initial)))();
 
 /** Room for the bounds of pages that the plan reads and the cache lacks, or has of other pages. What they are is found at the end of
- * prefill. */
-function addPages(memory: Memory, plan: PolicyPlan, cache: KvCache): E.Either<KvError, KvCache> {
+ * prefill. The input is consumed, also on Left. */
+export const addPages = (memory: Memory, plan: PolicyPlan) => (cache: KvCache): E.Either<KvError, KvCache> => {
   const made: Buffer[] = [];
   const layers: LayerCache[] = [];
   for (const [l, layer] of cache.layers.entries()) {
@@ -206,4 +206,4 @@ function addPages(memory: Memory, plan: PolicyPlan, cache: KvCache): E.Either<Kv
     layers.push({ ...layer, tiers: [...layer.tiers.slice(0, -1), { ...tail, storage }] });
   }
   return made.length === 0 ? E.right(cache) : replaceBy(memory, cache, { ...cache, layers });
-}
+};

@@ -193,5 +193,5 @@ const argumentsOf = (
 ): Arguments => {
   const hash = createHash("sha256");
   documents.forEach(({ name, kind, text }) => hash.update(JSON.stringify([name, kind, text])));
-  return { format: 1, model, backend, tokens, scored, seed, documents: hash.digest("hex").slice(0, 16) };
+  return { format: 2, model, backend, tokens, scored, seed, documents: hash.digest("hex").slice(0, 16) };
 };
