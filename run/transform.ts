@@ -181,7 +181,7 @@ const fillColumn = (memory: Memory, buffer: Buffer | undefined, slots: number, i
 
 /** Room for the bounds of pages that the plan reads and the cache lacks, or has of other pages. What they are is found at the end of
  * prefill. The input is consumed, also on Left. */
-export const addPages = (memory: Memory, plan: PolicyPlan) => (cache: KvCache): E.Either<KvError, KvCache> => {
+export const addPages = (memory: Memory, plan: PolicyPlan): (cache: KvCache) => E.Either<KvError, KvCache> => (cache) => {
   const made: Buffer[] = [];
   const layers: LayerCache[] = [];
   for (const [l, layer] of cache.layers.entries()) {
