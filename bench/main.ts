@@ -1,9 +1,8 @@
 /**
  * The benches (`deno task bench`): every op against the peaks of the machine, appends, and the whole model against native
- * llama.cpp. Options: `--json` prints {machine, peaks, ops, appends, endToEnd} alone; `--ops`, `--appends`, `--model` run only
+ * llama.cpp. Options: `--json` prints {machine, peaks, ops, appends, endToEnd, kvzap, kvtc} alone; `--ops`, `--appends`, `--model`, `--kvzap`, `--kvtc` run only
  * those parts, `--webgpu` the table of ops on WebGPU; `--quick` times each op for 0.1 s and the model at 512 tokens;
- * `--lengths 512,2048,8160`.
- * `--policies "keepall kivi(4) quest(1024)"` reads `--lengths` tokens under each and decodes in turn, next to the first (`--threads`, default 2).
+ * `--lengths 512,2048,8160`. Policies are timed side by side by `deno task kvfold bench`.
  * @module
  */
 import { parseArgs } from "@std/cli/parse-args";
@@ -20,7 +19,6 @@ import { type EndToEnd, endToEnd, installPeer } from "./end_to_end.ts";
 import { type KvtcSpeed, kvtcSpeeds } from "./kvtc.ts";
 import { type KvzapCost, kvzapCosts } from "./kvzap.ts";
 import { measurePeaks, type Peaks } from "./peaks.ts";
-import { type PolicySpeed, policySpeeds } from "./policies.ts";
 import { type OpTiming, timeCase } from "./run_case.ts";
 import { benchWebGpu } from "./webgpu.ts";
 
@@ -112,26 +110,6 @@ function showKvtc(speeds: ReadonlyArray<KvtcSpeed>): void {
   }
 }
 
-function showPolicies(speeds: ReadonlyArray<PolicySpeed>): void {
-  console.log("\nSmolLM2-135M Q4_1: decode in turn (fastest of six turns, median in brackets), next to the first");
-  for (const { policy, tokens, prefillTokensPerSecond, decodeTokensPerSecond, decodeMedian, ratio, cacheBytes, peakBytes } of speeds) {
-    const decode = `decode ${fixed(decodeTokensPerSecond, 1, 6)} (${fixed(decodeMedian, 1, 6)}) ${fixed(ratio, 2, 5)}x`;
-    const bytes = `cache ${fixed(cacheBytes / 1e6, 1, 6)} MB, peak ${fixed(peakBytes / 1e6, 1, 6)} MB`;
-    console.log(`  ${String(tokens).padStart(5)} ${policy.padEnd(28)} prefill ${fixed(prefillTokensPerSecond, 0, 5)}  ${decode}  ${bytes}`);
-  }
-}
-
-/** `--policies`: alone, since it is no part of the standard run. */
-async function comparePolicies(texts: string, lengths: ReadonlyArray<number>, threads: number, json: boolean): Promise<void> {
-  const prompt = await promptOf(Math.max(...lengths));
-  if (prompt === null) return;
-  for (const length of lengths) {
-    const speeds = await policySpeeds(prompt.path, prompt.ids.slice(0, length), texts.split(/\s+/).filter((text) => text !== ""), threads);
-    if (json) console.log(JSON.stringify({ policies: speeds }));
-    else showPolicies(speeds);
-  }
-}
-
 const machine = { cores: navigator.hardwareConcurrency, deno: Deno.version.deno };
 
 /** The table of ops on WebGPU; in JSON {machine, webgpu}. */
@@ -143,7 +121,7 @@ async function webGpu(seconds: number, asJson: boolean): Promise<void> {
 async function main(): Promise<void> {
   const flags = parseArgs(Deno.args, {
     boolean: ["json", "quick", "ops", "appends", "model", "kvzap", "kvtc", "webgpu"],
-    string: ["lengths", "policies", "threads"],
+    string: ["lengths"],
   });
   if (flags["webgpu"] === true) return await webGpu(flags["quick"] === true ? 0.1 : 0.4, flags["json"] === true);
   const parts = ["ops", "appends", "model", "kvzap", "kvtc"] as const;
@@ -151,10 +129,6 @@ async function main(): Promise<void> {
   const show = flags["json"] === true ? () => {} : (print: () => void) => print();
   const note = (line: string): void => console.error(line);
   const lengths = String(flags["lengths"] ?? (flags["quick"] === true ? "512" : "512,2048,8160")).split(",").map(Number);
-  const policies = flags["policies"];
-  if (typeof policies === "string") {
-    return await comparePolicies(policies, lengths, Number(flags["threads"] ?? 2), flags["json"] === true);
-  }
   const report: {
     peaks: Record<string, Peaks>;
     ops: OpResult[];

@@ -2,6 +2,7 @@
  * Timing: the median of repeats, after a warm-up.
  * @module
  */
+import { median } from "../eval/speeds.ts";
 
 /** What repeats took, seconds. */
 export interface Timing {
@@ -32,9 +33,8 @@ export function time(
 export function summary(samples: ReadonlyArray<number>): Timing {
   const sorted = [...samples].sort((a, b) => a - b);
   const at = (i: number): number => sorted[i] ?? NaN;
-  const middle = (sorted.length - 1) / 2;
   return {
-    median: (at(Math.floor(middle)) + at(Math.ceil(middle))) / 2,
+    median: median(samples),
     fastest: at(0),
     slowest: at(sorted.length - 1),
     repeats: sorted.length,

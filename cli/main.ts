@@ -15,6 +15,7 @@ import * as E from "fp-ts/Either.js";
 import type { KvError } from "../cache/error.ts";
 import { showError } from "../cache/error.ts";
 import { type Command, COMMON, helpOf, overview } from "./command.ts";
+import { bench } from "./commands/bench.ts";
 import { compare } from "./commands/compare.ts";
 import { evalCommand } from "./commands/eval.ts";
 import { estimate } from "./commands/estimate.ts";
@@ -43,6 +44,7 @@ const commands: ReadonlyArray<Command> = [
   inspect,
   policies,
   estimate,
+  bench,
   trainKvzap,
   trainKvtc,
   trainKvsharer,

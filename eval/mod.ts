@@ -22,4 +22,5 @@ export { compare, type CompareOptions, type Comparison, type Run } from "./compa
 export { type Estimate, estimate, type EstimateOptions } from "./estimate.ts";
 export { type Candidate, type Proposal, proposalOf } from "./proposal.ts";
 export { type Fidelity, fidelity, kl, type Logits, logSumExp, nll, top1 } from "./metrics.ts";
+export { type Speed, type SpeedOptions, speeds } from "./speeds.ts";
 export { type Asked, type CompareTask, PROBE, taskOf } from "./task.ts";

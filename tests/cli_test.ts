@@ -62,6 +62,31 @@ Deno.test("compare without --json is a table with a row for every policy and the
   }
 });
 
+Deno.test("bench times every policy next to the full cache at each length, with the rows that it holds and reads", async () => {
+  const asked = ["bench", ...induction, "--policy", "streamingllm(64)", "--turns", "1"];
+  const { code, out, err } = await kvfold(...asked, "--tokens", "128,256", "--json");
+  assertEquals({ code, err }, { code: 0, err: "" });
+  const { model, backend, runs } = JSON.parse(out);
+  assertEquals([model, backend], ["induction", "wasm-fast"]);
+  const rows = runs.map((run: Record<string, unknown>) => [run["policy"], run["tokens"], run["rowsKept"]]);
+  // Two layers of two KV heads.
+  assertEquals(rows, [["keepall", 128, 512], ["streamingllm(64)", 128, 256], ["keepall", 256, 1024], ["streamingllm(64)", 256, 256]]);
+  for (const run of runs) {
+    assertGreater(run.bytesPeak, run.bytes - 1);
+    assertGreater(run.prefillTokensPerSecond, 0);
+    // 16 decoded tokens, each read with all that are held: the whole cache grows by its own row, 64 rows and the new one stay.
+    assertEquals(run.rowsRead, run.policy === "keepall" ? 4 * (run.tokens + 8.5) : 4 * 65);
+  }
+  const table = await kvfold(...asked, "--tokens", "128");
+  assertStringIncludes(table.out, "streamingllm(64)");
+  const refused = await kvfold(...asked, "--tokens", "128,9000");
+  assertEquals(refused, { code: 1, out: "", err: "kvfold: context of induction, tokens: needed 9016, available 8192\n" });
+  assertEquals(
+    (await kvfold(...asked, "--tokens", "0")).err,
+    'kvfold: argument --tokens: found "0", allowed is a whole number from 1 to 2147483647\n',
+  );
+});
+
 Deno.test("generate writes the text alone to standard output, and --json one object", async () => {
   const asked = ["generate", ...induction, "--prompt", "one fish, two fish, one", "--max-new-tokens", "5"];
   assertEquals((await kvfold(...asked)).out, " fish\n");
@@ -113,6 +138,7 @@ Deno.test("every command has help with a worked example", async () => {
     "inspect",
     "policies",
     "estimate",
+    "bench",
     "train kvzap",
     "train kvtc",
     "train kvsharer",

@@ -1,9 +1,9 @@
 /** Peaks are watched by a backend that notes its live bytes at every allocation and every run. */
 import { assert, assertEquals } from "@std/assert";
 import * as E from "fp-ts/Either.js";
-import type { Backend, LiveBytes } from "../backends/backend.ts";
 import { openWasm } from "../backends/wasm/mod.ts";
 import { bytesOf, rowsPerHead } from "../cache/mod.ts";
+import { watchedBackend } from "../eval/watch.ts";
 import { disposeSession, extend, inductionModel, type ModelFile, type ModelTensor, openModel, prefill } from "../model/mod.ts";
 import { readSafetensors, type TensorToWrite, writeSafetensors } from "../model/mod.ts";
 import { h2o, keepAll, knorm, kvzap, streamingLlm } from "../papers/mod.ts";
@@ -11,18 +11,6 @@ import { pipe, streaming } from "../policy/mod.ts";
 import { orThrow, read } from "../run/mod.ts";
 import { randomBytes } from "./model_support.ts";
 import { numbers } from "./support.ts";
-
-/** The same backend, with the largest `buffers` it ever had. */
-function watched(backend: Backend): { readonly backend: Backend; readonly peak: () => number; readonly reset: () => void } {
-  let most = 0;
-  const note = (live: LiveBytes): void => void (most = Math.max(most, live.buffers));
-  const alloc: Backend["alloc"] = (bytes, label) => () => {
-    const got = backend.alloc(bytes, label)();
-    note(backend.liveBytes());
-    return got;
-  };
-  return { backend: { ...backend, alloc }, peak: () => most, reset: () => (most = backend.liveBytes().buffers) };
-}
 
 /** The induction model with four more layers whose attention writes nothing: enough layers that one of them is a small part. */
 function sixLayers(): ModelFile {
@@ -57,7 +45,7 @@ for (
 ) {
   Deno.test(`peak memory of a prefill of ${tokens} tokens under ${how.text} is that of the pruned cache, not of the prompt`, async () => {
     await using opened = await orThrow(openWasm());
-    const { backend, peak, reset } = watched(opened);
+    const { backend, peak, reset } = watchedBackend(opened);
     await using model = await orThrow(openModel(backend, sixLayers()));
     reset();
     const session = await orThrow(prefill(model, how, { chunk: CHUNK, room: 0 })(randomBytes(4, tokens)));
@@ -88,7 +76,7 @@ Deno.test("peak memory of streaming prefill under KVzap is that of what stays an
   ]);
   const surrogate = await orThrow(readSafetensors("random", await orThrow(writeSafetensors(weights))));
   await using opened = await orThrow(openWasm());
-  const { backend, peak, reset } = watched(opened);
+  const { backend, peak, reset } = watchedBackend(opened);
   await using model = await orThrow(openModel(backend, file, { surrogates: { "kvzap-linear": surrogate } }));
   const under = async (threshold: number) => {
     reset();
