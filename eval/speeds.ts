@@ -80,33 +80,36 @@ interface Turn {
  * assertEquals(found.map(({ policy, rowsKept }) => [policy, rowsKept]), [["keepall", 128], ["streamingllm(16)", 32]]);
  * ```
  */
-export const speeds =
-  (model: Model, policies: ReadonlyArray<Policy>, options: SpeedOptions) =>
-  (ids: ReadonlyArray<number>): TaskEither<KvError, ReadonlyArray<Speed>> =>
-  async () => {
-    const room = options.turns * options.steps;
-    const needed = ids.length + room;
-    const { context } = model.spec.shape;
-    if (needed > context) return E.left({ _tag: "OverLimit", limit: `context of ${model.spec.name}, tokens`, needed, available: context });
-    const { chunk, codec } = options;
-    const unfit = policies.map((policy) => planFor(model, policy, ids.length, { chunk, codec })).find(E.isLeft);
-    if (unfit !== undefined) return unfit;
-    // What is compiled and warmed up once is nobody's cost.
-    const warm = await prefill(model, keepAll, { chunk, codec })(ids.slice(0, chunk))();
-    if (E.isLeft(warm)) return warm;
-    disposeSession(warm.right)();
-    const readers: Reader[] = [];
-    try {
-      for (const policy of [keepAll, ...policies]) {
-        const reader = await readPrompt(model, policy, ids, options);
-        if (E.isLeft(reader)) return reader;
-        readers.push(reader.right);
-      }
-      return await decodeInTurn(readers, ids, options);
-    } finally {
-      for (const { session } of readers) disposeSession(session)();
+export const speeds = (
+  model: Model,
+  policies: ReadonlyArray<Policy>,
+  options: SpeedOptions,
+): (ids: ReadonlyArray<number>) => TaskEither<KvError, ReadonlyArray<Speed>> =>
+(ids) =>
+async () => {
+  const room = options.turns * options.steps;
+  const needed = ids.length + room;
+  const { context } = model.spec.shape;
+  if (needed > context) return E.left({ _tag: "OverLimit", limit: `context of ${model.spec.name}, tokens`, needed, available: context });
+  const { chunk, codec } = options;
+  const unfit = policies.map((policy) => planFor(model, policy, ids.length, { chunk, codec })).find(E.isLeft);
+  if (unfit !== undefined) return unfit;
+  // What is compiled and warmed up once is nobody's cost.
+  const warm = await prefill(model, keepAll, { chunk, codec })(ids.slice(0, chunk))();
+  if (E.isLeft(warm)) return warm;
+  disposeSession(warm.right)();
+  const readers: Reader[] = [];
+  try {
+    for (const policy of [keepAll, ...policies]) {
+      const reader = await readPrompt(model, policy, ids, options);
+      if (E.isLeft(reader)) return reader;
+      readers.push(reader.right);
     }
-  };
+    return await decodeInTurn(readers, ids, options);
+  } finally {
+    for (const { session } of readers) disposeSession(session)();
+  }
+};
 
 async function readPrompt(
   model: Model,
