@@ -37,7 +37,7 @@ export async function kvtcSpeeds(
   ratios: ReadonlyArray<number>,
   rounds: number,
 ): Promise<ReadonlyArray<KvtcSpeed>> {
-  const { f32 } = await measurePeaks("fast");
+  const { f32 } = await measurePeaks("fast", 1);
   await using backend = await orThrow(openWasm({ threads: 1 }));
   const file = await orThrow(readModelFile(path, await Deno.readFile(path)));
   const transforms = await orThrow(shippedTransforms(file));

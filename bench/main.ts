@@ -22,23 +22,30 @@ import { measurePeaks, type Peaks } from "./peaks.ts";
 import { type OpTiming, timeCase } from "./run_case.ts";
 import { benchWebGpu } from "./webgpu.ts";
 
-const builds: ReadonlyArray<Build> = ["fast", "simd128"];
 const quiet = { env: (name: string) => Deno.env.get(name), progress: () => {} };
 
 /** An op with the share of the limit it runs into. */
 interface OpResult extends OpTiming {
+  readonly threads: number;
   readonly limit: string;
   readonly share: number;
 }
 
-async function ops(build: Build, peaks: Peaks, seconds: number): Promise<ReadonlyArray<OpResult>> {
-  await using backend = await orThrow(openWasm({ build, threads: 1 }));
+/** Threads that a table of ops is for, the parallel one with the attention alone: whether it keeps up with memory depends on how many read. */
+const tables: ReadonlyArray<{ readonly build: Build; readonly threads: number }> = [
+  { build: "fast", threads: 1 },
+  { build: "simd128", threads: 1 },
+  { build: "fast", threads: 2 },
+];
+
+async function ops(build: Build, threads: number, peaks: Peaks, seconds: number): Promise<ReadonlyArray<OpResult>> {
+  await using backend = await orThrow(openWasm({ build, threads }));
   await using oracle = await orThrow(openReference());
   const results: OpResult[] = [];
-  for (const bench of benchCases()) {
+  for (const bench of benchCases().filter(({ name }) => threads === 1 || name.startsWith("attend 1 query"))) {
     const timing = await timeCase(backend, oracle, bench, seconds);
     const rate = bench.limit === "read" ? timing.gigabytesPerSecond : timing.gigaopsPerSecond;
-    results.push({ ...timing, limit: bench.limit, share: rate / peaks[bench.limit] });
+    results.push({ ...timing, threads, limit: bench.limit, share: rate / peaks[bench.limit] });
   }
   return results;
 }
@@ -65,11 +72,11 @@ async function model(lengths: ReadonlyArray<number>, repeats: number, note: (lin
 
 const fixed = (n: number, digits: number, width: number): string => n.toFixed(digits).padStart(width);
 
-function showOps(build: Build, peaks: Peaks, results: ReadonlyArray<OpResult>): void {
+function showOps(build: Build, threads: number, peaks: Peaks, results: ReadonlyArray<OpResult>): void {
   console.log(
-    `\nwasm-${build}, one thread; peaks ${peaks.f32.toFixed(1)} GFLOP/s f32, ${peaks.int7.toFixed(1)} GOP/s int7, ${
-      peaks.int8.toFixed(1)
-    } GOP/s int8, ${peaks.read.toFixed(1)} GB/s read`,
+    `\nwasm-${build}, ${threads === 1 ? "one thread" : `${threads} threads`}; peaks ${peaks.f32.toFixed(1)} GFLOP/s f32, ${
+      peaks.int7.toFixed(1)
+    } GOP/s int7, ${peaks.int8.toFixed(1)} GOP/s int8, ${peaks.read.toFixed(1)} GB/s read`,
   );
   for (const r of results) {
     const rates = `${fixed(r.gigaopsPerSecond, 1, 7)} GOP/s ${fixed(r.gigabytesPerSecond, 2, 7)} GB/s`;
@@ -144,13 +151,13 @@ async function main(): Promise<void> {
     kvzap: [],
     kvtc: [],
   };
-  for (const build of builds) {
+  for (const { build, threads } of tables) {
     if (!wants("ops")) break;
-    const peaks = await measurePeaks(build);
-    const results = await ops(build, peaks, flags["quick"] === true ? 0.1 : 0.4);
-    report.peaks[build] = peaks;
+    const peaks = await measurePeaks(build, threads);
+    const results = await ops(build, threads, peaks, flags["quick"] === true ? 0.1 : 0.4);
+    report.peaks[threads === 1 ? build : `${build} x ${threads}`] = peaks;
     report.ops.push(...results);
-    show(() => showOps(build, peaks, results));
+    show(() => showOps(build, threads, peaks, results));
   }
   if (wants("appends")) {
     await using backend = await orThrow(openWasm({ build: "simd128" }));

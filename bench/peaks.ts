@@ -1,5 +1,5 @@
 /**
- * What one core of this machine can do in Wasm: multiply-adds of f32, products of bytes, bytes read. Shares in the benches are
+ * What cores of this machine can do in Wasm: multiply-adds of f32, products of bytes, bytes read. Shares in the benches are
  * of these. The loops are in `kernels/wasm/src/peak.rs`.
  * @module
  */
@@ -12,14 +12,38 @@ export type Peaks = Readonly<Record<Limit, number>>;
 
 const READ_BYTES = 512 * 2 ** 20;
 
-/** Measures the peaks of one build on this thread. Products of whole bytes are those of plain SIMD in either build. */
-export async function measurePeaks(build: Build): Promise<Peaks> {
-  const own = await measureBuild(build);
-  const plain = build === "simd128" ? own : await measureBuild("simd128");
+/** Measures the peaks of one build on so many threads at once. Products of whole bytes are those of plain SIMD in either build. */
+export async function measurePeaks(build: Build, threads: number): Promise<Peaks> {
+  const measure = threads === 1 ? (one: Build) => measureBuild(one, "fastest") : (one: Build) => measureTogether(one, threads);
+  const own = await measure(build);
+  const plain = build === "simd128" ? own : await measure("simd128");
   return { f32: own.f32, int7: own.products, int8: plain.products, read: own.read };
 }
 
-async function measureBuild(build: Build): Promise<{ readonly f32: number; readonly products: number; readonly read: number }> {
+/** What one thread found. */
+interface Found {
+  readonly f32: number;
+  readonly products: number;
+  readonly read: number;
+}
+
+/** The sum over threads that measure at the same time. */
+async function measureTogether(build: Build, threads: number): Promise<Found> {
+  const workers = Array.from({ length: threads }, () => new Worker(new URL("./peak_worker.ts", import.meta.url), { type: "module" }));
+  const found = await Promise.all(workers.map((worker) => {
+    const { promise, resolve, reject } = Promise.withResolvers<Found>();
+    worker.onmessage = ({ data }: MessageEvent<Found>) => resolve(data);
+    worker.onerror = (event) => reject(new Error(event.message));
+    worker.postMessage(build);
+    return promise;
+  }));
+  for (const worker of workers) worker.terminate();
+  const sum = (of: (one: Found) => number): number => found.reduce((total, one) => total + of(one), 0);
+  return { f32: sum((one) => one.f32), products: sum((one) => one.products), read: sum((one) => one.read) };
+}
+
+/** The peaks of this thread: of the fastest of several runs, or the median where other threads, which may end sooner, are to be met. */
+export async function measureBuild(build: Build, which: "fastest" | "median"): Promise<Found> {
   const module = await WebAssembly.compile(await moduleBytes(build));
   const imported = WebAssembly.Module.imports(module)[0];
   const pages = READ_BYTES / 65536 + 64;
@@ -45,7 +69,7 @@ async function measureBuild(build: Build): Promise<{ readonly f32: number; reado
       work();
       return (performance.now() - start) / 1000;
     });
-    return amount / summary(seconds).fastest / 1e9;
+    return amount / summary(seconds)[which] / 1e9;
   };
   const [loops, from] = [4_000_000, call("kf_heap_base")];
   return {
