@@ -39,8 +39,7 @@ export const pass = (site: Site, verb: Encode) => (state: Lowering): Lowering =>
   }, chosen);
   const longer = emit({ op: "lengthen", args: [leaving, store.layout], params: { heads } })(moved);
   const placed = verb.below === null ? longer : insert(site, store, leaving)(longer);
-  const closed = closeUp(site, state.named, keep, counts, slots.layout)(placed);
-  const draft = emit({ op: "truncate", args: [counts, slots.layout], params: { heads } })(closed);
+  const draft = shut(site, state.named, keep, counts)(placed);
   return { draft, memo: new Map(), named: state.named };
 };
 
@@ -68,8 +67,7 @@ const chooseOne = (site: Site, stored: Site, { score, value, leave, recent }: On
   const args = [fine, slots.position, slots.layout, coarse, stored.slots.layout, slots.newest];
   const params = { heads, high: value, low: leave, recent };
   const d4 = emit({ op: "demote", args: [...args, to.keep, to.counts, to.leave, to.leaving, keep, counts], params })(d3);
-  const closed = closeUp(stored, new Map(), keep, counts, stored.slots.layout)(d4);
-  return [to, emit({ op: "truncate", args: [counts, stored.slots.layout], params: { heads } })(closed)];
+  return [to, shut(stored, new Map(), keep, counts)(d4)];
 };
 
 const leavingTemps = ({ slots, shape: { kvHeads: heads } }: Site) => (draft: Draft): readonly [Leaving, Draft] => {
@@ -121,3 +119,9 @@ export const closeUp =
       draft,
     );
   };
+
+/** The rows of a tier that are kept close up, and its lengths follow. */
+export const shut = (site: Site, named: Lowering["named"], keep: Slot, counts: Slot) => (draft: Draft): Draft => {
+  const { slots: { layout }, shape: { kvHeads: heads } } = site;
+  return emit({ op: "truncate", args: [counts, layout], params: { heads } })(closeUp(site, named, keep, counts, layout)(draft));
+};

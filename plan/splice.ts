@@ -6,7 +6,7 @@ import { NONE, type Slot } from "../backends/program.ts";
 import type { Score } from "../policy/types.ts";
 import type { PlannedBlock, PlannedVerb } from "./blocks.ts";
 import { emit, temp } from "./draft.ts";
-import { closeUp, pass } from "./pass.ts";
+import { closeUp, pass, shut } from "./pass.ts";
 import { type Lowering, lowerScore, newColumn, startLowering } from "./lower.ts";
 import { attention } from "./lower_queries.ts";
 import { mapOp, rowCodec, type Site } from "./site.ts";
@@ -127,8 +127,6 @@ const evictAll = (site: Site, stored: Site, verb: Evict) => (state: Lowering): L
   const [counts, d3] = temp("counts", heads * 4)(d2);
   const chosen = choose(woven.site, verb, score, woven.site.slots.layout, keep, counts)(d3);
   const [[storeKeep, storeCounts, tailKeep, tailCounts], apart] = unweave(woven, slots.store, slots, keep, counts)(chosen);
-  const shut = (of: Site, named: Lowering["named"], kept: Slot, count: Slot) => (d: Draft): Draft =>
-    emit({ op: "truncate", args: [count, of.slots.layout], params: { heads } })(closeUp(of, named, kept, count, of.slots.layout)(d));
   const draft = shut(site, state.named, tailKeep, tailCounts)(shut(stored, new Map(), storeKeep, storeCounts)(apart));
   return { draft, memo: new Map(), named: state.named };
 };
@@ -177,11 +175,8 @@ export const choose =
   };
 
 /** The rows that stay close up, values of the others folded in where the verb says so, and lengths follow. */
-export const closeOver = (site: Site, verb: Evict, named: Lowering["named"], keep: Slot, counts: Slot) => (draft: Draft): Draft => {
-  const { slots: { layout }, shape: { kvHeads: heads } } = site;
-  const closed = closeUp(site, named, keep, counts, layout)(fold(site, verb, keep, counts)(draft));
-  return emit({ op: "truncate", args: [counts, layout], params: { heads } })(closed);
-};
+export const closeOver = (site: Site, verb: Evict, named: Lowering["named"], keep: Slot, counts: Slot) => (draft: Draft): Draft =>
+  shut(site, named, keep, counts)(fold(site, verb, keep, counts)(draft));
 
 /** Values of the rows that leave go into their nearest survivors, before anything moves. */
 const fold = ({ slots, shape, plan }: Site, { merge }: Evict, keep: Slot, counts: Slot) => (draft: Draft): Draft => {
