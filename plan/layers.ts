@@ -7,7 +7,7 @@ import { blockRows, codecFault, codecName, codecOf } from "../cache/codec.ts";
 import type { KvError } from "../cache/error.ts";
 import type { Codec } from "../cache/types.ts";
 import type { Policy, Verb } from "../policy/types.ts";
-import { invalid, resolveLayers } from "./resolve.ts";
+import { invalid, resolveLayers, unsupported } from "./resolve.ts";
 import type { Target } from "./types.ts";
 
 /** Storage of one layer as its Build blocks say. */
@@ -77,12 +77,11 @@ function applyVerb(
       return wrong ?? E.right(change((layer) => ({ ...layer, readsFrom: verb.from })));
     }
     default:
-      return E.left({
-        _tag: "Unsupported",
-        what: `${verb._tag} at the moment Build (${path})`,
-        where: "the planner",
-        because: "there are no rows when the cache is built; only Encode and Share act then",
-      });
+      return unsupported(
+        `${verb._tag} at the moment Build`,
+        path,
+        "there are no rows when the cache is built; only Encode and Share act then",
+      );
   }
 }
 

@@ -10,7 +10,7 @@ import type { PlannedBlock, PlannedVerb } from "./blocks.ts";
 import { makesClusters } from "./clusters.ts";
 import { codecError } from "./layers.ts";
 import type { Score } from "../policy/types.ts";
-import { invalid } from "./resolve.ts";
+import { invalid, unsupported } from "./resolve.ts";
 import { scoresOf } from "./holds.ts";
 import { isPredicted, scoresIn } from "./scores.ts";
 import type { StorePlan } from "./types.ts";
@@ -53,13 +53,6 @@ export function checkPassing(layers: ReadonlyArray<Blocks>): E.Either<KvError, R
     const inBlocks = encodes.some(({ keys, values }) => Math.max(blockRows(codecOf(keys)), blockRows(codecOf(values))) > 1);
     const planned: PlannedBlock[] = [];
     for (const { moment, verbs } of blocks) {
-      const refuse = (what: string, because: string): E.Either<KvError, never> =>
-        E.left({
-          _tag: "Unsupported",
-          what: `${what} at the moment ${moment._tag} beside Encode (layer ${l})`,
-          where: "the planner",
-          because,
-        });
       const next: PlannedVerb[] = [];
       for (const verb of verbs) {
         const over = verb._tag === "Evict" ? competitors(blocks, verb, moment) : "tail";
@@ -68,19 +61,15 @@ export function checkPassing(layers: ReadonlyArray<Blocks>): E.Either<KvError, R
           : verb._tag === "Encode"
           ? againstBelow(verb, blocks, moment, inBlocks)
           : null;
-        if (because !== null) return refuse(verb._tag, because);
+        if (because !== null) return unsupported(`${verb._tag} at the moment ${moment._tag} beside Encode`, `layer ${l}`, because);
         next.push(verb._tag === "Evict" ? { ...verb, over } : verb);
       }
       planned.push({ moment, verbs: next });
     }
     const stale = staleColumn(planned);
     if (stale !== null) {
-      return E.left({
-        _tag: "Unsupported",
-        what: `the column ${stale} beside Encode (layer ${l})`,
-        where: "the planner",
-        because: "of rows that have passed on to codes only sums of attention are remembered anew",
-      });
+      const because = "of rows that have passed on to codes only sums of attention are remembered anew";
+      return unsupported(`the column ${stale} beside Encode`, `layer ${l}`, because);
     }
     judged.push(planned);
   }

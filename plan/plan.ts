@@ -19,6 +19,7 @@ import { jointLayers, spliceJoint } from "./joint.ts";
 import { storeOf, waitingBound } from "./passing.ts";
 import { boundOf, columnsOf, isThinned, ringOf } from "./holds.ts";
 import { clustersOf } from "./clusters.ts";
+import { unsupported } from "./resolve.ts";
 import { keepBounds, pagesOf, selectRows } from "./select.ts";
 import type { Site } from "./site.ts";
 import { actsAt, queriesAt, spliceBlocks } from "./splice.ts";
@@ -88,7 +89,7 @@ function planLayers(
     const pages = pagesOf(own, l, stored);
     if (E.isLeft(pages)) return pages;
     if (pages.right > 1 && store.right !== null) {
-      return unsupportedOp(`Select in layer ${l}`, "the planner", "older rows of that layer are stored as codes, which have no pages");
+      return unsupported("Select beside Encode", `layer ${l}`, "older rows of that layer are stored as codes, which have no pages");
     }
     const layer: LayerPlan = {
       ...stored,
@@ -209,11 +210,11 @@ function checkRerotate({ blocks }: Policy, storage: ReadonlyArray<LayerStorage>)
   const later = blocks.find(({ moment }) => moment._tag !== "PrefillEnd" && moment._tag !== "Build" && moment._tag !== "Chunk");
   const passing = blocks.some(({ moment, verbs }) => moment._tag !== "Build" && verbs.some((v) => v._tag === "Encode"));
   if (passing || storage.some(({ keyCodec }) => keyCodec._tag !== "Plain")) {
-    return unsupportedOp("Rerotate beside Encode", "the planner", "codes cannot be turned; keep keys as f16 or f32");
+    return unsupported("Rerotate beside Encode", "blocks", "codes cannot be turned; keep keys as f16 or f32");
   }
-  return later === undefined ? E.right(undefined) : unsupportedOp(
+  return later === undefined ? E.right(undefined) : unsupported(
     `Rerotate beside ${later.verbs[0]?._tag} at ${later.moment._tag}`,
-    "the planner",
+    "blocks",
     "positions close up once, at the end of the prompt; let nothing act while decoding",
   );
 }

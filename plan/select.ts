@@ -9,6 +9,7 @@ import type { PlannedBlock } from "./blocks.ts";
 import { clustersOf, makesClusters, meanKeys } from "./clusters.ts";
 import { bound, emit, temp } from "./draft.ts";
 import { lowerScore, startLowering } from "./lower.ts";
+import { unsupported } from "./resolve.ts";
 import { scoresIn } from "./scores.ts";
 import { rowCodec, type Site } from "./site.ts";
 import { actsAt, choose, queriesAt, type Select } from "./splice.ts";
@@ -24,17 +25,16 @@ export function pagesOf(
   { keyCodec, valueCodec }: Pick<LayerPlan, "keyCodec" | "valueCodec">,
 ): E.Either<KvError, number> {
   const all = selections(blocks);
-  const refuse = (what: string, because: string): E.Either<KvError, never> =>
-    E.left({ _tag: "Unsupported", what: `${what} in layer ${layer}`, where: "the planner", because });
-  if (all.length > 1) return refuse(`${all.length} selections`, "one query reads one choice of rows; keep one of them");
+  const where = `layer ${layer}`;
+  if (all.length > 1) return unsupported(`${all.length} selections`, where, "one query reads one choice of rows; keep one of them");
   if (all.length > 0 && (keyCodec._tag !== "Plain" || valueCodec._tag !== "Plain")) {
-    return refuse("a selection among coded rows", "rows are chosen and read one by one; store them as f16 or f32");
+    return unsupported("a selection among coded rows", where, "rows are chosen and read one by one; store them as f16 or f32");
   }
   const clusters = clustersOf(blocks);
   if (clusters !== null) return checkClusters(blocks, layer, clusters.stride);
   const sizes = new Set(all.flatMap(({ score }) => scoresIn(score)).flatMap((s) => s._tag === "PageBound" ? [s.page] : []));
   return sizes.size > 1
-    ? refuse(`pages of ${[...sizes].join(" and ")} rows`, "a layer has the bounds of pages of one size")
+    ? unsupported(`pages of ${[...sizes].join(" and ")} rows`, where, "a layer has the bounds of pages of one size")
     : E.right([...sizes][0] ?? 0);
 }
 
@@ -52,12 +52,8 @@ function checkClusters(blocks: ReadonlyArray<PlannedBlock>, layer: number, strid
     : leaving !== undefined
     ? "clusters are of rows that stay where they are; evict at the end of the prompt"
     : null;
-  return because === null ? E.right(stride) : E.left({
-    _tag: "Unsupported",
-    what: `clusters beside ${paged ? "PageBound" : `${leaving?.verbs[0]?._tag} at ${leaving?.moment._tag}`} in layer ${layer}`,
-    where: "the planner",
-    because,
-  });
+  const beside = paged ? "PageBound" : `${leaving?.verbs[0]?._tag} at ${leaving?.moment._tag}`;
+  return because === null ? E.right(stride) : unsupported(`clusters beside ${beside}`, `layer ${layer}`, because);
 }
 
 /** Bounds of the pages that hold one of the last `m` rows, or of all (0). */
