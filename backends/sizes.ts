@@ -61,6 +61,21 @@ function sizeOf(spec: OperandSpec, params: Params): OperandSize {
   return axes[0] === "slots" ? { _tag: "PerSlot", bytes: known } : { _tag: "Bytes", bytes: known };
 }
 
+/** Name of the layout that addresses an operand with memory for every slot, where the op has one.
+ *
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * assertEquals(layoutNameOf("compact", "keep"), "sourceLayout");
+ * assertEquals(layoutNameOf("unweave", "secondKeep"), "secondLayout");
+ * ```
+ */
+export function layoutNameOf(op: OpName, operand: string): string | null {
+  const layouts = ops[op].operands.flatMap(({ name, kind }) => kind === "layout" ? [name] : []);
+  const tier = ["first", "second"].find((name) => operand.startsWith(name));
+  const own = tier !== undefined ? `${tier}Layout` : operand === "target" ? "targetLayout" : "sourceLayout";
+  return ["layout", own, "wovenLayout"].find((name) => layouts.includes(name)) ?? null;
+}
+
 /** Needs of every operand, in operand order. A column under `map` follows the layout if one is given, else `count`.
  *
  * ```ts

@@ -2,7 +2,7 @@
  * Folding the tokens of a sample through a plan: prefill in chunks, the end of prefill, then one token at a time.
  * @module
  */
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import * as E from "fp-ts/Either.js";
 import { bytesOf, checkCache, type KvCache, showError } from "../cache/mod.ts";
 import { planPolicy, type PolicyPlan, type SplicePoint } from "../plan/mod.ts";
@@ -63,7 +63,9 @@ export async function fold(memory: Memory, plan: PolicyPlan, sample: Sample, pro
     const next = await orThrow(apply(memory, plan, point)(cache, to > from ? asPlanned(plan, tokensOf(sample, from, to)) : null));
     cache = next.cache;
     if (to > from) attended.push(next.attended);
-    assertEquals(bytesOf(cache).total, memory.backend.liveBytes().buffers);
+    const [counted, held] = [bytesOf(cache).total, memory.backend.liveBytes().buffers];
+    // WebGPU holds every buffer in whole steps of its alignment, which are larger than small buffers.
+    assert(memory.backend.name === "webgpu" ? counted <= held : counted === held, `${counted} bytes are counted, ${held} held`);
     assertEquals(checkCache(cache)._tag, "Right");
   };
   for (let from = 0; from < prompt; from += chunk) {

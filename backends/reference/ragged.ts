@@ -5,6 +5,7 @@
  */
 import { blockRows, codecOf, type RowCodec } from "../../cache/codec.ts";
 import type { Instr } from "../program.ts";
+import { layoutNameOf } from "../sizes.ts";
 import { at, type Head, headsOf, type Operands } from "./kernel.ts";
 import { noRow } from "./pairs.ts";
 
@@ -18,21 +19,13 @@ function layoutHeads(instr: Instr): number {
   return typeof heads === "number" ? heads : 0;
 }
 
-/** The layout that addresses an operand where there are several, else nothing. */
-function layoutOf(operands: Operands, operand: string): string {
-  const tier = ["first", "second"].find((name) => operand.startsWith(name));
-  if (tier !== undefined) return `${tier}Layout`;
-  if (operands.given("wovenLayout")) return "wovenLayout";
-  return operand === "target" ? "targetLayout" : operand === "source" || operand === "keep" ? "sourceLayout" : "";
-}
-
 /** Every head of every layout lies in the memory it addresses. `slots(operand)` is how many slots an operand has. */
 export function checkRagged(instr: Instr, operands: Operands, slots: ReadonlyMap<string, number>): Complaint {
   const heads = layoutHeads(instr);
   const growth = instr.op === "append" ? instr.params.m : 0;
   for (const [operand, available] of slots) {
-    const name = operands.given("layout") ? "layout" : layoutOf(operands, operand);
-    if (!operands.given(name) || (instr.op === "weave" && operand === "order")) continue;
+    const name = layoutNameOf(instr.op, operand);
+    if (name === null || !operands.given(name) || (instr.op === "weave" && operand === "order")) continue;
     for (const [h, head] of headsOf(operands.u32(name), heads).entries()) {
       const length = operand === "target" ? lengthAt(operands, instr, h) : reaches.has(operand) ? roomOf(head) : head.length + growth;
       const complaint = checkHead(h, head, length, available, operand);

@@ -70,6 +70,8 @@ export const newestLike: Kernel<"newestLike"> = (instr) => {
 };
 /** What a row has in common with others. */
 export const redundancy: Kernel<"redundancy"> = (instr) => perSlot(instr, { constants: rowsForm(instr.params) });
+/** Queries that have weighed a row. */
+export const queriesSeen: Kernel<"queriesSeen"> = (instr) => perSlot(instr);
 /** Ranks inside blocks. */
 export const blockRank: Kernel<"blockRank"> = (instr) => perSlot(instr);
 

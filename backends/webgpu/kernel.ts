@@ -122,6 +122,9 @@ export const groups = (count: number): Grid => [Math.min(count, across), Math.ce
 /** Workgroups of 64 for so many invocations. */
 export const invocations = (count: number): Grid => groups(Math.ceil(count / 64));
 
+/** Most workgroups that share the rows of a head. */
+export const mostShares = 1024;
+
 /** Slots that an operand has memory for. */
 export function slotsIn(instr: Instr, name: string): (size: SizeOf) => number {
   const i = ops[instr.op].operands.findIndex((operand) => operand.name === name);

@@ -16,6 +16,7 @@ import {
   pool,
   positions,
   projectedNorm,
+  queriesSeen,
   rank,
   reduce,
   redundancy,
@@ -24,11 +25,14 @@ import {
   tailLoss,
   threshold,
 } from "./columns.ts";
+import { centroids, clusterScores, kmeans } from "./cluster.ts";
 import { argmax, embed, glu, map, matmul, norm, rope, sinkGate } from "./dense.ts";
+import { expectedAttention, rerotate } from "./future.ts";
 import type { InstrOf, Kernel, WeightForm, Work } from "./kernel.ts";
 import { append, compact, copyRows, extend, lengthen, rejoin, slice, slide, transfer, truncate } from "./rows.ts";
 import { foldValues, lagSpread, obey, profile, promote, split } from "./rules.ts";
 import { boundQuery, minmaxPages, pageScores } from "./select.ts";
+import { demote, insertRows, unweave, weave, weaveRows } from "./woven.ts";
 
 const kernels: { readonly [O in OpName]?: Kernel<O> } = {
   embed,
@@ -78,6 +82,17 @@ const kernels: { readonly [O in OpName]?: Kernel<O> } = {
   pageScores,
   attendRows,
   sinkGate,
+  weave,
+  weaveRows,
+  unweave,
+  insertRows,
+  queriesSeen,
+  demote,
+  kmeans,
+  centroids,
+  clusterScores,
+  rerotate,
+  expectedAttention,
 };
 
 /** Ops with a shader. */
@@ -99,10 +114,11 @@ const mostChannels = 256;
 const lastMapFn = "gelu";
 
 /** Which parameter is the codec of which. */
-const codecs = [["keyDim", "keyCodec"], ["valueDim", "valueCodec"], ["dim", "codec"], ["dim", "sourceCodec"], [
-  "dim",
-  "targetCodec",
-]] as const;
+const codecs = [
+  ["keyDim", "keyCodec"],
+  ["valueDim", "valueCodec"],
+  ...["codec", "sourceCodec", "targetCodec", "firstCodec", "secondCodec", "wovenCodec"].map((codec) => ["dim", codec] as const),
+] as const;
 
 /** Why an instruction cannot run here, or null. */
 export function refusal(instr: Instr): string | null {

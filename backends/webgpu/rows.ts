@@ -22,7 +22,7 @@ import {
 } from "./kernel.ts";
 
 /** Pieces that the shaders write a row in: words of plain rows, groups of codes. */
-const pieces = (dim: number, { bits, group }: { readonly bits: number; readonly group: number }): number =>
+export const pieces = (dim: number, { bits, group }: { readonly bits: number; readonly group: number }): number =>
   Math.floor(dim / (bits >= 16 ? 32 / bits : group));
 
 /** Rows and positions, then lengths. */
@@ -69,12 +69,14 @@ export const extend: Kernel<"extend"> = (instr) => only(plain(instr, () => invoc
 const words = (instr: { readonly params: { readonly rowBytes: number } }, slot: number) => (size: SizeOf): Grid =>
   invocations(Math.floor(size(slot) / Math.max(4, instr.params.rowBytes)) * instr.params.rowBytes / 4);
 
+/** Strips of up to 16 words that a workgroup moves of each row. */
+export const strips = (rowBytes: number): number => Math.ceil(rowBytes / 4 / 16);
+
 /** An invocation per word of the source, or in place a workgroup per head and strip of its rows. */
 export const compact: Kernel<"compact"> = (instr) => {
   const { heads, rowBytes } = instr.params;
-  const strips = rowBytes === 0 ? 0 : Math.ceil(rowBytes / 4 / Math.min(rowBytes / 4, 16));
   const dispatch: Dispatch = isSame(instr, "source", "target")
-    ? plain(instr, () => [heads, strips, 1], {
+    ? plain(instr, () => [heads, strips(rowBytes), 1], {
       entry: "within",
       bound: operands(instr, "keep", "counts", "sourceLayout", "targetLayout", "target"),
     })

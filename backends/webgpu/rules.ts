@@ -2,7 +2,20 @@
  * Dispatches of the ops that keep rows by rules or in stages, pass them to other tiers, or fold them into others.
  * @module
  */
-import { type Dispatch, formOf, groups, invocations, type Kernel, only, operands, paramWords, plain, slotsIn, storedAs } from "./kernel.ts";
+import {
+  type Dispatch,
+  formOf,
+  groups,
+  invocations,
+  type Kernel,
+  mostShares,
+  only,
+  operands,
+  paramWords,
+  plain,
+  slotsIn,
+  storedAs,
+} from "./kernel.ts";
 
 /** A workgroup per head. */
 export const profile: Kernel<"profile"> = (instr) => only(plain(instr, () => groups(instr.params.heads)));
@@ -13,9 +26,6 @@ export const obey: Kernel<"obey"> = (instr) => only(plain(instr, () => groups(in
 /** A workgroup per head. */
 export const promote: Kernel<"promote"> = (instr) =>
   only(plain(instr, () => groups(instr.params.heads), { bound: operands(instr, "score", "then", "layout", "out") }));
-
-/** Most workgroups that share the blocks of a head. */
-const mostShares = 1024;
 
 /** Workgroups that share the blocks of a head, for all heads. */
 export const lagSpread: Kernel<"lagSpread"> = (instr) => {

@@ -1,4 +1,4 @@
-// with stored as keys, product, score
+// with stored as keys, product, score, segments
 // Column of attention mass per row. `prepare` makes a table of the queries, then one invocation per slot walks it.
 override isDivided: bool = false;
 override isGained: bool = false;
@@ -72,11 +72,9 @@ fn mass(slot: u32, kvHead: u32) -> f32 {
 fn attendReduce(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let slot = (group.y * groups.x + group.x) * 64u + lane;
   if (status[0] != 0u || slot >= p.slots) { return; }
-  for (var h = 0u; h < p.kvHeads; h++) {
-    let start = segments[3u * h];
-    if (slot < start || slot - start >= segments[3u * h + 1u]) { continue; }
-    var sum = mass(slot, h);
-    if (p.accumulate != 0u) { sum += result[slot]; }
-    result[slot] = sum;
-  }
+  let h = segmentsHead(slot, p.kvHeads);
+  if (h == p.kvHeads) { return; }
+  var sum = mass(slot, h);
+  if (p.accumulate != 0u) { sum += result[slot]; }
+  result[slot] = sum;
 }

@@ -1,3 +1,4 @@
+// with segments
 // Ranks inside the blocks that lagSpread weighs; other rows are copied. One invocation per slot.
 struct Params { heads: u32, sinks: u32, lag: u32, slots: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
@@ -20,13 +21,11 @@ fn rankOf(slot: u32, first: u32) -> f32 {
 fn blockRank(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let slot = (group.y * groups.x + group.x) * 64u + lane;
   if (status[0] != 0u || slot >= p.slots) { return; }
-  for (var h = 0u; h < p.heads; h++) {
-    let start = segments[3u * h];
-    let length = segments[3u * h + 1u];
-    if (slot < start || slot - start >= length) { continue; }
-    let t = slot - start;
-    let blocks = (length - min(length, p.sinks)) / p.lag;
-    if (t < p.sinks || (t - p.sinks) / p.lag + 1u >= blocks) { result[slot] = a[slot]; continue; }
-    result[slot] = rankOf(slot, slot - (t - p.sinks) % p.lag);
-  }
+  let h = segmentsHead(slot, p.heads);
+  if (h == p.heads) { return; }
+  let length = segments[3u * h + 1u];
+  let t = slot - segments[3u * h];
+  let blocks = (length - min(length, p.sinks)) / p.lag;
+  if (t < p.sinks || (t - p.sinks) / p.lag + 1u >= blocks) { result[slot] = a[slot]; return; }
+  result[slot] = rankOf(slot, slot - (t - p.sinks) % p.lag);
 }

@@ -1,3 +1,4 @@
+// with segments as sourceLayout
 // Moves row keep[start_h + i] of the source to row i of the target, i < counts[h].
 struct Params { heads: u32, rowBytes: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
@@ -16,12 +17,11 @@ fn apart(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: v
   let words = p.rowBytes / 4u;
   if (status[0] != 0u || words == 0u) { return; }
   let slot = i / words;
-  for (var h = 0u; h < p.heads; h++) {
-    let start = sourceLayout[3u * h];
-    if (slot >= start && slot - start < counts[h]) {
-      destination[(targetLayout[3u * h] + slot - start) * words + i % words] = source[(start + keep[slot]) * words + i % words];
-    }
-  }
+  let h = sourceLayoutHead(slot, p.heads);
+  if (h == p.heads) { return; }
+  let start = sourceLayout[3u * h];
+  if (slot - start >= counts[h]) { return; }
+  destination[(targetLayout[3u * h] + slot - start) * words + i % words] = source[(start + keep[slot]) * words + i % words];
 }
 
 // In place: one workgroup per head and strip of up to 16 words. Kept indices ascend, so a step reads only rows that no earlier step

@@ -1,3 +1,4 @@
+// with segments as sourceLayout
 // Copies the rows of every segment to the segment of another layout. One invocation per word of the source.
 struct Params { heads: u32, rowBytes: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
@@ -13,10 +14,6 @@ fn copyRows(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups
   let words = p.rowBytes / 4u;
   if (status[0] != 0u || words == 0u) { return; }
   let slot = i / words;
-  for (var h = 0u; h < p.heads; h++) {
-    let start = sourceLayout[3u * h];
-    if (slot >= start && slot - start < sourceLayout[3u * h + 1u]) {
-      destination[(targetLayout[3u * h] + slot - start) * words + i % words] = source[i];
-    }
-  }
+  let h = sourceLayoutHead(slot, p.heads);
+  if (h < p.heads) { destination[(targetLayout[3u * h] + slot - sourceLayout[3u * h]) * words + i % words] = source[i]; }
 }

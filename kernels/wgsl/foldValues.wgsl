@@ -1,4 +1,4 @@
-// with stored as keys, stored as values, half, leavers
+// with stored as keys, stored as values, half, ascending as keep, segments
 // Folds the values of rows that are not kept into their nearest kept rows. `norms`: the length of kept keys to the end of `weight`. `nearest`: one
 // invocation per row that goes finds its place and weight. `fold`: one workgroup per kept row adds what chose it, an invocation per word.
 struct Params { heads: u32, keyDim: u32, valueDim: u32, keyCodec: u32, valueCodec: u32, slots: u32 }
@@ -32,15 +32,13 @@ fn valueNorm(slot: u32) -> f32 {
 fn norms(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let slot = (group.y * groups.x + group.x) * 64u + lane;
   if (status[0] != 0u || slot >= p.slots) { return; }
-  for (var h = 0u; h < p.heads; h++) {
-    let start = segments[3u * h];
-    if (slot < start || slot - start >= counts[h]) { continue; }
-    weight[slot + segments[3u * h + 1u] - counts[h]] = keyNorm(start + keep[slot]);
-  }
+  let h = segmentsHead(slot, p.heads);
+  if (h == p.heads || slot - segments[3u * h] >= counts[h]) { return; }
+  weight[slot + segments[3u * h + 1u] - counts[h]] = keyNorm(segments[3u * h] + keep[slot]);
 }
 
 fn choose(start: u32, length: u32, count: u32, t: u32) {
-  let i = t - keptBelow(start, count, t);
+  let i = t - keepBelow(start, count, t);
   let norm = keyNorm(start + t);
   var most = 0.0;
   var at = 0u;
@@ -63,15 +61,12 @@ fn choose(start: u32, length: u32, count: u32, t: u32) {
 fn nearest(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let slot = (group.y * groups.x + group.x) * 64u + lane;
   if (status[0] != 0u || slot >= p.slots) { return; }
-  for (var h = 0u; h < p.heads; h++) {
-    let start = segments[3u * h];
-    let length = segments[3u * h + 1u];
-    let count = counts[h];
-    if (slot < start || slot - start >= length || count == 0u) { continue; }
-    let place = keptBelow(start, count, slot - start);
-    if (place < count && keep[start + place] == slot - start) { continue; }
-    choose(start, length, count, slot - start);
-  }
+  let h = segmentsHead(slot, p.heads);
+  if (h == p.heads || counts[h] == 0u) { return; }
+  let start = segments[3u * h];
+  let place = keepBelow(start, counts[h], slot - start);
+  if (place < counts[h] && keep[start + place] == slot - start) { return; }
+  choose(start, segments[3u * h + 1u], counts[h], slot - start);
 }
 
 // The values of one word of kept row number `place`, with all that chose it.
@@ -103,9 +98,8 @@ fn fold(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let slot = group.y * groups.x + group.x;
   if (status[0] != 0u || slot >= p.slots) { return; }
   let step = 32u / valuesBits;
-  for (var h = 0u; h < p.heads; h++) {
-    let start = segments[3u * h];
-    if (slot < start || slot - start >= counts[h]) { continue; }
-    for (var c = lane * step; c < p.valueDim; c += 64u * step) { foldWord(start, segments[3u * h + 1u], counts[h], slot - start, c); }
-  }
+  let h = segmentsHead(slot, p.heads);
+  if (h == p.heads || slot - segments[3u * h] >= counts[h]) { return; }
+  let start = segments[3u * h];
+  for (var c = lane * step; c < p.valueDim; c += 64u * step) { foldWord(start, segments[3u * h + 1u], counts[h], slot - start, c); }
 }

@@ -1,3 +1,4 @@
+// with segments
 // Elementwise fn over [0, count), or with a layout over the rows of a column only. `result` may be a or b: then the override says so,
 // because memory that is written may be bound once only.
 override isOnA: bool = false;
@@ -10,14 +11,6 @@ struct Params { fun: u32, count: u32, value: f32, heads: u32, slots: u32 }
 @group(0) @binding(3) var<storage, read> b: array<f32>;
 @group(0) @binding(4) var<storage, read> segments: array<u32>;
 @group(0) @binding(5) var<storage, read_write> result: array<f32>;
-
-fn isRow(slot: u32) -> bool {
-  for (var h = 0u; h < p.heads; h++) {
-    let start = segments[3u * h];
-    if (slot >= start && slot - start < segments[3u * h + 1u]) { return true; }
-  }
-  return false;
-}
 
 // 1 - Phi(x) for x from 0: a series below 3 (Abramowitz and Stegun 26.2.11), a continued fraction above (26.2.14).
 fn tail(x: f32) -> f32 {
@@ -66,7 +59,7 @@ fn apply(x: f32, y: f32) -> f32 {
 fn map(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let i = (group.y * groups.x + group.x) * 64u + lane;
   if (status[0] != 0u || i >= p.slots) { return; }
-  if (isColumn && !isRow(i)) { return; }
+  if (isColumn && segmentsHead(i, p.heads) == p.heads) { return; }
   var x = 0.0;
   var y = 0.0;
   if (isOnA) { x = result[i]; } else { x = a[i]; }

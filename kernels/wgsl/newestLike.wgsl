@@ -1,4 +1,4 @@
-// with stored as rows
+// with stored as rows, segments
 // Per row the index of the newest other row of its head whose cosine with it is larger than `above`. One workgroup per slot,
 // whose invocations share the other rows: pairs of rows grow with the square, and some drivers end loops after 65,536 turns.
 struct Params { heads: u32, dim: u32, codec: u32, above: f32, slots: u32 }
@@ -21,18 +21,13 @@ fn cosine(a: u32, b: u32) -> f32 {
 fn newestLike(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let slot = group.y * groups.x + group.x;
   if (status[0] != 0u || slot >= p.slots) { return; }
-  for (var h = 0u; h < p.heads; h++) {
-    let start = segments[3u * h];
-    let length = segments[3u * h + 1u];
-    if (slot < start || slot - start >= length) { continue; }
-    if (lane == 0u) { atomicStore(&newest, 0u); }
-    workgroupBarrier();
-    for (var j = lane; j < length; j += 64u) {
-      if (start + j != slot && cosine(slot, start + j) > p.above) { atomicMax(&newest, j + 1u); }
-    }
-    workgroupBarrier();
-    // No row is number 0, and one less than that is the word for none.
-    if (lane == 0u) { result[slot] = atomicLoad(&newest) - 1u; }
-    workgroupBarrier();
+  let h = segmentsHead(slot, p.heads);
+  if (h == p.heads) { return; }
+  let start = segments[3u * h];
+  for (var j = lane; j < segments[3u * h + 1u]; j += 64u) {
+    if (start + j != slot && cosine(slot, start + j) > p.above) { atomicMax(&newest, j + 1u); }
   }
+  workgroupBarrier();
+  // No row is number 0, and one less than that is the word for none.
+  if (lane == 0u) { result[slot] = atomicLoad(&newest) - 1u; }
 }

@@ -1,4 +1,4 @@
-// with order, scan, select, rules
+// with order, scan, select, wide, rules
 // 1 for the rows that the head's rule keeps, 0 for the others. One workgroup per head.
 struct Params { heads: u32, numerator: u32, denominator: u32, window: u32, sinks: u32 }
 @group(0) @binding(0) var<uniform> p: Params;

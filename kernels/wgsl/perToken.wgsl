@@ -1,3 +1,4 @@
+// with segments
 // Rows at the last m positions take the numbers of their tokens. One invocation per slot.
 struct Params { m: u32, heads: u32, slots: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
@@ -12,10 +13,8 @@ struct Params { m: u32, heads: u32, slots: u32 }
 fn perToken(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let slot = (group.y * groups.x + group.x) * 64u + lane;
   if (status[0] != 0u || slot >= p.slots) { return; }
-  for (var h = 0u; h < p.heads; h++) {
-    let start = segments[3u * h];
-    if (slot < start || slot - start >= segments[3u * h + 1u]) { continue; }
-    let at = position[slot];
-    if (at <= newest[0] && newest[0] - at < p.m) { column[slot] = x[(p.m - 1u - (newest[0] - at)) * p.heads + h]; }
-  }
+  let h = segmentsHead(slot, p.heads);
+  if (h == p.heads) { return; }
+  let at = position[slot];
+  if (at <= newest[0] && newest[0] - at < p.m) { column[slot] = x[(p.m - 1u - (newest[0] - at)) * p.heads + h]; }
 }

@@ -1,3 +1,4 @@
+// with segments
 // Centred window of odd size along each segment but for its last dropLast rows, which are copied. One invocation per slot.
 struct Params { heads: u32, by: u32, size: u32, dropLast: u32, slots: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
@@ -22,11 +23,9 @@ fn pooled(start: u32, t: u32, end: u32) -> f32 {
 fn pool(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let slot = (group.y * groups.x + group.x) * 64u + lane;
   if (status[0] != 0u || slot >= p.slots) { return; }
-  for (var h = 0u; h < p.heads; h++) {
-    let start = segments[3u * h];
-    let length = segments[3u * h + 1u];
-    if (slot < start || slot - start >= length) { continue; }
-    let end = length - min(length, p.dropLast);
-    if (slot - start >= end) { result[slot] = a[slot]; } else { result[slot] = pooled(start, slot - start, end); }
-  }
+  let h = segmentsHead(slot, p.heads);
+  if (h == p.heads) { return; }
+  let start = segments[3u * h];
+  let end = segments[3u * h + 1u] - min(segments[3u * h + 1u], p.dropLast);
+  if (slot - start >= end) { result[slot] = a[slot]; } else { result[slot] = pooled(start, slot - start, end); }
 }

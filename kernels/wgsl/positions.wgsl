@@ -1,3 +1,4 @@
+// with segments
 // Column of row positions. One invocation per slot.
 struct Params { heads: u32, slots: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
@@ -10,8 +11,5 @@ struct Params { heads: u32, slots: u32 }
 fn positions(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let slot = (group.y * groups.x + group.x) * 64u + lane;
   if (status[0] != 0u || slot >= p.slots) { return; }
-  for (var h = 0u; h < p.heads; h++) {
-    let start = segments[3u * h];
-    if (slot >= start && slot - start < segments[3u * h + 1u]) { result[slot] = f32(position[slot]); }
-  }
+  if (segmentsHead(slot, p.heads) < p.heads) { result[slot] = f32(position[slot]); }
 }

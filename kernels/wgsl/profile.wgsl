@@ -1,4 +1,4 @@
-// with order, scan, select, rules
+// with order, scan, select, wide, rules
 // The number of the first rule that keeps a row and recovers enough, in all rows of a head. One workgroup per head.
 struct Params { heads: u32, numerator: u32, denominator: u32, window: u32, sinks: u32, recovery: f32 }
 @group(0) @binding(0) var<uniform> p: Params;

@@ -1,4 +1,4 @@
-// with stored as rows
+// with stored as rows, segments
 // sqrt(max(0, row^T gram_q row)) per row and query head of its group. One invocation per slot and query head.
 struct Params { heads: u32, kvHeads: u32, dim: u32, codec: u32, slots: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
@@ -31,8 +31,6 @@ fn projectedNorm(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) g
   let size = p.heads / p.kvHeads;
   let slot = i / size;
   if (status[0] != 0u || slot >= p.slots) { return; }
-  for (var h = 0u; h < p.kvHeads; h++) {
-    let start = segments[3u * h];
-    if (slot >= start && slot - start < segments[3u * h + 1u]) { result[i] = sqrt(energy(slot, h * size + i % size)); }
-  }
+  let h = segmentsHead(slot, p.kvHeads);
+  if (h < p.kvHeads) { result[i] = sqrt(energy(slot, h * size + i % size)); }
 }

@@ -1,4 +1,4 @@
-// with stored as rows
+// with stored as rows, segments
 // Mean cosine with the other rows of the head, without those whose newest likeness the row is. One invocation per slot.
 struct Params { heads: u32, dim: u32, codec: u32, slots: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
@@ -32,8 +32,6 @@ fn charged(slot: u32, h: u32) -> f32 {
 fn redundancy(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let slot = (group.y * groups.x + group.x) * 64u + lane;
   if (status[0] != 0u || slot >= p.slots) { return; }
-  for (var h = 0u; h < p.heads; h++) {
-    let start = segments[3u * h];
-    if (slot >= start && slot - start < segments[3u * h + 1u]) { result[slot] = charged(slot, h); }
-  }
+  let h = segmentsHead(slot, p.heads);
+  if (h < p.heads) { result[slot] = charged(slot, h); }
 }

@@ -1,4 +1,4 @@
-// with stored as rows
+// with stored as rows, segments
 // Cosine of each row with its head's anchor. One invocation per slot.
 struct Params { heads: u32, dim: u32, codec: u32, slots: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
@@ -26,8 +26,6 @@ fn cosine(slot: u32, h: u32) -> f32 {
 fn similarity(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let slot = (group.y * groups.x + group.x) * 64u + lane;
   if (status[0] != 0u || slot >= p.slots) { return; }
-  for (var h = 0u; h < p.heads; h++) {
-    let start = segments[3u * h];
-    if (slot >= start && slot - start < segments[3u * h + 1u]) { result[slot] = cosine(slot, h); }
-  }
+  let h = segmentsHead(slot, p.heads);
+  if (h < p.heads) { result[slot] = cosine(slot, h); }
 }

@@ -1,4 +1,4 @@
-// with order, protect, scan
+// with order, protect, scan, segments, ascending as leave
 // Which rows pass on to another tier: those that are not protected and score no more than below the value, in whole groups. `choose` lists them,
 // one workgroup per head; `rest` lists the others, one invocation per slot, which seeks its row among those that leave.
 struct Params { heads: u32, value: f32, sinks: u32, recent: u32, size: u32, slots: u32 }
@@ -39,17 +39,10 @@ fn choose(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) 
 fn rest(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let slot = (group.y * groups.x + group.x) * 64u + lane;
   if (status[0] != 0u || slot >= p.slots) { return; }
-  for (var h = 0u; h < p.heads; h++) {
-    let start = segments[3u * h];
-    let length = segments[3u * h + 1u];
-    if (slot < start || slot - start >= length) { continue; }
-    let t = slot - start;
-    var before = 0u;
-    var end = leaving[h];
-    while (before < end) {
-      let middle = (before + end) / 2u;
-      if (leave[start + middle] < t) { before = middle + 1u; } else { end = middle; }
-    }
-    if (before >= leaving[h] || leave[start + before] != t) { keep[start + t - before] = t; }
-  }
+  let h = segmentsHead(slot, p.heads);
+  if (h == p.heads) { return; }
+  let start = segments[3u * h];
+  let t = slot - start;
+  let before = leaveBelow(start, leaving[h], t);
+  if (before >= leaving[h] || leave[start + before] != t) { keep[start + t - before] = t; }
 }

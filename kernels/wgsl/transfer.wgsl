@@ -1,4 +1,4 @@
-// with stored as source, stored as destination, half, encoded as destination
+// with stored as source, stored as destination, half, encoded as destination, segments as sourceLayout
 // Encodes row keep[start_h + i] of the source, i < counts[h], behind the rows of the target's segment. `copy` between equal codecs, an invocation per
 // word; `coarsen` from codes to codes of fewer bits, `rows` to rows that stand alone, an invocation per piece; `blocks` to codes per channel, an
 // invocation per block and word of channels.
@@ -16,13 +16,11 @@ struct Params { heads: u32, dim: u32, sourceCodec: u32, targetCodec: u32, slots:
 struct Move { head: u32, row: u32, slot: u32 }
 
 fn moveOf(slot: u32) -> Move {
-  for (var h = 0u; h < p.heads; h++) {
-    let start = sourceLayout[3u * h];
-    if (slot >= start && slot - start < counts[h]) {
-      return Move(h, start + keep[slot], targetLayout[3u * h] + targetLayout[3u * h + 1u] + slot - start);
-    }
-  }
-  return Move(p.heads, 0u, 0u);
+  let h = sourceLayoutHead(slot, p.heads);
+  if (h == p.heads) { return Move(h, 0u, 0u); }
+  let start = sourceLayout[3u * h];
+  if (slot - start >= counts[h]) { return Move(p.heads, 0u, 0u); }
+  return Move(h, start + keep[slot], targetLayout[3u * h] + targetLayout[3u * h + 1u] + slot - start);
 }
 
 fn destinationSource(row: u32, c: u32) -> f32 { return sourceAt(row, c, p.dim); }

@@ -17,30 +17,11 @@ fn keyOf(slot: u32, rule: u32) -> u32 {
   return orderKey(bitcast<u32>(mass[slot] / f32(bitcast<i32>(seen() - position[slot]))));
 }
 
-// ceil(seen * numerator / denominator), at most `most`: seen * numerator in 64 bits, divided bit by bit.
+// ceil(seen * numerator / denominator), at most `most`.
 fn heavy(most: u32) -> u32 {
-  let n = seen();
-  let low = (n & 0xFFFFu) * (p.numerator & 0xFFFFu);
-  let cross = (n >> 16u) * (p.numerator & 0xFFFFu);
-  let other = (n & 0xFFFFu) * (p.numerator >> 16u);
-  let middle = (low >> 16u) + (cross & 0xFFFFu) + (other & 0xFFFFu);
-  var words = vec2u((n >> 16u) * (p.numerator >> 16u) + (cross >> 16u) + (other >> 16u) + (middle >> 16u), (middle << 16u) | (low & 0xFFFFu));
-  var rest = 0u;
-  var quotient = 0u;
-  var isBeyond = false;
-  for (var bit = 0u; bit < 64u; bit++) {
-    let carry = rest >> 31u;
-    rest = (rest << 1u) | (words.x >> 31u);
-    words = vec2u((words.x << 1u) | (words.y >> 31u), words.y << 1u);
-    isBeyond = isBeyond || (quotient >> 31u) == 1u;
-    quotient <<= 1u;
-    if (carry == 1u || rest >= p.denominator) {
-      rest -= p.denominator;
-      quotient |= 1u;
-    }
-  }
-  if (isBeyond || quotient >= most) { return most; }
-  return min(most, quotient + u32(rest > 0u));
+  let share = productOver(seen(), p.numerator, p.denominator);
+  if (share.z == 1u || share.x >= most) { return most; }
+  return min(most, share.x + u32(share.y > 0u));
 }
 
 // What is needed to tell which rows the rule chooses as heavy: the bar's key, and how many rows of that key.
