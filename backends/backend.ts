@@ -6,6 +6,7 @@ import type { Either } from "fp-ts/Either.js";
 import type { IOEither } from "fp-ts/IOEither.js";
 import type { TaskEither } from "fp-ts/TaskEither.js";
 import type { Buffer } from "../cache/types.ts";
+import type { RowCodec } from "../cache/codec.ts";
 import type { KvError } from "../cache/error.ts";
 import type { OpName } from "./ops.ts";
 import type { Program } from "./program.ts";
@@ -95,6 +96,8 @@ export interface Backend {
   readonly caps: Caps;
   /** Whether the op can be run here. */
   readonly supports: (op: OpName) => boolean;
+  /** Whether rows may be stored so here; absent where every codec may be. */
+  readonly stores?: (codec: RowCodec) => boolean;
   /** Zero-filled memory. */
   readonly alloc: (bytes: number, label: string) => IOEither<KvError, Buffer>;
   /** Releasing twice is a StaleHandle. */

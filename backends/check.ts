@@ -135,6 +135,11 @@ function checkRelations(instr: Instr): Complaint {
       return checkGroups(instr.params) ??
         (dims % 2 === 0 && dims <= keyDim ? null : [`dims even and at most keyDim ${keyDim}`, String(dims)]);
     }
+    case "dropChannels": {
+      const { keyDim, drop } = instr.params;
+      return checkGroups(instr.params) ??
+        (keyDim <= 1024 && drop <= keyDim ? null : [`at most 1024 channels, of which at most all go`, `${drop} of ${keyDim}`]);
+    }
     case "rope": {
       const { dim, dims } = instr.params;
       return dims % 2 === 0 && dims <= dim ? null : [`dims even and at most dim ${dim}`, String(dims)];
@@ -195,7 +200,7 @@ function checkIndex({ stride, rowBytes, dim }: Pick<OpParams["centroids"], "stri
     : [`rowBytes a multiple of 4 that holds ${4 * dim} bytes in ${stride} slots`, `${rowBytes}`];
 }
 
-const checkGroups = ({ heads, kvHeads }: Pick<OpParams["clusterScores"], "heads" | "kvHeads">): Complaint =>
+const checkGroups = ({ heads, kvHeads }: Pick<OpParams["dropChannels"], "heads" | "kvHeads">): Complaint =>
   kvHeads > 0 && heads % kvHeads === 0 ? null : ["heads a multiple of kvHeads, at least one", `${heads} and ${kvHeads}`];
 
 function checkOperand(

@@ -1,5 +1,5 @@
 /**
- * Parameters of the ops in `cluster_ops.ts` and `future_ops.ts`: the end of the table of `op_types.ts`.
+ * Parameters of the ops in `cluster_ops.ts`, `future_ops.ts` and `channel_ops.ts`: the end of the table of `op_types.ts`.
  * @module
  */
 import type { RowCodec } from "../cache/codec.ts";
@@ -45,6 +45,15 @@ export interface GroupOpParams {
     readonly scale: number;
     readonly sinks: number;
     readonly spread: boolean;
+  };
+  /** Chooses the channels of keys that go, and zeroes them in some rows. */
+  readonly dropChannels: {
+    readonly queries: number;
+    readonly heads: number;
+    readonly kvHeads: number;
+    readonly keyDim: number;
+    readonly keyCodec: RowCodec;
+    readonly drop: number;
   };
   /** What the centroid of a row's label promises. */
   readonly clusterScores: {

@@ -170,7 +170,7 @@ export interface OpParams extends WovenParams, GroupOpParams {
   /** The newest other row of similar direction. */
   readonly newestLike: { readonly heads: number; readonly dim: number; readonly codec: RowCodec; readonly above: number };
   /** Mean similarity with the other rows. */
-  readonly redundancy: { readonly heads: number; readonly dim: number; readonly codec: RowCodec };
+  readonly redundancy: OpParams["meanUnit"] & { readonly spares: "newest" | "own" | "first" };
   /** Attention norm lost with the oldest rows. */
   readonly tailLoss: {
     readonly heads: number;

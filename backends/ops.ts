@@ -19,6 +19,7 @@ import { scoreOps } from "./score_ops.ts";
 import { tierOps } from "./tier_ops.ts";
 import { selectOps } from "./select_ops.ts";
 import { wovenOps } from "./woven_ops.ts";
+import { channelOps } from "./channel_ops.ts";
 import { clusterOps } from "./cluster_ops.ts";
 import { futureOps } from "./future_ops.ts";
 
@@ -280,6 +281,7 @@ export const ops: Readonly<Record<OpName, OpSpec>> = {
   ...wovenOps,
   ...clusterOps,
   ...futureOps,
+  ...channelOps,
 };
 
 /** Op names in code order. */

@@ -37,7 +37,7 @@ export const scoreOps: Readonly<Record<ScoreOp, OpSpec>> = {
   },
   redundancy: {
     summary:
-      "column of (sum of the cosines of the row with the other rows of its head, without those rows whose `like` it is) / length; anchor is what meanUnit gives for the rows, norms count as in newestLike, like is 0xFFFFFFFF or the index of another row",
+      "column of (sum of the cosines of the row with the other rows of its head, but for those that are spared) / length: `newest` the rows whose `like` it is, `own` the row that is its `like`, `first` as newest, where the first row is that of all rows without one; anchor is what meanUnit gives for the rows, norms count as in newestLike, like is 0xFFFFFFFF or the index of another row",
     operands: [
       read("rows", "rows", "slots dim"),
       read("norms", "column", "slots"),
@@ -46,7 +46,7 @@ export const scoreOps: Readonly<Record<ScoreOp, OpSpec>> = {
       layout,
       write("out", "column", "slots"),
     ],
-    params: [...u32("heads", "dim"), codec("codec")],
+    params: [...u32("heads", "dim"), codec("codec"), choice("spares", ["newest", "own", "first"])],
     tolerance: { nmse: 1e-9, reason: "a difference of f32 sums of products of both signs" },
   },
   tailLoss: {

@@ -10,9 +10,11 @@
  * {@link blockRows} rows is `[s of each channel][z of each channel]`, then the codes row by row: rows come and go in whole blocks.
  * @module
  */
+import { channelBytes } from "./channels.ts";
 import type { Codec } from "./types.ts";
 
-/** Names of the row codecs in code order: `q4` has one group a row, `q4g32` groups of 32 channels, `q4c32` one group per channel of 32 rows. */
+/** Names of the row codecs in code order: `q4` has one group a row, `q4g32` groups of 32 channels, `q4c32` one group per channel of 32 rows;
+ * `f16k60` keeps the 60 % of the channels of a row that are largest. */
 export const rowCodecs = [
   "f32",
   "f16",
@@ -28,6 +30,15 @@ export const rowCodecs = [
   "q8c32",
   "q4c32",
   "q2c32",
+  "f16k90",
+  "f16k80",
+  "f16k70",
+  "f16k60",
+  "f16k50",
+  "f16k40",
+  "f16k30",
+  "f16k20",
+  "f16k10",
 ] as const;
 
 /** Name of a row codec. */
@@ -38,6 +49,8 @@ type Affine = Extract<Codec, { readonly _tag: "Affine" }>;
 /** The codec of a name. */
 export function codecOf(name: RowCodec): Codec {
   if (name === "f32" || name === "f16") return { _tag: "Plain", dtype: name };
+  const kept = /^f16k(\d+)$/.exec(name);
+  if (kept !== null) return { _tag: "Channels", percent: Number(kept[1]) };
   const [, bits, axis, group] = /^q([842])(?:([gc])(\d+))?$/.exec(name) ?? [];
   return {
     _tag: "Affine",
@@ -51,6 +64,8 @@ export function codecOf(name: RowCodec): Codec {
 export function codecName(codec: Codec): RowCodec {
   const name = codec._tag === "Plain"
     ? codec.dtype
+    : codec._tag === "Channels"
+    ? `f16k${codec.percent}`
     : `q${codec.bits}${codec.group === null ? "" : `${codec.axis === "channel" ? "c" : "g"}${codec.group}`}`;
   return rowCodecs.find((known) => known === name) ?? "f32";
 }
@@ -65,11 +80,12 @@ const groupOf = (codec: Affine, dim: number): number => codec.group ?? Math.max(
  *
  * ```ts
  * import { assertEquals } from "@std/assert";
- * assertEquals((["f16", "q8", "q4g32", "q2c32"] as const).map((name) => rowBytes(codecOf(name), 64)), [128, 68, 40, 24]);
+ * assertEquals((["f16", "q8", "q4g32", "q2c32", "f16k60"] as const).map((name) => rowBytes(codecOf(name), 64)), [128, 68, 40, 24, 88]);
  * ```
  */
 export function rowBytes(codec: Codec, dim: number): number {
   if (codec._tag === "Plain") return dim * (codec.dtype === "f32" ? 4 : 2);
+  if (codec._tag === "Channels") return channelBytes(dim, codec.percent);
   const codes = dim * codec.bits / 8;
   return codec.axis === "channel" ? codes + 4 * dim / blockRows(codec) : codes + 4 * dim / groupOf(codec, dim);
 }
@@ -78,6 +94,7 @@ export function rowBytes(codec: Codec, dim: number): number {
 export function codecFault(codec: Codec, dim: number): string | null {
   if (codec._tag === "Plain") return null;
   if (dim > 1024) return "at most 1024 channels";
+  if (codec._tag === "Channels") return dim % 2 === 0 ? null : "an even number of channels";
   if (dim * codec.bits % 32 !== 0) return `a number of channels that fills whole words of 32 bits, a multiple of ${32 / codec.bits}`;
   const group = groupOf(codec, dim);
   return codec.axis === "channel" || dim % group === 0 ? null : `a multiple of the group of ${group} channels`;

@@ -10,6 +10,8 @@ const affine = (name: string): Extract<Codec, { readonly _tag: "Affine" }> => {
   return codec._tag === "Affine" ? codec : { _tag: "Affine", bits: 8, axis: "token", group: null };
 };
 
+const coded = rowCodecs.filter((name) => codecOf(name)._tag === "Affine");
+
 Deno.test("every name is that of its codec", () => {
   assertEquals(rowCodecs.map((name) => codecName(codecOf(name))), [...rowCodecs]);
 });
@@ -34,7 +36,7 @@ Deno.test("bits per element are those of the papers: KIVI 3.0 and 5.0, DiffKV K8
 Deno.test("a decoded number is within half a step of its own, and the least one of a group within the rounding of a half", () => {
   fc.assert(
     fc.property(
-      fc.constantFrom(...rowCodecs.slice(2)),
+      fc.constantFrom(...coded),
       fc.array(fc.float({ min: -100, max: 100, noNaN: true }), { minLength: 32 * 64, maxLength: 32 * 64 }),
       (name, numbers) => {
         const [codec, x] = [affine(name), Float32Array.from(numbers)];
@@ -50,7 +52,7 @@ Deno.test("a decoded number is within half a step of its own, and the least one 
 });
 
 Deno.test("a constant group decodes to its number as a half, whatever its size", () => {
-  for (const name of rowCodecs.slice(2)) {
+  for (const name of coded) {
     for (const value of [0, 0.1, -3.25, 65504, 1e9]) {
       const codec = codecOf(name);
       const decoded = decodeRows(codec, encodeRows(codec, new Float32Array(32 * 64).fill(value), 64), 64);

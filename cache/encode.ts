@@ -2,6 +2,7 @@
  * Rows on the host: numbers to stored bytes and back. f16 rounds to nearest, ties to even; all words are little-endian.
  * @module
  */
+import { readChannels, writeChannels } from "./channels.ts";
 import { readAffine, rowBytes, writeAffine } from "./codec.ts";
 import type { Codec } from "./types.ts";
 
@@ -11,6 +12,7 @@ export function encodeRows(codec: Codec, numbers: Float32Array, dim = 1): Uint8A
     const stored = codec.dtype === "f32" ? new Float32Array(numbers) : new Float16Array(numbers);
     return new Uint8Array(stored.buffer);
   }
+  if (codec._tag === "Channels") return writeChannels(codec.percent, numbers, dim);
   const rows = numbers.length / Math.max(1, dim);
   const bytes = new Uint8Array(rows * rowBytes(codec, dim));
   writeAffine(codec, numbers, rows, dim, bytes, 0);
@@ -29,6 +31,7 @@ export function encodeRows(codec: Codec, numbers: Float32Array, dim = 1): Uint8A
  */
 export function decodeRows(codec: Codec, bytes: Uint8Array, dim = 1): Float32Array {
   if (codec._tag === "Affine") return readAffine(codec, bytes, 0, Math.floor(bytes.length / Math.max(1, rowBytes(codec, dim))), dim);
+  if (codec._tag === "Channels") return readChannels(codec.percent, bytes, dim);
   const own = new Uint8Array(bytes).buffer;
   return codec.dtype === "f32" ? new Float32Array(own) : new Float32Array(new Float16Array(own));
 }

@@ -10,7 +10,9 @@ export type Codec =
   | { readonly _tag: "Plain"; readonly dtype: "f32" | "f16" }
   /** Codes with a scale and an offset per group: of `group` neighbouring channels of a row (null: of the whole row), or of one channel of
    * `group` neighbouring rows. See `cache/codec.ts`. */
-  | { readonly _tag: "Affine"; readonly bits: 8 | 4 | 2; readonly axis: "token" | "channel"; readonly group: number | null };
+  | { readonly _tag: "Affine"; readonly bits: 8 | 4 | 2; readonly axis: "token" | "channel"; readonly group: number | null }
+  /** Of each row the channels that are largest in magnitude, this many of 100, as f16. See `cache/channels.ts`. */
+  | { readonly _tag: "Channels"; readonly percent: number };
 
 /** A name for backend memory. Owns nothing; every use checks that the memory behind it still lives. */
 export interface Buffer {

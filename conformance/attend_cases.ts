@@ -4,7 +4,7 @@
  */
 import type { RowCodec } from "../backends/ops.ts";
 import { type Case, caseOf, type Data, input, output, outputIn, updated } from "./case.ts";
-import { type Layout, layoutOf, layoutWords, newestOf, positionsOf, rowForms, rowRanges, rowsOf } from "./layouts.ts";
+import { channelForms, type Layout, layoutOf, layoutWords, newestOf, positionsOf, rowForms, rowRanges, rowsOf } from "./layouts.ts";
 import { type Random, randomOf } from "./random.ts";
 
 /** A query position that means "no query here". */
@@ -26,7 +26,7 @@ interface Form {
 }
 
 /** Every length pattern, width and codec, with few and many queries, groups of one and of several, masks of all kinds. */
-const forms: ReadonlyArray<Form> = rowForms.flatMap(({ lengths, dim, codec }, i) =>
+const forms: ReadonlyArray<Form> = [...rowForms, ...channelForms].flatMap(({ lengths, dim, codec }, i) =>
   [0, 1, 3, 33].map((m, j) => ({
     lengths,
     dim,

@@ -6,6 +6,7 @@
 import type { RowCodec } from "../backends/ops.ts";
 import { type Case, caseOf, type Data, type Given, input, output, outputIn } from "./case.ts";
 import {
+  channelForms,
   columnOf,
   type Layout,
   layoutOf,
@@ -20,7 +21,7 @@ import {
 import { type Random, randomOf } from "./random.ts";
 
 export const reduceCases = (seed: number): ReadonlyArray<Case> =>
-  rowForms.flatMap(({ lengths, dim, codec }) =>
+  [...rowForms, ...channelForms].flatMap(({ lengths, dim, codec }) =>
     (["l1", "l2", "sum", "mean", "max"] as const).map((by) => {
       const random = randomOf(`reduce ${lengths} ${dim} ${codec} ${by}`, seed);
       const layout = layoutOf(random, lengths, 2);

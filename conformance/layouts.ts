@@ -42,7 +42,7 @@ export const widthsToTry: ReadonlyArray<number> = [4, 32, 64, 80, 128];
 
 /** Widths that every per-token codec divides, and those codecs. */
 const codedWidths: ReadonlyArray<number> = [64, 128];
-const perToken: ReadonlyArray<RowCodec> = rowCodecs.filter((name) => name !== "f32" && name !== "f16" && blockRows(codecOf(name)) === 1);
+const perToken: ReadonlyArray<RowCodec> = rowCodecs.filter((name) => codecOf(name)._tag === "Affine" && blockRows(codecOf(name)) === 1);
 
 /** Every length pattern with one width and codec each, so that all of them occur without trying all pairs. */
 export const rowForms: ReadonlyArray<{ readonly lengths: ReadonlyArray<number>; readonly dim: number; readonly codec: RowCodec }> =
@@ -52,6 +52,15 @@ export const rowForms: ReadonlyArray<{ readonly lengths: ReadonlyArray<number>; 
       { lengths, dim: widthsToTry[(i + 2) % 5] ?? 4, codec: "f16" },
       { lengths, dim: codedWidths[i % 2] ?? 64, codec: perToken[i % perToken.length] ?? "q8" },
     ]);
+
+/** Rows that keep some of their channels: widths that fill words of the mask and of numbers, and widths that do not. */
+export const channelForms: typeof rowForms = [
+  { lengths: [33], dim: 64, codec: "f16k60" },
+  { lengths: [1, 127, 0], dim: 80, codec: "f16k50" },
+  { lengths: [31], dim: 6, codec: "f16k30" },
+  { lengths: [1025, 3], dim: 128, codec: "f16k90" },
+  { lengths: [3], dim: 100, codec: "f16k10" },
+];
 
 /** Segments of these lengths, each with room for `room` more rows, and up to four slots of slack before, between and after them. */
 export function layoutOf(random: Random, lengths: ReadonlyArray<number>, room = 0): Layout {

@@ -11,5 +11,5 @@
  */
 export type { Case, Data, Expect, Range } from "./case.ts";
 export { type CaseReport, checkOp } from "./check.ts";
-export { type ConformanceOptions, type ConformanceReport, runConformance } from "./run.ts";
+export { casesFor, type ConformanceOptions, type ConformanceReport, runConformance } from "./run.ts";
 export { casesOf, defaultSeed } from "./table.ts";

@@ -6,6 +6,7 @@ import type { RowCodec } from "../backends/ops.ts";
 import { codecOf, rowBytes } from "../cache/codec.ts";
 import { type Case, caseOf, type Data, input, output, outputIn, updated } from "./case.ts";
 import {
+  channelForms,
   columnOf,
   type Layout,
   layoutOf,
@@ -27,7 +28,7 @@ const lengthsOf = (layout: Layout): Data =>
   updated("append", layoutWords(layout), layout.segments.map((_, h) => ({ from: h * 12 + 4, to: h * 12 + 8 })));
 
 export const appendCases = (seed: number): ReadonlyArray<Case> =>
-  rowForms.flatMap(({ lengths, dim, codec }, i) =>
+  [...rowForms, ...channelForms].flatMap(({ lengths, dim, codec }, i) =>
     [0, 1, 3, 33].map((m) => {
       const valueDim = codec.startsWith("q") ? dim : [dim, 32, 64][(i + m) % 3] ?? dim;
       const valueCodec: RowCodec = (i + m) % 4 < 2 ? codec : "f16";

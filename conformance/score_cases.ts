@@ -5,6 +5,7 @@
 import type { RowCodec } from "../backends/ops.ts";
 import { type Case, caseOf, input, outputIn } from "./case.ts";
 import {
+  channelForms,
   columnOf,
   type Layout,
   layoutOf,
@@ -38,7 +39,7 @@ export const softmaxCases = (seed: number): ReadonlyArray<Case> =>
   );
 
 export const groupVotesCases = (seed: number): ReadonlyArray<Case> =>
-  rowForms.flatMap(({ lengths, dim, codec }, i) =>
+  [...rowForms, ...channelForms].flatMap(({ lengths, dim, codec }, i) =>
     [0, 1, 8].map((queries, j) => {
       const random = randomOf(`groupVotes ${lengths} ${dim} ${codec} ${queries}`, seed);
       const [layout, kvHeads, group] = [layoutOf(random, lengths, 2), lengths.length, [1, 3, 7][(i + j) % 3] ?? 1];
@@ -85,12 +86,14 @@ export const newestLikeCases = (seed: number): ReadonlyArray<Case> =>
   });
 
 export const redundancyCases = (seed: number): ReadonlyArray<Case> =>
-  rowForms.map(({ lengths, dim, codec }) => {
+  [...rowForms, ...channelForms].map(({ lengths, dim, codec }, i) => {
     const random = randomOf(`redundancy ${lengths} ${dim} ${codec}`, seed);
+    const spares = (["newest", "own", "first"] as const)[(i + Math.floor(i / 3)) % 3] ?? "newest";
     const layout = layoutOf(random, lengths, 2);
     const rows = axisRows(random, layout, dim, codec);
     const lengthAt = (slot: number) => layout.segments.find(({ start, length }) => slot >= start && slot < start + length)?.length ?? 0;
-    return caseOf(`${dim} ${codec}, ${layout.label}`, { op: "redundancy", params: { heads: lengths.length, dim, codec } }, {
+    const params = { heads: lengths.length, dim, codec, spares };
+    return caseOf(`${spares} spared, ${dim} ${codec}, ${layout.label}`, { op: "redundancy", params }, {
       rows: input(rows),
       norms: input(normsOf(layout, dim, rows)),
       anchor: input(random.normals(lengths.length * dim)),

@@ -6,6 +6,7 @@ import type { OpName } from "../backends/ops.ts";
 import { leavingCases, perTokenCases, rejoinCases } from "./admission_cases.ts";
 import { attendCases, attendReduceCases } from "./attend_cases.ts";
 import type { Case } from "./case.ts";
+import { dropChannelsCases } from "./channel_cases.ts";
 import { centroidsCases, clusterScoresCases, kmeansCases } from "./cluster_cases.ts";
 import {
   headMeanCases,
@@ -88,6 +89,7 @@ const table: Readonly<Record<OpName, (seed: number) => ReadonlyArray<Case>>> = {
   clusterScores: clusterScoresCases,
   rerotate: rerotateCases,
   expectedAttention: expectedAttentionCases,
+  dropChannels: dropChannelsCases,
 };
 
 /** The seed of the table as it is published. Another seed gives other numbers in the same sizes. */

@@ -45,7 +45,7 @@ export const splitCases = (seed: number): ReadonlyArray<Case> =>
     })
   );
 
-/** Between floats, into codes of every width and grouping, from codes to coarser and to finer ones, and between equal ones. */
+/** Between floats, to some channels and from them, into codes of every width and grouping, from codes to coarser and to finer ones, and between equal ones. */
 const pairs: ReadonlyArray<readonly [RowCodec, RowCodec]> = [
   ["f32", "f32"],
   ["f32", "f16"],
@@ -63,6 +63,11 @@ const pairs: ReadonlyArray<readonly [RowCodec, RowCodec]> = [
   ["f16", "q4c32"],
   ["f16", "q2c32"],
   ["q8", "q4c32"],
+  ["f16", "f16k60"],
+  ["f32", "f16k10"],
+  ["f16k50", "f16k50"],
+  ["f16k50", "q8"],
+  ["q4", "f16k30"],
 ];
 
 export const transferCases = (seed: number): ReadonlyArray<Case> =>
@@ -119,6 +124,9 @@ const blockForms: ReadonlyArray<readonly [keys: RowCodec, values: RowCodec, grou
   ["q2g32", "q8g64", 5, 64, 0],
   ["q4", "q4", 3, 80, 0],
   ["q8", "q2c32", 7, 64, 333],
+  ["f16k60", "f16", 3, 64, 0],
+  ["f16k50", "q4g32", 4, 128, 700],
+  ["f16k30", "q2c32", 1, 64, 0],
 ];
 
 /** Attention over keys and values per channel and per token, one query and many. */

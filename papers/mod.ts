@@ -7,7 +7,7 @@
  * import { adaKv, cards, pyramidKv, snapKv } from "./mod.ts";
  * const policy = pipe(snapKv({ rows: 512, window: 8 }), pyramidKv(), adaKv());
  * assertEquals(policy.text, "snapkv(512, window=8)|pyramid(20)|ada(20%)");
- * assertEquals(cards.length, 29);
+ * assertEquals(cards.length, 30);
  * ```
  * @module
  */
@@ -40,6 +40,7 @@ import * as diffkv from "./diff_kv.ts";
 import * as rocketkvMt from "./rocket_kv_mt.ts";
 import * as expectedFile from "./expected_attention.ts";
 import * as clusterkv from "./cluster_kv.ts";
+import * as thinkFile from "./think.ts";
 import * as wgkv from "./write_gated_kv.ts";
 
 export { adaKv, type AdaKvOptions } from "./ada_kv.ts";
@@ -70,6 +71,7 @@ export { rocketKv, type RocketKvOptions } from "./rocket_kv.ts";
 export { rocketKvMt } from "./rocket_kv_mt.ts";
 export { expectedAttention, type ExpectedAttentionOptions } from "./expected_attention.ts";
 export { clusterKv, type ClusterKvOptions } from "./cluster_kv.ts";
+export { think, type ThinkOptions } from "./think.ts";
 export { writeGatedKv, type WriteGatedKvOptions } from "./write_gated_kv.ts";
 export { showPolicy } from "../policy/mod.ts";
 
@@ -103,6 +105,7 @@ const papers: ReadonlyArray<{ readonly card: Card; readonly entry: Entry }> = [
   expectedFile,
   clusterkv,
   wgkv,
+  thinkFile,
 ];
 
 /** What each method says about itself. */

@@ -8,13 +8,15 @@ import { type Card, type Entry, param, pyramid, type Rewrite, rewrites, type Ter
 export interface PyramidKvOptions {
   /** The last layer keeps about 1/beta of the mean; larger is steeper. */
   readonly beta: number;
+  /** Equal whole steps from layer to layer (the authors' code), or a line of which each layer's share is rounded (kvpress). */
+  readonly form: "steps" | "line";
 }
 
 const term: Term<PyramidKvOptions> = {
   name: "pyramid",
   about: "early layers keep more rows than late ones, the same on average; over any method with a budget, where it is tight",
-  params: { beta: param.count("beta", 1, 1000) },
-  defaults: { beta: 20 },
+  params: { beta: param.count("beta", 1, 1000), form: param.choice("form", ["steps", "line"]) },
+  defaults: { beta: 20, form: "steps" },
 };
 
 /** PyramidKV (arXiv 2406.02069, section 4) over any policy that evicts to rows or a share: b = B - window, the first layer keeps
@@ -26,9 +28,12 @@ const term: Term<PyramidKvOptions> = {
  * assertEquals(pyramidKv()(snapKv({ rows: 512, window: 8 })).text, "snapkv(512, window=8)|pyramid(20)");
  * ```
  */
-export const pyramidKv = (options: Partial<PyramidKvOptions> = {}): Rewrite => pyramid({ ...term.defaults, ...options }.beta);
+export const pyramidKv = (options: Partial<PyramidKvOptions> = {}): Rewrite => {
+  const { beta, form } = { ...term.defaults, ...options };
+  return pyramid(beta, form);
+};
 
-/** `|pyramid(beta)` in text. */
+/** `|pyramid(beta, form=)` in text. */
 export const entry: Entry = rewrites(term, pyramidKv);
 
 /** What this is. */
@@ -39,7 +44,8 @@ export const card: Card = {
   venue: "2024; followed through Zefan-Cai/KVCache-Factory, nothing copied",
   defaults: "beta 20: the authors' class and scripts",
   departures: [
-    "a step of (hi - lo) / (layers - 1); older copies of the code divide by the number of layers",
+    "a step of floor((hi - lo) / (layers - 1)), which makes the mean a little more than the budget; older copies divide by layers",
+    "prompts below 2 (B - window) are flat; form=line is kvpress's, whose first layer keeps 2B - B / beta, the window within",
     "works on any score; the paper's own is snapkv(512, window=8)|pyramid",
   ],
   example: "snapkv(512, window=8)|pyramid(20)",

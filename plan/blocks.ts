@@ -8,7 +8,7 @@ import type { Budget, Moment, Policy, Protect, Score, Verb } from "../policy/typ
 import { type Fitted, resolveFit } from "./fit.ts";
 import { checkJoint } from "./joint.ts";
 import { checkPassing, encodeLast } from "./passing.ts";
-import { isPredicted, queriesOf, scoreError, scoresIn } from "./scores.ts";
+import { isPredicted, queriesError, queriesOf, scoreError, scoresIn } from "./scores.ts";
 import { invalid, type Limit, resolveBudget, resolveLayers, shareOf, unsupported } from "./resolve.ts";
 import type { Target } from "./types.ts";
 
@@ -102,7 +102,10 @@ function planVerb(
       return planSelect(verb, moment, layer, target, path);
     case "Encode": {
       const wrong = verb.below === null ? E.right(undefined) : scoreError(verb.below.score, moment, target, `${path}.below`);
-      return E.isLeft(wrong) ? wrong : planEncode(verb, layer, target, path);
+      const blind = verb.channels === null
+        ? E.right(undefined)
+        : queriesError({ _tag: "Last", count: verb.channels }, moment, target, `${path}.channels`);
+      return E.isLeft(wrong) ? wrong : E.isLeft(blind) ? blind : planEncode(verb, layer, target, path);
     }
     case "Rerotate":
     // What is stored is decided for the whole cache, in `codingOf`.

@@ -20,7 +20,9 @@ export interface Fitted {
   readonly rows: number;
 }
 
-const bitsOf = (codec: Codec): number => codec._tag === "Affine" ? codec.bits : codec.dtype === "f32" ? 32 : 16;
+/** Bits of a number alone: of rows that keep some of their channels, on average. */
+const bitsOf = (codec: Codec): number =>
+  codec._tag === "Affine" ? codec.bits : codec._tag === "Channels" ? 16 * codec.percent / 100 : codec.dtype === "f32" ? 32 : 16;
 
 /** How many rows of a pair take what `rows` rows of 16-bit numbers take: floor(rows * 16 / b), b the bits of a number with its share of
  * scales and offsets or, nominally, without (arXiv 2412.12706, section 2).

@@ -8,6 +8,7 @@ import type { Score } from "../policy/types.ts";
 import type { PlannedBlock, PlannedVerb } from "./blocks.ts";
 import { invalid } from "./resolve.ts";
 import { queriesOf, scoresIn } from "./scores.ts";
+import type { QuerySet } from "../policy/types.ts";
 
 /** A column that some layer's rows carry. */
 export interface PlannedColumn {
@@ -51,14 +52,19 @@ export function columnsOf(blocks: ReadonlyArray<PlannedBlock>, layer: number): E
   return E.right([...columns].map(([name, initial]) => ({ name, initial })).sort((a, b) => a.name < b.name ? -1 : 1));
 }
 
+/** The queries that a verb looks at. */
+const observed = (verb: PlannedVerb): ReadonlyArray<QuerySet> => [
+  ...verb._tag === "Encode" && verb.channels !== null ? [{ _tag: "Last", count: verb.channels } as const] : [],
+  ...scoresOf(verb).flatMap((s) => queriesOf(s) ?? []),
+];
+
 /** Length of the ring of recent queries a layer needs: the largest window, unless it is the one query of a decoding step. */
 export const ringOf = (blocks: ReadonlyArray<PlannedBlock>): number =>
   Math.max(
     0,
     ...blocks.flatMap(({ moment, verbs }) =>
-      verbs.flatMap(scoresOf).map((s) => {
-        const queries = queriesOf(s);
-        if (queries === null || queries._tag === "Current") return 0;
+      verbs.flatMap(observed).map((queries) => {
+        if (queries._tag === "Current") return 0;
         const ownQuery = queries.count === 1 && (moment._tag === "Step" || moment._tag === "Every");
         return ownQuery ? 0 : queries.count;
       })

@@ -3,6 +3,8 @@
  * @module
  */
 import { NONE, type Slot } from "../backends/program.ts";
+import { keptChannels } from "../cache/channels.ts";
+import type { Codec } from "../cache/types.ts";
 import type { QuerySet, Score } from "../policy/types.ts";
 import { bound, emit, temp } from "./draft.ts";
 import { shareOf } from "./resolve.ts";
@@ -89,6 +91,16 @@ export const groupVotes = (site: Site, score: Extract<Score, { readonly _tag: "G
     dropLast: score.dropLast,
   };
   return emit({ op: "groupVotes", args: [q, slots.keys, slots.layout, position, out], params })(ready);
+};
+
+/** The keys of rows that leave lose the channels that the last queries and all keys make least of. */
+export const dropChannels = (site: Site, count: number, store: Codec, leave: Slot, leaving: Slot) => (draft: Draft): Draft => {
+  const { shape: { queryHeads: heads, kvHeads, keyDim }, plan, slots } = site;
+  if (store._tag !== "Channels") return draft;
+  const [{ count: queries, q, position }, ready] = queriesIn(site, { _tag: "Last", count })(draft);
+  const [dropped, next] = temp("dropped channels", kvHeads * keyDim * 4)(ready);
+  const params = { queries, heads, kvHeads, keyDim, keyCodec: rowCodec(plan.keyCodec), drop: keyDim - keptChannels(keyDim, store.percent) };
+  return emit({ op: "dropChannels", args: [q, position, leave, leaving, slots.layout, slots.keys, dropped], params })(next);
 };
 
 /** Attention that queries to come are expected to pay. */

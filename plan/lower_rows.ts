@@ -22,17 +22,18 @@ export const similarity = (site: Site, out: Slot) => (draft: Draft): Draft => {
   return emit({ op: "similarity", args: [site.slots.keys, anchor, site.slots.layout, out], params: keyRows(site) })(ready);
 };
 
-/** Mean cosine with the other keys, newest likenesses spared. */
-export const redundancy = (site: Site, { above }: Extract<Score, { readonly _tag: "Redundancy" }>, out: Slot) => (draft: Draft): Draft => {
-  const { slots: { keys, layout, capacity } } = site;
-  const params = keyRows(site);
-  const [anchor, d1] = meanUnitKey(site)(draft);
-  const [norms, d2] = temp("key norms", capacity * 4)(d1);
-  const [like, d3] = temp("newest alike", capacity * 4)(d2);
-  const d4 = emit({ op: "reduce", args: [keys, layout, norms], params: { ...params, by: "l2" } })(d3);
-  const d5 = emit({ op: "newestLike", args: [keys, norms, layout, like], params: { ...params, above } })(d4);
-  return emit({ op: "redundancy", args: [keys, norms, anchor, like, layout, out], params })(d5);
-};
+/** Mean cosine with the other keys, likenesses spared. */
+export const redundancy =
+  (site: Site, { above, spares }: Extract<Score, { readonly _tag: "Redundancy" }>, out: Slot) => (draft: Draft): Draft => {
+    const { slots: { keys, layout, capacity } } = site;
+    const params = keyRows(site);
+    const [anchor, d1] = meanUnitKey(site)(draft);
+    const [norms, d2] = temp("key norms", capacity * 4)(d1);
+    const [like, d3] = temp("newest alike", capacity * 4)(d2);
+    const d4 = emit({ op: "reduce", args: [keys, layout, norms], params: { ...params, by: "l2" } })(d3);
+    const d5 = emit({ op: "newestLike", args: [keys, norms, layout, like], params: { ...params, above } })(d4);
+    return emit({ op: "redundancy", args: [keys, norms, anchor, like, layout, out], params: { ...params, spares } })(d5);
+  };
 
 /** Spread on the scale of the next block, mean over keys and values, or its rank in the block. */
 export const lagSpread =

@@ -4,7 +4,7 @@
  */
 export { planPolicy } from "./plan.ts";
 export { bound, emit, emptyDraft, finish, temp, weight } from "./draft.ts";
-export { pyramidRows } from "./resolve.ts";
+export { pyramidLine, pyramidRows } from "./resolve.ts";
 export type {
   Draft,
   LayerPlan,

@@ -9,6 +9,7 @@ import type { Below } from "../policy/types.ts";
 import type { PlannedVerb } from "./blocks.ts";
 import { emit, temp } from "./draft.ts";
 import { type Lowering, lowerScore, startLowering } from "./lower.ts";
+import { dropChannels } from "./lower_queries.ts";
 import type { Site } from "./site.ts";
 import type { Draft, StoreSlots } from "./types.ts";
 import { storeSite, word } from "./woven.ts";
@@ -33,10 +34,13 @@ export const pass = (site: Site, verb: Encode) => (state: Lowering): Lowering =>
   const [{ keep, counts, leave, leaving }, chosen] = below === null || below.leave === null
     ? choose(site, verb)(state)
     : chooseOne(site, stored, { ...below, leave: below.leave, recent })(state);
+  const thinned = verb.channels === null || site.plan.store === null
+    ? chosen
+    : dropChannels(site, verb.channels, site.plan.store.keyCodec, leave, leaving)(chosen);
   const moved = moves(site, store).reduce((draft: Draft, { from, to, dim, codecs: [source, target] }) => {
     const params = { heads, dim, sourceCodec: codecName(source), targetCodec: codecName(target) };
     return emit({ op: "transfer", args: [from, leave, leaving, slots.layout, store.layout, to], params })(draft);
-  }, chosen);
+  }, thinned);
   const longer = emit({ op: "lengthen", args: [leaving, store.layout], params: { heads } })(moved);
   const placed = verb.below === null ? longer : insert(site, store, leaving)(longer);
   const draft = shut(site, state.named, keep, counts)(placed);

@@ -7,7 +7,7 @@ import * as E from "fp-ts/Either.js";
 import { ops } from "../backends/ops.ts";
 import { checkShape } from "../cache/check_shape.ts";
 import type { KvError } from "../cache/error.ts";
-import { rowBytes } from "../cache/codec.ts";
+import { codecName, rowBytes } from "../cache/codec.ts";
 import { needs } from "../policy/needs.ts";
 import type { Policy } from "../policy/types.ts";
 import { validatePolicy } from "../policy/validate.ts";
@@ -193,6 +193,10 @@ function checkOps(plan: PolicyPlan, { backend, shape, chunk }: Target): E.Either
   const reads = pointsOf(plan, chunk).some((point) => shape.layers.some((_, l) => plan.selectsAt(point, l)));
   const lacking = [...all.map(({ op }) => op), ...reads ? ["attendRows" as const] : []].find((op) => !backend.supports(op));
   if (lacking !== undefined) return unsupportedOp(`the op ${lacking}`, `the backend ${backend.name}`, "its op table does not have it");
+  const unread = plan.layers.flatMap(({ keyCodec, valueCodec, store }) =>
+    [keyCodec, valueCodec, ...store === null ? [] : [store.keyCodec, store.valueCodec]].map(codecName)
+  ).find((name) => backend.stores?.(name) === false);
+  if (unread !== undefined) return unsupportedOp(`rows stored as ${unread}`, `the backend ${backend.name}`, "its shaders do not read them");
   const coded = all.flatMap((instr) => {
     const params: Readonly<Record<string, number | string | boolean>> = instr.params;
     return ops[instr.op].params.flatMap((spec) =>

@@ -77,7 +77,8 @@ export function resolveBudget(budget: Budget, layer: number, target: Target, pat
       if (budget.window >= mean.right.rows) {
         return invalid(`${path}.window`, budget.window, `a window below the mean budget of ${mean.right.rows} rows`);
       }
-      return E.right({ _tag: "Rows", rows: pyramidRows(mean.right.rows, budget.window, budget.beta, layer, count, promptTokens) });
+      const rowsOf = budget.form === "line" ? pyramidLine : pyramidRows;
+      return E.right({ _tag: "Rows", rows: rowsOf(mean.right.rows, budget.window, budget.beta, layer, count, promptTokens) });
     }
     case "Above":
       return E.right(budget);
@@ -101,3 +102,23 @@ export function pyramidRows(mean: number, window: number, beta: number, layer: n
   const lo = 2 * b - hi;
   return hi - layer * Math.floor((hi - lo) / (count - 1)) + window;
 }
+
+/** The same along a line, as kvpress has it: from 2 mean - mean / beta rows in the first layer, or all but the window, down to as much less than
+ * the mean in the last, each layer rounded, ties to even; `mean` everywhere where that leaves what a layer may hold, and for a single layer.
+ *
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * assertEquals([0, 1, 2].map((l) => pyramidLine(200, 8, 20, l, 3, 4096)), [390, 200, 10]);
+ * ```
+ */
+export function pyramidLine(mean: number, window: number, beta: number, layer: number, count: number, n: number): number {
+  const most = Math.min(2 * mean - mean / beta, n - window);
+  const least = 2 * mean - most;
+  if (count < 2 || n < most || most < least || least < window) return mean;
+  return roundEven(most - layer * (most - least) / (count - 1));
+}
+
+const roundEven = (x: number): number => {
+  const up = Math.round(x);
+  return up - x === 0.5 && up % 2 !== 0 ? up - 1 : up;
+};

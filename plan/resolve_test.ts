@@ -3,7 +3,7 @@ import * as E from "fp-ts/Either.js";
 import fc from "fast-check";
 import { uniformShape } from "../cache/uniform.ts";
 import type { Budget, Layers } from "../policy/types.ts";
-import { pyramidRows, resolveBudget, resolveLayers, shareOf } from "./resolve.ts";
+import { pyramidLine, pyramidRows, resolveBudget, resolveLayers, shareOf } from "./resolve.ts";
 import type { Target } from "./types.ts";
 
 const target = (layers: number, promptTokens: number): Target => ({
@@ -49,6 +49,17 @@ Deno.test("the pyramid of KVCache-Factory: lo 6, hi 234, step 7", () => {
 Deno.test("a pyramid over a short prompt is flat: n < B and B <= n < 2b", () => {
   for (const n of [100, 128, 239]) assertEquals(pyramidRows(128, 8, 20, 0, 32, n), 128);
   assertEquals(pyramidRows(128, 8, 20, 0, 1, 4096), 128);
+});
+
+Deno.test("a pyramid along a line: each layer rounded to even, flat where a layer could not hold its window", () => {
+  const rows = Array.from({ length: 32 }, (_, l) => pyramidLine(128, 6, 20, l, 32, 4096));
+  // 256 - 6.4 = 249.6 down to 6.4, by 243.2 / 31 = 7.845 a layer.
+  assertEquals([rows[0], rows[1], rows[30], rows[31]], [250, 242, 14, 6]);
+  assertEquals(rows.reduce((a, b) => a + b, 0) / 32, 128);
+  // 120 - 2.5 a layer: 117.5 is a tie.
+  assertEquals([0, 1, 2].map((l) => pyramidLine(115, 0, 1, l, 3, 120)), [115, 115, 115]);
+  assertEquals([0, 1, 2, 3, 4].map((l) => pyramidLine(115, 0, 20, l, 5, 120)), [120, 118, 115, 112, 110]);
+  assertEquals([pyramidLine(128, 8, 20, 0, 32, 4096), pyramidLine(128, 6, 20, 0, 1, 4096)], [128, 128]);
 });
 
 Deno.test("where the first layer would keep more than the prompt, the last gets what it leaves", () => {

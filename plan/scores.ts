@@ -51,17 +51,21 @@ function ownError(score: Score, moment: Moment, target: Target, path: string): E
     );
   }
   const queries = queriesOf(score);
-  if (queries === null) return E.right(undefined);
+  return queries === null ? E.right(undefined) : queriesError(queries, moment, target, `${path}.score`);
+}
+
+/** Queries of the run are not there at the end of the prompt, and a window of the last ones is at most the prompt. */
+export function queriesError(queries: QuerySet, moment: Moment, target: Target, path: string): E.Either<KvError, void> {
   if (queries._tag === "Current") {
     return moment._tag !== "PrefillEnd" ? E.right(undefined) : invalid(
-      `${path}.score.queries`,
+      `${path}.queries`,
       "Current",
       "Last(count) at the moment PrefillEnd, which comes after the runs that have queries",
     );
   }
   const duringPrefill = moment._tag === "PrefillEnd" || moment._tag === "Append";
   return queries.count >= 1 && !(duringPrefill && queries.count > target.promptTokens) ? E.right(undefined) : invalid(
-    `${path}.score.queries.count`,
+    `${path}.queries.count`,
     queries.count,
     `an observation window from 1 to the prompt's ${target.promptTokens} tokens`,
   );

@@ -3,6 +3,7 @@
  * into a program under construction.
  * @module
  */
+import type { RowCodec } from "../cache/codec.ts";
 import type { Codec } from "../cache/types.ts";
 import type { ModelShape } from "../cache/shape.ts";
 import type { Policy, Port, Score, Verb } from "../policy/types.ts";
@@ -15,7 +16,12 @@ export interface Target {
   /** The model. */
   readonly shape: ModelShape;
   /** What the backend calls itself, can hold and can do. */
-  readonly backend: { readonly name: string; readonly caps: Caps; readonly supports: (op: OpName) => boolean };
+  readonly backend: {
+    readonly name: string;
+    readonly caps: Caps;
+    readonly supports: (op: OpName) => boolean;
+    readonly stores?: (codec: RowCodec) => boolean;
+  };
   /** Tokens of the prompt, which resolve Share and Pyramid budgets. */
   readonly promptTokens: number;
   /** Largest number of tokens one run appends. */

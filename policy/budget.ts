@@ -46,12 +46,14 @@ export const percent = (whole: number): Ratio => ratio(whole, 100);
 export const budgetPerLayer = (budgets: ReadonlyArray<Budget>): Budget => ({ _tag: "PerLayer", budgets });
 
 /** From many rows in the first layer to few in the last (PyramidKV, arXiv 2406.02069); `window` is part of the mean. */
-export const pyramidal = (options: { readonly window: number; readonly beta: number }): (mean: Budget) => Budget => (mean) => ({
-  _tag: "Pyramid",
-  mean,
-  window: options.window,
-  beta: options.beta,
-});
+export const pyramidal =
+  (options: { readonly window: number; readonly beta: number; readonly form?: "steps" | "line" }): (mean: Budget) => Budget => (mean) => ({
+    _tag: "Pyramid",
+    mean,
+    window: options.window,
+    beta: options.beta,
+    form: options.form ?? "steps",
+  });
 
 /** A budget by a threshold. */
 export type Threshold = Extract<Budget, { readonly _tag: "Above" }>;

@@ -23,7 +23,8 @@ export const needs = (policy: Policy): ReadonlySet<Port> => new Set(policy.block
 function portsOfVerb(verb: Verb): ReadonlyArray<Port> {
   if (verb._tag === "Rerotate") return ["keys", "position"];
   const judged = judgedBy(verb);
-  const own = judged === null ? [] : portsOf(judged);
+  const chosen: ReadonlyArray<Port> = verb._tag === "Encode" && verb.channels !== null ? ["queries", "keys"] : [];
+  const own = judged === null ? chosen : [...chosen, ...portsOf(judged)];
   const protects = verb._tag === "Admit"
     ? verb.sinks > 0
     : (verb._tag === "Evict" || verb._tag === "Select") && (verb.protect.sinks > 0 || verb.protect.recent !== 0);

@@ -112,13 +112,13 @@ export const fitting = (text: string, how: Pick<Fit, "pairs" | "counted">, recen
     }));
 
 /** Plain budgets become pyramids around them (PyramidKV, arXiv 2406.02069); the window is what the eviction protects. */
-export const pyramid = (beta: number): Rewrite =>
+export const pyramid = (beta: number, form: "steps" | "line" = "steps"): Rewrite =>
   rewrite(
-    `pyramid(${beta})`,
+    `pyramid(${beta}${form === "steps" ? "" : `, form=${form}`})`,
     mapVerbs((v) => {
       if (v._tag !== "Evict" || (v.budget._tag !== "Rows" && v.budget._tag !== "Share")) return v;
       const window = typeof v.protect.recent === "number" ? v.protect.recent : 0;
-      return { ...v, budget: pyramidal({ window, beta })(v.budget) };
+      return { ...v, budget: pyramidal({ window, beta, form })(v.budget) };
     }),
   );
 

@@ -37,12 +37,19 @@ Deno.test("everySteps thins out steps and leaves prefill alone", () => {
 });
 
 Deno.test("a pyramid takes its window from what the eviction protects, and leaves other budgets alone", () => {
-  assertEquals(budgets(pyramidKv()(snapKv({ rows: 512, window: 8 }))), [{ _tag: "Pyramid", mean: rows(512), window: 8, beta: 20 }]);
+  assertEquals(budgets(pyramidKv()(snapKv({ rows: 512, window: 8 }))), [{
+    _tag: "Pyramid",
+    mean: rows(512),
+    window: 8,
+    beta: 20,
+    form: "steps",
+  }]);
   assertEquals(budgets(pyramid(7)(protect({ sinks: 4, recent: percent(50) })(knorm({ rows: 9 })))), [{
     _tag: "Pyramid",
     mean: rows(9),
     window: 0,
     beta: 7,
+    form: "steps",
   }]);
   const threshold = pipe(position, evict({ budget: above(3, 1) }), afterPrefill("threshold", false));
   assertEquals([pyramid(7)(threshold), adaptive(null)(threshold)], [threshold, threshold]);

@@ -82,8 +82,13 @@ export const expected = ({ queries, future, sinks, spread }: Omit<Extract<Score,
 });
 
 /** Mean cosine similarity of each key with the others of its head; what a row has in common with its newest likeness, one with a cosine
- * larger than `above`, is not held against that one (R-KV, arXiv 2505.24133, section 3.3 as its code has it). */
-export const redundancy = (above: number): Score => ({ _tag: "Redundancy", above });
+ * larger than `above`, is not held against that one (R-KV, arXiv 2505.24133, section 3.3 as its code has it), or not against itself (`own`,
+ * equation 6 as printed). */
+export const redundancy = (above: number, spares: Extract<Score, { readonly _tag: "Redundancy" }>["spares"] = "newest"): Score => ({
+  _tag: "Redundancy",
+  above,
+  spares,
+});
 
 /** Share of attention norm that is lost if the row and all before it but the sinks leave, by the newest query, mean over the layer's
  * query heads (DBudgetKV, arXiv 2502.16886, equation 3). */

@@ -40,8 +40,9 @@ export type Budget =
   | { readonly _tag: "Share"; readonly share: Ratio }
   /** One budget per layer, in layer order. */
   | { readonly _tag: "PerLayer"; readonly budgets: ReadonlyArray<Budget> }
-  /** PyramidKV: from many rows in the first layer to few in the last, `mean` on average, `window` included in it. */
-  | { readonly _tag: "Pyramid"; readonly mean: Budget; readonly window: number; readonly beta: number }
+  /** PyramidKV: from many rows in the first layer to few in the last, `mean` on average, `window` included in it; by equal whole `steps`, or along
+   * a `line` whose every layer is rounded. */
+  | { readonly _tag: "Pyramid"; readonly mean: Budget; readonly window: number; readonly beta: number; readonly form: "steps" | "line" }
   /** Every row that scores at least `value`, and at least `floor` rows. */
   | { readonly _tag: "Above"; readonly value: number; readonly floor: number }
   /** As many coded rows as take the bytes of a budget of 16-bit rows. */
@@ -114,8 +115,9 @@ export type Score =
   /** The last `queries` vote: softmax, over a head's rows but the last `dropLast`, of the largest logit of the group; mean over queries. */
   | { readonly _tag: "GroupVotes"; readonly queries: number; readonly dropLast: number }
   /** Mean cosine similarity of the row's key with the other keys of its head. A row that is the newest one more alike than `above` to
-   * another is not charged for that likeness. */
-  | { readonly _tag: "Redundancy"; readonly above: number }
+   * another is not charged for that likeness; with `spares` "own" the other one is not, with "first" the first row counts as the newest one
+   * of rows that have none. */
+  | { readonly _tag: "Redundancy"; readonly above: number; readonly spares: "newest" | "own" | "first" }
   /** Share of attention norm, of the newest query and mean over all heads of the layer, that is lost if the row and all before it leave;
    * positions below `sinks` stay, and count (`all`) or do not (`candidates`). */
   | { readonly _tag: "TailLoss"; readonly sinks: number; readonly scope: "candidates" | "all" }
@@ -249,6 +251,9 @@ export type Verb =
     readonly recent: number;
     readonly below: Below | null;
     readonly fit: Fit | null;
+    /** Of keys that keep a part of their channels: as many of the last queries choose which, per head, for the rows that pass on; null: each
+     * row keeps its own largest. */
+    readonly channels: number | null;
   }
   /** Positions become contiguous, in all layers, and every key turns by as much as its position moved. */
   | { readonly _tag: "Rerotate" }

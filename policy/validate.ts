@@ -3,13 +3,14 @@
  * @module
  */
 import * as E from "fp-ts/Either.js";
+import { codecOf } from "../cache/codec.ts";
 import type { KvError } from "../cache/error.ts";
 import { type Check, check, columnName, integer, share } from "./check.ts";
 import { maxLayers, showMoment } from "./moment.ts";
 import { maxRows } from "./param.ts";
 import { judgedBy } from "./score.ts";
 import type { Block, Budget, Fit, Layers, Moment, Policy, Protect, Verb } from "./types.ts";
-import { checkClustering, checkColumns, checkLearned, checkScore } from "./validate_score.ts";
+import { checkClustering, checkColumns, checkLearned, checkScore, maxQueries } from "./validate_score.ts";
 
 /** Longest text of a policy, UTF-16 units. */
 export const maxText = 4096;
@@ -148,7 +149,7 @@ function checkVerb(verb: Verb, { moment, layers }: Block, path: string, limits: 
 }
 
 function checkEncode(verb: Extract<Verb, { readonly _tag: "Encode" }>, moment: Moment, path: string, limits: Limits): Check {
-  const { keys, values, recent, below, fit } = verb;
+  const { keys, values, recent, below, fit, channels } = verb;
   const builds = moment._tag === "Build";
   const last = fit?.pairs[fit.pairs.length - 1];
   const wrong = integer(`${path}.recent`, recent, 0, maxRows) ??
@@ -156,7 +157,10 @@ function checkEncode(verb: Extract<Verb, { readonly _tag: "Encode" }>, moment: M
     check(`${path}.fit`, "a fit", fit === null || !builds, "null at the moment Build") ??
     (fit === null ? null : checkFit(fit, `${path}.fit`, limits)) ??
     check(`${path}.keys`, keys, fit === null || last?.keys === keys, "the last of the fit's pairs") ??
-    check(`${path}.values`, values, fit === null || last?.values === values, "the last of the fit's pairs");
+    check(`${path}.values`, values, fit === null || last?.values === values, "the last of the fit's pairs") ??
+    check(`${path}.channels`, String(channels), channels === null || !builds, "null at the moment Build") ??
+    check(`${path}.keys`, keys, channels === null || codecOf(keys)._tag === "Channels", "a codec of some channels, such as f16k60") ??
+    (channels === null ? null : integer(`${path}.channels`, channels, 1, maxQueries));
   if (wrong !== null || below === null) return wrong;
   return check(`${path}.below`, "a score", !builds, "null at the moment Build") ??
     check(`${path}.below.value`, below.value, Number.isFinite(Math.fround(below.value)), "a finite f32") ??

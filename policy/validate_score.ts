@@ -11,7 +11,7 @@ export const maxScoreDepth = 32;
 const maxParts = 256;
 
 /** The longest observation window, queries. */
-const maxQueries = 65536;
+export const maxQueries = 65536;
 
 /** Numbers in range, names well formed, depth and size bounded. */
 export function checkScore(score: Score, path: string): Check {

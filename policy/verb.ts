@@ -81,6 +81,16 @@ export const encodeBelow = (
 /** Older rows pass on to the codes that fit a budget, or stay as they are where 16 bits do. */
 export const encodeToFit = (fit: Fit, recent: number): Verb => ({ ...encodeAs(fit.pairs[fit.pairs.length - 1] ?? halves, recent), fit });
 
+/** Of the keys of rows older than the newest `recent` positions only the channels stay that `queries`, the last ones, and the keys make most of;
+ * values as f16 (ThinK, arXiv 2407.21018). */
+export const encodeChannels = (
+  keys: Extract<RowCodec, `f16k${number}`>,
+  options: { readonly queries: number; readonly recent: number },
+): Verb => ({
+  ...encodeAs({ keys, values: "f16" }, options.recent),
+  channels: options.queries,
+});
+
 const halves: CodecPair = { keys: "f16", values: "f16" };
 
 const encodeAs = ({ keys, values }: CodecPair, recent: number) => ({
@@ -90,6 +100,7 @@ const encodeAs = ({ keys, values }: CodecPair, recent: number) => ({
   recent,
   below: null,
   fit: null,
+  channels: null,
 });
 
 /** Positions become contiguous, and keys turn accordingly: what is left is read as if nothing had been between. */

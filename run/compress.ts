@@ -90,11 +90,15 @@ export function planFor(memory: Memory, policy: Policy, cache: KvCache, observat
 
 const asStored = (layer: LayerCache, l: number): ReadonlyArray<Block> => {
   const tail = layer._tag === "Own" ? tailOf(layer) : null;
-  const verbs: Block["verbs"] = layer._tag === "Alias"
-    ? [{ _tag: "Share", from: layer.layer }]
-    : tail === null
-    ? []
-    : [{ _tag: "Encode", keys: codecName(tail.keyCodec), values: codecName(tail.valueCodec), recent: 0, below: null, fit: null }];
+  const verbs: Block["verbs"] = layer._tag === "Alias" ? [{ _tag: "Share", from: layer.layer }] : tail === null ? [] : [{
+    _tag: "Encode",
+    keys: codecName(tail.keyCodec),
+    values: codecName(tail.valueCodec),
+    recent: 0,
+    below: null,
+    fit: null,
+    channels: null,
+  }];
   return [{ moment: { _tag: "Build" }, layers: { _tag: "List", layers: [l] }, verbs }];
 };
 

@@ -44,6 +44,7 @@ export const codes: Readonly<Record<string, string>> = {
   "rows coded after the prompt": "encode(q4g32, values=q4g32, at=prefill)",
   "old rows coded as they get old": "encode(q8, values=q2, at=append, recent=5)",
   kivi: "kivi(4, residual=3)",
+  think: "think(50%, queries=3, recent=4)",
   diffkv: "diffkv(1.2, low=0.4, window=4)",
   precision: "|precision(4, group=32)",
   "precision, chosen": "|precision(auto, group=row, recent=2)",

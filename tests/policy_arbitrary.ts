@@ -46,7 +46,13 @@ const budget: fc.Arbitrary<Budget> = fc.oneof(
       counted: fc.constantFrom("bytes", "nominal" as const),
     }),
   }),
-  record({ _tag: tag("Pyramid"), mean: simpleBudget, window: fc.integer({ min: 0, max: 32 }), beta: fc.integer({ min: 1, max: 40 }) }),
+  record({
+    _tag: tag("Pyramid"),
+    mean: simpleBudget,
+    window: fc.integer({ min: 0, max: 32 }),
+    beta: fc.integer({ min: 1, max: 40 }),
+    form: fc.constantFrom("steps", "line" as const),
+  }),
 );
 
 const fold = fc.constantFrom("sum", "mean", "max" as const);
@@ -66,7 +72,11 @@ const leaf: fc.Arbitrary<Score> = fc.oneof(
     overGroup: fold,
   }),
   record({ _tag: tag("GroupVotes"), queries: fc.integer({ min: 1, max: 64 }), dropLast: fc.nat(64) }),
-  record({ _tag: tag("Redundancy"), above: fc.integer({ min: -10, max: 10 }).map((x) => x / 10 + 0) }),
+  record({
+    _tag: tag("Redundancy"),
+    above: fc.integer({ min: -10, max: 10 }).map((x) => x / 10 + 0),
+    spares: fc.constantFrom("newest", "own", "first" as const),
+  }),
   record({ _tag: tag("TailLoss"), sinks: fc.nat(16), scope: fc.constantFrom("candidates", "all" as const) }),
   record({ _tag: tag("Nearby"), within: ratio, overGroup: fold }),
   record({ _tag: tag("LagSpread"), sinks: fc.nat(16), lag: fc.integer({ min: 1, max: 256 }), ranked: fc.boolean() }),
@@ -152,6 +162,16 @@ const encode: fc.Arbitrary<Verb> = record({
   recent: fc.constant(0),
   below: fc.constant(null),
   fit: fc.constant(null),
+  channels: fc.constant(null),
+});
+const thinned: fc.Arbitrary<Verb> = record({
+  _tag: tag("Encode"),
+  keys: fc.constantFrom("f16k60", "f16k10" as const),
+  values: fc.constantFrom("f32", "f16", "q4" as const),
+  recent: fc.nat(64),
+  below: fc.constant(null),
+  fit: fc.constant(null),
+  channels: fc.integer({ min: 1, max: 64 }),
 });
 
 const admit: fc.Arbitrary<Verb> = record({
@@ -189,6 +209,7 @@ const block: fc.Arbitrary<Block> = fc.oneof(
     }),
   },
   { weight: 1, arbitrary: record({ moment: fc.constant<Moment>({ _tag: "Build" }), layers, verbs: encode.map((v) => [v]) }) },
+  { weight: 1, arbitrary: record({ moment: fc.constant<Moment>({ _tag: "PrefillEnd" }), layers, verbs: thinned.map((v) => [v]) }) },
 );
 
 /** Both columns that random scores read are remembered, so that random policies mean something. */

@@ -28,6 +28,7 @@ import {
   rocketKvMt,
   snapKv,
   streamingLlm,
+  think,
   tova,
   writeGatedKv,
 } from "../papers/mod.ts";
@@ -175,6 +176,9 @@ const made: ReadonlyArray<fc.Arbitrary<Policy>> = [
     clusterKv({ ...s, per, sinks, added, window: 2 * added })
   ),
   fc.integer({ min: 16, max: 999 }).map((tokens) => rocketKvMt({ tokens })),
+  fc.tuple(fc.constantFrom("10%", "40%", "90%" as const), fc.integer({ min: 1, max: 99 }), fc.nat(99)).map(([drop, queries, recent]) =>
+    think({ drop, queries, recent })
+  ),
   fc.tuple(fc.integer({ min: -100, max: 200 }), fc.integer({ min: 1, max: 300 }), fc.nat(8)).map(([hundredths, window, sinks]) =>
     writeGatedKv({ threshold: hundredths / 100, window, sinks })
   ),

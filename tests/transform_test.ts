@@ -1,11 +1,9 @@
 import { assert, assertAlmostEquals, assertEquals, assertMatch } from "@std/assert";
 import * as E from "fp-ts/Either.js";
-import type { Backend } from "../backends/backend.ts";
 import { openReference } from "../backends/reference/mod.ts";
 import { openWasm } from "../backends/wasm/mod.ts";
 import { fullBytes, showError, uniformShape } from "../cache/mod.ts";
 import { unpackFile } from "../cache/container.ts";
-import { calibrateTransforms } from "../calibrate/transform.ts";
 import { randomOf } from "../conformance/random.ts";
 import {
   continueFrom,
@@ -18,35 +16,21 @@ import {
   readSafetensors,
   readTransforms,
   saveSession,
-  writeSafetensors,
 } from "../model/mod.ts";
 import { planAt } from "../model/transform.ts";
 import { codeCache, coderOf, decodeCache } from "../model/transform_code.ts";
 import { h2o, keepAll, knorm } from "../papers/mod.ts";
 import { fromDense, openMemory, orThrow, read } from "../run/mod.ts";
 import { takeOut } from "../run/save.ts";
+import { openTransformed, transforms } from "./transform_support.ts";
 import { begin, endless, ids, randomBytes, textOf } from "./model_support.ts";
-
-/** Transforms of the embedded model with all components, calibrated on a few texts; `note` makes another file of them. */
-const transforms = await (async () => {
-  await using backend = await orThrow(openWasm({ threads: 1 }));
-  await using model = await orThrow(openModel(backend, inductionModel()));
-  const prompts = [1, 2, 3].map((seed) => [...begin("one fish, two fish, red=7341, green=9920, blue=2206, "), ...randomBytes(seed, 260)]);
-  const tensors = await orThrow(calibrateTransforms(model, { prompts, layersPerGroup: 1, rank: 1, samples: 60 }));
-  const { weights } = await model.digests();
-  const about = [["kind", "kvtc"], ["weights", weights], ["layersPerGroup", "1"]] as const;
-  return (note: string): Promise<Uint8Array> => orThrow(writeSafetensors(tensors, new Map([...about, ["note", note]])));
-})();
-
-const open = async (backend: Backend, note = "first"): Promise<Model> =>
-  await orThrow(openModel(backend, inductionModel(), { transforms: { file: "t.safetensors", bytes: await transforms(note) } }));
 
 const everything = { ratio: 1.5, sinks: 0, recent: 0 };
 
 Deno.test("with all components at 8 bits a cache comes back nearly as it was, and exactly where rows are exact", async () => {
   for (const opened of [openReference(), openWasm({ build: "simd128" }), openWasm({ threads: 1 })]) {
     await using backend = await orThrow(opened);
-    const model = await open(backend);
+    const model = await openTransformed(backend);
     for (const policy of [keepAll, knorm({ rows: 40 }), h2o({ rows: 40 })]) {
       const session = await orThrow(prefill(model, policy)([...begin("red=7341, green=9920, "), ...randomBytes(5, 60)]));
       const coder = await orThrow(
@@ -113,7 +97,7 @@ Deno.test("heads that are rotations of one another need the components of one he
 
 Deno.test("a cache saved with kvtc is smaller, goes on with the same text, and needs the very transforms that coded it", async () => {
   await using backend = await orThrow(openWasm({ threads: 1 }));
-  const [model, other] = [await open(backend), await open(backend, "second")];
+  const [model, other] = [await openTransformed(backend), await openTransformed(backend, "second")];
   await using bare = await orThrow(openModel(backend, inductionModel()));
   const prompt = [...begin("red=7341, green=9920, blue=2206, "), ...randomBytes(7, 500), ...ids(" green=")];
   const session = await orThrow(prefill(model, keepAll)(prompt));
@@ -140,7 +124,7 @@ Deno.test("a cache saved with kvtc is smaller, goes on with the same text, and n
 
 Deno.test("coding is the same bytes for the same cache, and a plan spends at most its budget at every ratio", async () => {
   await using backend = await orThrow(openWasm({ threads: 1 }));
-  const model = await open(backend);
+  const model = await openTransformed(backend);
   const session = await orThrow(prefill(model, keepAll)(begin("cat: meow; dog: woof; ".repeat(6))));
   assertEquals(await orThrow(saveSession(session, { kvtc: everything })), await orThrow(saveSession(session, { kvtc: everything })));
   for (const group of model.transforms?.groups ?? []) {
@@ -163,7 +147,7 @@ Deno.test("sizes of the paper: 128 MiB for 1,024 tokens of Llama 3.1 8B, and rat
 
 Deno.test("a hostile coded cache is one sentence", async () => {
   await using backend = await orThrow(openWasm({ threads: 1 }));
-  const model = await open(backend);
+  const model = await openTransformed(backend);
   const session = await orThrow(prefill(model, keepAll)(begin("cat: meow; dog: woof; ".repeat(6))));
   const { content, parts } = await orThrow(unpackFile("a", await orThrow(saveSession(session, { kvtc: everything }))));
   await orThrow(disposeSession(session));

@@ -6,14 +6,14 @@ import { shaders } from "../backends/webgpu/_shaders.ts";
 import { allFeatures } from "../backends/webgpu/device.ts";
 import { openWebGpu } from "../backends/webgpu/mod.ts";
 import { hasVariant } from "../backends/webgpu/pipelines.ts";
-import { casesOf, runConformance } from "../conformance/mod.ts";
+import { casesFor, runConformance } from "../conformance/mod.ts";
 import { orThrow } from "../run/mod.ts";
 import { adapterFeatures, adapterName, withoutAdapter } from "./support/webgpu.ts";
 
 /** Runs the cases of these ops. */
 async function conform(t: Deno.TestContext, backend: Backend, tried: ReadonlyArray<OpName>): Promise<void> {
   for (const op of tried) {
-    const cases = casesOf(op).length;
+    const cases = casesFor(backend, op).length;
     await t.step(`${op}: ${cases} cases agree with the reference`, async () => {
       const report = await orThrow(runConformance(backend, { ops: [op] }));
       assertEquals(report.failed.map(({ label, failures }) => `${label}: ${failures.join("; ")}`), []);

@@ -36,14 +36,17 @@ export const newestLike: Kernel<"newestLike"> = ({ heads, dim, codec, above }, o
 };
 
 /** Mean similarity with the other rows; what a row has in common with its newest likeness is not held against that one. */
-export const redundancy: Kernel<"redundancy"> = ({ heads, dim, codec }, operands) => {
+export const redundancy: Kernel<"redundancy"> = ({ heads, dim, codec, spares }, operands) => {
   const [rows, norms, out] = [operands.rows("rows", codec, dim), operands.f32("norms"), operands.f32("out")];
   for (const [h, head] of headsOf(operands.u32("layout"), heads).entries()) {
     const cosine = cosines(head, dim, rows, norms);
     const charged = withAnchor(head, dim, operands, h, rows, norms).map((sum, i) => sum * head.length - cosine(i, i));
     for (let i = 0; i < head.length; i++) {
-      const like = at(operands.u32("like"), head.start + i);
-      if (like !== noRow) charged[like] = at(charged, like) - cosine(i, like);
+      const found = at(operands.u32("like"), head.start + i);
+      const like = found === noRow && spares === "first" ? 0 : found;
+      if (like === noRow || like === i) continue;
+      const spared = spares === "own" ? i : like;
+      charged[spared] = at(charged, spared) - cosine(i, like);
     }
     out.set(charged.map((sum) => sum / head.length), head.start);
   }

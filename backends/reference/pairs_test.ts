@@ -17,13 +17,25 @@ Deno.test("R-KV's worked example: newest likenesses 3, 3, 3, 2; redundancy .4, .
   meanUnit(params, operandsOf({ rows, layout, out: anchor }));
   newestLike({ ...params, above: 0.5 }, operandsOf({ rows, norms, layout, out: like }));
   assertEquals([...like], [0xDEAD, 3, 3, 3, 2]);
-  redundancy(params, operandsOf({ rows, norms, anchor, like, layout, out }));
+  // Equation 6 as printed: the duplicates tie, the newest row is worst.
+  redundancy({ ...params, spares: "own" }, operandsOf({ rows, norms, anchor, like, layout, out }));
+  assertEquals(rounded(out), [NaN, 0.25, 0, 0.25, 0.35]);
+  redundancy({ ...params, spares: "newest" }, operandsOf({ rows, norms, anchor, like, layout, out }));
   assertEquals(rounded(out), [NaN, 0.4, 0.2, 0.25, 0]);
   softmax({ heads: 1, dropLast: 0 }, operandsOf({ a: out, layout, out }));
   assertEquals(rounded(out), [NaN, 0.29853, 0.24441, 0.25695, 0.20011]);
   // 0.1 * I - 0.9 * R with I = .4, .1, .4, .1.
   const scores = f32(0.4, 0.1, 0.4, 0.1).map((i, t) => 0.1 * i - 0.9 * (out[t + 1] ?? NaN));
   assertEquals(rounded(scores), [-0.22868, -0.20997, -0.19125, -0.1701]);
+});
+
+Deno.test("redundancy: the first row stands for a likeness that is not there, in R-KV's code to the letter", () => {
+  const [anchor, out] = [blank(2), blank(5)];
+  meanUnit(params, operandsOf({ rows, layout, out: anchor }));
+  const like = u32(0, noRow, noRow, noRow, 2);
+  // Row 0 is spared its likeness to row 2, which is 1, and to row 1, which is 0; the last row's to row 2 is .6.
+  redundancy({ ...params, spares: "first" }, operandsOf({ rows, norms, anchor, like, layout, out }));
+  assertEquals(rounded(out), [NaN, 0.15, 0.2, 0.25, 0.5]);
 });
 
 Deno.test("newestLike: no row is its own likeness, a zero row is like nothing, and lengths do not matter", () => {

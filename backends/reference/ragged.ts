@@ -116,6 +116,10 @@ function checkContents(instr: Instr, operands: Operands): Complaint {
       const wrong = headsOf(operands.u32("layout"), instr.params.heads).findIndex(({ length }, h) => at(counts, h) > length);
       return wrong < 0 ? null : [`at most all rows of head ${wrong}`, `${at(counts, wrong)}`];
     }
+    case "dropChannels": {
+      const [counts, leave] = [operands.u32("leaving"), operands.u32("leave")];
+      return checkKept(headsOf(operands.u32("layout"), instr.params.kvHeads), counts, leave);
+    }
     case "attendRows": {
       const [counts, keep] = [operands.u32("counts"), operands.u32("keep")];
       return checkKept(headsOf(operands.u32("layout"), instr.params.kvHeads), counts, keep);

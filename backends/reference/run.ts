@@ -23,6 +23,7 @@ import { lengthen, transfer } from "./transfer.ts";
 import { foldValues } from "./fold_values.ts";
 import { blockRank, lagSpread, obey, profile, promote } from "./rules.ts";
 import { expectedAttention, rerotate } from "./future.ts";
+import { dropChannels } from "./channels.ts";
 import { centroids, clusterScores, kmeans } from "./cluster.ts";
 import { boundQuery, minmaxPages, pageScores } from "./select.ts";
 import { groupVotes, softmax, tailLoss } from "./votes.ts";
@@ -87,6 +88,7 @@ const kernels: { readonly [O in OpName]: Kernel<O> } = {
   clusterScores,
   rerotate,
   expectedAttention,
+  dropChannels,
 };
 
 /** Ops with a kernel. */

@@ -4,6 +4,6 @@ export const toolchain: Readonly<Record<"rustc" | "linker" | "wasmBindgen" | "fa
   rustc: "rustc 1.96.0 (ac68faa20 2026-05-25) (built from a source tarball)",
   linker: "Debian LLD 19.1.7",
   wasmBindgen: "wasm-bindgen 0.2.130",
-  fast: "8f2eef85db8a0a4b196b743bdb1cc38543b80718da870f7590876cc6202779d7",
-  simd128: "7fc1ed4a834c95b8417195b13f32d0f2562c3cde2f9a41d396b14009058a00ed",
+  fast: "74ed55e7467daf58820f98840d97fc875f197b65ed4c911674c596398bcc3e61",
+  simd128: "78ad6b103e737be8d2b81f0f96bf7eccc4164469baf9179a441b69e02f5a8eda",
 };

@@ -144,6 +144,8 @@ export interface RowForm {
 export function formOf(name: RowCodec, dim: number): RowForm {
   const codec = codecOf(name);
   if (codec._tag === "Plain") return { bits: codec.dtype === "f32" ? 32 : 16, group: 1, block: 1 };
+  // Refused before: no shader reads them.
+  if (codec._tag === "Channels") return { bits: 16, group: 1, block: 1 };
   return { bits: codec.bits, group: codec.axis === "token" ? codec.group ?? Math.max(1, dim) : 1, block: blockRows(codec) };
 }
 

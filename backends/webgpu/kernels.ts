@@ -2,6 +2,7 @@
  * Every op this backend has, and what it cannot do of them.
  * @module
  */
+import { codecOf, type RowCodec, rowCodecs } from "../../cache/codec.ts";
 import { mapFns, type OpName } from "../ops.ts";
 import type { Instr, Slot } from "../program.ts";
 import { attend, attendReduce, attendRows } from "./attend.ts";
@@ -98,6 +99,9 @@ const kernels: { readonly [O in OpName]?: Kernel<O> } = {
 /** Ops with a shader. */
 export const hasKernel = (op: OpName): boolean => Object.hasOwn(kernels, op);
 
+/** Rows that keep some of their channels have no shader yet. */
+export const storesRows = (codec: RowCodec): boolean => codecOf(codec)._tag !== "Channels";
+
 /** An instruction of any op, so that the compiler sees that its parameters are those of its kernel. */
 type Any<O extends OpName> = { readonly [P in O]: InstrOf<P> }[O];
 
@@ -126,6 +130,8 @@ export function refusal(instr: Instr): string | null {
   if (instr.op === "map" && mapFns.indexOf(instr.params.fn) > mapFns.indexOf(lastMapFn)) return `its shader has no ${instr.params.fn}`;
   const params: Readonly<Record<string, number | string | boolean>> = instr.params;
   for (const [dim, codec] of codecs) {
+    const name = rowCodecs.find((known) => known === params[codec]);
+    if (name !== undefined && !storesRows(name)) return `its shader does not read rows stored as ${name}`;
     if (params[codec] === "f16" && Number(params[dim]) % 2 === 1) return `rows of f16 are read by pairs, and ${dim} ${params[dim]} is odd`;
     const isAttention = instr.op === "attend" || instr.op === "attendRows";
     if (isAttention && Number(params[dim] ?? 0) > mostChannels) return `${dim} is at most ${mostChannels}, not ${params[dim]}`;

@@ -1,6 +1,7 @@
 // with stored as rows, segments
-// Mean cosine with the other rows of the head, without those whose newest likeness the row is. One invocation per slot.
-struct Params { heads: u32, dim: u32, codec: u32, slots: u32 }
+// Mean cosine with the other rows of the head, without those whose newest likeness the row is (`spares` 0), without its own newest likeness (1), or
+// as 0 with the first row as the likeness of rows that have none (2). One invocation per slot.
+struct Params { heads: u32, dim: u32, codec: u32, spares: u32, slots: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> status: array<u32>;
 @group(0) @binding(2) var<storage, read> rows: array<u32>;
@@ -22,8 +23,14 @@ fn charged(slot: u32, h: u32) -> f32 {
   var product = 0.0;
   for (var c = 0u; c < p.dim; c++) { product += rowsAt(slot, c, p.dim) * anchor[h * p.dim + c]; }
   var sum = product / max(norms[slot], 1e-12) * f32(length) - cosine(slot, slot);
+  let row = slot - start;
+  if (p.spares == 1u) {
+    if (like[slot] < length && like[slot] != row) { sum -= cosine(slot, start + like[slot]); }
+    return sum / f32(length);
+  }
   for (var i = 0u; i < length; i++) {
-    if (like[start + i] == slot - start) { sum -= cosine(start + i, slot); }
+    let isFirst = p.spares == 2u && row == 0u && like[start + i] == 0xFFFFFFFFu;
+    if (i != row && (like[start + i] == row || isFirst)) { sum -= cosine(start + i, slot); }
   }
   return sum / f32(length);
 }

@@ -58,3 +58,4 @@ pub const CENTROIDS: u32 = 54;
 pub const CLUSTER_SCORES: u32 = 55;
 pub const REROTATE: u32 = 56;
 pub const EXPECTED_ATTENTION: u32 = 57;
+pub const DROP_CHANNELS: u32 = 58;

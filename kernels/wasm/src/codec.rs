@@ -1,6 +1,7 @@
 //! Row codecs by their choice in the op table: places, decoding into f32, encoding. The affine ones are defined in `cache/codec.ts`; codes
 //! are the same bit for bit.
 
+use crate::channels;
 use crate::half::{decode, encode_f16, Rows, F16, F32};
 use crate::math::*;
 use core::ptr::{copy, copy_nonoverlapping};
@@ -19,18 +20,20 @@ pub struct Codec {
     pub group: usize,
     /// One pair per channel of a block of rows.
     pub channel: bool,
+    /// Of 100 channels of a row so many are stored, see [`crate::channels`]; 0 where all are.
+    pub percent: usize,
 }
 
 impl Codec {
     /// The order of `rowCodecs`.
     pub fn of(choice: usize) -> Codec {
         match choice {
-            0 => Codec { bits: 32, group: 0, channel: false },
-            1 => Codec { bits: 16, group: 0, channel: false },
-            _ => {
+            0 | 1 => Codec { bits: 32 >> choice, group: 0, channel: false, percent: 0 },
+            2..14 => {
                 let form = (choice - 2) / 3;
-                Codec { bits: [8, 4, 2][(choice - 2) % 3], group: [0, 32, 64, 0][form & 3], channel: form == 3 }
+                Codec { bits: [8, 4, 2][(choice - 2) % 3], group: [0, 32, 64, 0][form & 3], channel: form == 3, percent: 0 }
             }
+            _ => Codec { bits: 0, group: 0, channel: false, percent: 10 * 23usize.saturating_sub(choice) },
         }
     }
 
@@ -51,6 +54,9 @@ impl Codec {
 
     /// Bytes of one row; its share of a block.
     pub fn bytes(self, dim: usize) -> usize {
+        if self.percent > 0 {
+            return channels::bytes(dim, self.percent);
+        }
         let codes = dim * self.bits / 8;
         match (self.plain(), self.channel) {
             (true, _) => codes,
@@ -74,7 +80,8 @@ impl Codec {
             16 => decode::<F16>(start, dst, rows * dim),
             8 => self.unpack::<8>(base, slot, rows, dim, dst),
             4 => self.unpack::<4>(base, slot, rows, dim, dst),
-            _ => self.unpack::<2>(base, slot, rows, dim, dst),
+            2 => self.unpack::<2>(base, slot, rows, dim, dst),
+            _ => channels::read(start, rows, dim, self.percent, dst),
         }
     }
 
@@ -119,6 +126,9 @@ impl Codec {
                 _ => encode_f16(src, to as *mut u16, rows * dim),
             };
         }
+        if self.percent > 0 {
+            return channels::write(src, rows, dim, self.percent, base.add(slot * self.bytes(dim)));
+        }
         if self.channel {
             for r in (0..rows).step_by(BLOCK) {
                 let (pairs, codes) = self.place(base, slot + r, dim);
@@ -143,6 +153,12 @@ impl Codec {
                 put_half(pairs.add(4 * g + 2) as *mut u8, zero);
             }
         }
+    }
+
+    /// Do rows of `to` follow from rows of this one code by code?
+    pub fn nests(self, to: Codec) -> bool {
+        let tokens = |c: Codec| !c.plain() && !c.channel && c.percent == 0;
+        tokens(self) && tokens(to) && self.group == to.group && self.bits > to.bits
     }
 
     /// Copies the bytes of one row.
@@ -275,25 +291,4 @@ unsafe fn quantise(x: *const f32, step: usize, count: usize, out: Out) -> (f32, 
         }
     }
     (scale, zero)
-}
-
-/// Coded rows, decoded one at a time. Codecs hold at most these channels.
-pub struct Decoded {
-    codec: Codec,
-    rows: *const u8,
-    dim: usize,
-    row: [f32; 1024],
-}
-
-impl Decoded {
-    /// Over row storage.
-    pub fn of(choice: usize, rows: *const u8, dim: usize) -> Decoded {
-        Decoded { codec: Codec::of(choice), rows, dim, row: [0.0; 1024] }
-    }
-
-    /// The row at `slot` as f32, until the next one.
-    pub unsafe fn row(&mut self, slot: usize) -> *const u8 {
-        self.codec.read(self.rows, slot, 1, self.dim, self.row.as_mut_ptr());
-        self.row.as_ptr() as *const u8
-    }
 }

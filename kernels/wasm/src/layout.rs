@@ -280,6 +280,11 @@ pub unsafe fn check(instr: &Instr) -> u32 {
             check_index(instr, 3, instr.u(1), (4, 4)),
         ]),
         code::REROTATE => inside(instr, 2, instr.u(0), &[(0, row_bytes(instr, 1, 2)), (1, 4)]),
+        code::DROP_CHANNELS => {
+            let code = inside(instr, 4, instr.u(2), &[(5, row_bytes(instr, 3, 4)), (2, 4)]);
+            let named = |h: usize| names_rows(&segment(instr, 4, h), instr.ptr(2), *instr.ptr::<u32>(3).add(h));
+            if code != 0 || (0..instr.u(2)).all(named) { code } else { BAD_COUNT }
+        }
         code::EXPECTED_ATTENTION => inside(instr, 3, instr.u(2), &[(2, row_bytes(instr, 3, 4)), (5, 4), (6, 4)]),
         _ => 0,
     }

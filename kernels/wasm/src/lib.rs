@@ -7,8 +7,10 @@
 #![allow(clippy::missing_safety_doc)]
 
 pub mod attend;
+pub mod channels;
 pub mod code;
 pub mod codec;
+pub mod decoded;
 pub mod exports;
 pub mod half;
 pub mod layout;

@@ -14,7 +14,7 @@ pub enum Form {
     F16,
     /// Straight from codes.
     Codes,
-    /// Codes whose groups do not fill vectors: a tile is decoded, then read as f32.
+    /// Codes whose groups do not fill vectors, or rows of some channels: a tile is decoded, then read as f32.
     Decoded,
 }
 
@@ -23,6 +23,7 @@ impl Form {
         match codec.bits {
             32 => Form::F32,
             16 => Form::F16,
+            0 => Form::Decoded,
             _ if raw::fits(codec, dim, values) => Form::Codes,
             _ => Form::Decoded,
         }

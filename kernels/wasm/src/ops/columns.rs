@@ -1,6 +1,6 @@
 //! Ops that give one number per row: reduce, meanUnit, similarity, positions, pool, headMean, projectedNorm.
 
-use crate::codec::Decoded;
+use crate::decoded::Decoded;
 use crate::half::{Rows, F16, F32};
 use crate::layout::segment;
 use crate::math::*;

@@ -1,6 +1,7 @@
 //! From op codes to kernels. Parameters and operands are in the order of `backends/ops.ts`; what the encoder adds (weight types,
 //! scratch) follows them.
 
+pub mod channels;
 pub mod cluster;
 pub mod columns;
 pub mod dense;
@@ -98,6 +99,7 @@ pub unsafe fn run(instr: &Instr, phase: u32, team: &Team) {
         code::CLUSTER_SCORES => cluster::cluster_scores(instr, team),
         code::REROTATE => future::rerotate(instr, team),
         code::EXPECTED_ATTENTION => future::expected_attention(instr, phase, team),
+        code::DROP_CHANNELS => channels::drop_channels(instr, team),
         _ => {}
     }
 }

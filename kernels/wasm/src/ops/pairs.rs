@@ -2,7 +2,8 @@
 
 use super::columns::{total, LEAST};
 use crate::attend::gemm::{multiply, Left, Rows as Matrix};
-use crate::codec::{Codec, Decoded};
+use crate::codec::Codec;
+use crate::decoded::Decoded;
 use crate::half::{Rows, F16, F32};
 use crate::layout::{segment, NO_ROW};
 use crate::math::*;
@@ -72,7 +73,11 @@ unsafe fn search(instr: &Instr, h: usize, from: usize, own: *mut f32) {
     }
 }
 
-/// Operands rows, norms, anchor, like, layout, out; parameters heads, dim, codec.
+/// What a redundancy spares: the likeness, the row that has it, or the likeness and else the first row.
+const OWN: usize = 1;
+const FIRST: usize = 2;
+
+/// Operands rows, norms, anchor, like, layout, out; parameters heads, dim, codec, spares.
 pub unsafe fn redundancy(instr: &Instr, team: &Team) {
     let (rows, dim) = (instr.ptr::<u8>(0), instr.u(1));
     team.each(instr.u(0), |h| match instr.u(2) {
@@ -102,9 +107,13 @@ unsafe fn redundant<C: Rows>(
         *out.add(i) = all * count - dot::<C>(row, row, dim) / norm(i) / norm(i);
     }
     for i in 0..s.rows() {
-        let j = *like.add(i);
-        if j != NO_ROW {
-            *out.add(j as usize) -= dot::<C>(row_at(s.from() + i), other_at(s.from() + j as usize), dim) / norm(i) / norm(j as usize);
+        let j = match *like.add(i) {
+            NO_ROW if instr.u(3) == FIRST => 0,
+            j => j as usize,
+        };
+        if j != NO_ROW as usize && j != i {
+            let spared = if instr.u(3) == OWN { i } else { j };
+            *out.add(spared) -= dot::<C>(row_at(s.from() + i), other_at(s.from() + j), dim) / norm(i) / norm(j);
         }
     }
     for i in 0..s.rows() {

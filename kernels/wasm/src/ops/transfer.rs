@@ -21,7 +21,7 @@ pub unsafe fn transfer(instr: &Instr, team: &Team) {
     let count = |h: usize| *instr.ptr::<u32>(2).add(h) as usize;
     let blocks = (0..heads).map(count).max().unwrap_or(0).div_ceil(ROWS);
     let scratch = instr.ptr::<f32>(6).add(team.thread * ROWS * dim);
-    let nested = !from.plain() && !to.plain() && !from.channel && !to.channel && from.group == to.group && from.bits > to.bits;
+    let nested = from.nests(to);
     team.each(heads * blocks, |item| {
         let (h, first) = (item / blocks, item % blocks * ROWS);
         let (s, t) = (segment(instr, 3, h), segment(instr, 4, h));

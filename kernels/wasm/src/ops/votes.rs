@@ -2,7 +2,7 @@
 
 use super::columns::total;
 use crate::attend::visible;
-use crate::codec::Decoded;
+use crate::decoded::Decoded;
 use crate::half::{Rows, F16, F32};
 use crate::layout::segment;
 use crate::math::*;
