@@ -4,7 +4,7 @@
  * @module
  */
 import { append, block, column, decoding, everySteps, evict, needs, pipe, policy, prefillEnd, remember } from "../policy/mod.ts";
-import type { Policy, Ratio } from "../policy/types.ts";
+import type { Moment, Policy, Ratio } from "../policy/types.ts";
 import { mixed } from "./draws.ts";
 import { type Item, tokensOf } from "./item.ts";
 
@@ -77,15 +77,22 @@ export function fits(method: Method, item: Item): boolean {
   return method._tag !== "Given" || (atOnce && (method.control === "random" || item.needles.length > 0));
 }
 
-/** Decoded tokens between two compressions where a policy that acts at the end of a prompt is asked to act while decoding. */
+const selects = ({ blocks }: Policy): boolean => blocks.some(({ verbs }) => verbs.some(({ _tag }) => _tag === "Select"));
+
+/** Whether questions are read token by token: where every decoded token reads only chosen rows, the question's shall too, or it would have
+ * found its answer in all of them before anything is scored. A policy with a rule for text that is read on reads them as text. */
+export const decodesQuestions = (policy: Policy): boolean =>
+  selects(policy) && !policy.blocks.some(({ moment }) => moment._tag === "Chunk");
+
+/** Decoded tokens between two compressions where a policy that acts at the end of a prompt only is asked to act while decoding. */
 export const PERIOD = 16;
 
-/** The policy as this item runs it: where a trace is followed, what acts at the end of the prompt also acts at every 16th token, unless
- * the policy has a rule of its own for decoding: a period, or rows that each query selects. */
-export const policyFor = ({ policy }: Extract<Method, { readonly policy: Policy }>, item: Item): Policy => {
-  const own = policy.blocks.some(({ moment, verbs }) => moment._tag === "Every" || verbs.some(({ _tag }) => _tag === "Select"));
-  return item.trace === 0 || own ? policy : everySteps(PERIOD)(decoding(policy));
-};
+/** Moments of decoding. */
+const DECODING: ReadonlySet<Moment["_tag"]> = new Set(["Step", "Every", "OnExit"]);
+
+/** The policy as this item runs it: where a trace is followed, one that acts at the end of a prompt only also acts at every 16th token. */
+export const policyFor = ({ policy }: Extract<Method, { readonly policy: Policy }>, item: Item): Policy =>
+  item.trace === 0 || policy.blocks.some(({ moment }) => DECODING.has(moment._tag)) ? policy : everySteps(PERIOD)(decoding(policy));
 
 /** Tokens that budgets in shares refer to after turn `t`. */
 export const seenAfter = (item: Item, t: number): number =>

@@ -28,9 +28,9 @@ import type { Model } from "../model/model.ts";
 import { readPositions } from "../run/mod.ts";
 import type { PolicyPlan } from "../plan/types.ts";
 import { keepAll } from "../papers/mod.ts";
-import type { Policy } from "../policy/types.ts";
+import type { Moment, Policy } from "../policy/types.ts";
 import type { Item, Probe } from "./item.ts";
-import { GIVEN, givenScore, type Method, policyFor, seenAfter } from "./methods.ts";
+import { decodesQuestions, GIVEN, givenScore, type Method, policyFor, seenAfter } from "./methods.ts";
 import type { Logits } from "./metrics.ts";
 import { mean } from "./record.ts";
 
@@ -59,11 +59,14 @@ export interface Answered {
   readonly compressMs: number;
 }
 
+/** Moments before the end of a prompt. */
+const WHILE_READING: ReadonlySet<Moment["_tag"]> = new Set(["Append", "Build", "OnExit", "Chunk"]);
+
 /** What policies must have in common to share one reading of a prompt: what they do before its end, and what rows they need. Of the rings
  * they need the longest serves all. */
 export const readingOf = (policy: Policy, plan: PolicyPlan): string =>
   JSON.stringify([
-    policy.blocks.filter(({ moment }) => moment._tag === "Append" || moment._tag === "Build" || moment._tag === "OnExit"),
+    policy.blocks.filter(({ moment }) => WHILE_READING.has(moment._tag)),
     plan.layers.map((
       { keyCodec, valueCodec, readsFrom, columns, store },
     ) => [keyCodec, valueCodec, readsFrom, columns, store]),
@@ -124,7 +127,7 @@ export const answersFrom =
       if (t === 0) compressMs = ms + performance.now() - before;
       session = ended.right;
       for (const probe of turn.probes) {
-        const answered = await askFork(session, probe);
+        const answered = await askFork(session, probe, decodesQuestions(policy));
         if (E.isLeft(answered)) return dropped(session, answered);
         asked.push(answered.right);
       }
@@ -165,7 +168,7 @@ export const answersWithout = (model: Model, item: Item): TaskEither<KvError, Re
   if (E.isLeft(session)) return session;
   const all: Logits[] = [];
   for (const probe of item.turns.flatMap(({ probes }) => probes)) {
-    const asked = await askFork(session.right, { ...probe, distractors: [] });
+    const asked = await askFork(session.right, { ...probe, distractors: [] }, false);
     if (E.isLeft(asked)) return dropped(session.right, asked);
     all.push(asked.right.logits);
   }
@@ -205,12 +208,13 @@ function dropped<A>(session: Session, failure: E.Left<KvError>): Either<KvError,
   return failure;
 }
 
-async function askFork(session: Session, { query, answer, distractors }: Probe): Promise<Either<KvError, Asked>> {
+async function askFork(session: Session, { query, answer, distractors }: Probe, bySteps: boolean): Promise<Either<KvError, Asked>> {
+  const ask = bySteps ? stepped(query) : extend(query);
   const given: Forced[] = [];
   for (const target of [answer, ...distractors]) {
     const forced = await pipe(
       forkSession(session),
-      TE.chain((fork) => query.length === 0 ? TE.right(fork) : extend(query)(fork)),
+      TE.chain((fork) => query.length === 0 ? TE.right(fork) : ask(fork)),
       TE.chain(forcedReads(target)),
     )();
     if (E.isLeft(forced)) return forced;
@@ -219,6 +223,9 @@ async function askFork(session: Session, { query, answer, distractors }: Probe):
   const [logits = [], ...wrong] = given.map(({ logits }) => logits);
   return E.right({ logits, targets: answer, distractors: wrong, rowsRead: given[0]?.rowsRead ?? 0 });
 }
+
+const stepped = (ids: ReadonlyArray<number>) => (session: Session): TaskEither<KvError, Session> =>
+  ids.reduce<TaskEither<KvError, Session>>((read, id) => pipe(read, TE.chain(step(id))), TE.right(session));
 
 /** Decodes these ids one by one, so that what acts while decoding acts. The session is consumed. */
 async function follow(

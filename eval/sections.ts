@@ -81,6 +81,14 @@ export const taskSection = (families: ReadonlyArray<string>) => (summary: TaskSu
   });
 };
 
+/** The same in numbers alone, for a task at another length. */
+export const lengthSection = (summary: TaskSummary): Section => ({
+  title: `${summary.task} at ${summary.tokens.toFixed(0)} tokens: ${ABOUT[summary.task]}`,
+  lead: [said(summary)],
+  plots: [],
+  tables: [tableOf(summary)],
+});
+
 const said = ({ items, documents, tokens, solvable }: TaskSummary): string =>
   `${items} items from ${documents} documents, ${Math.round(tokens)} tokens each; for ${
     percent(solvable)

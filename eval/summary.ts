@@ -49,15 +49,12 @@ export const methodName = (label: string): string => label.replace(/, seed=\d+\)
 /** The name of a method's curve: arguments that are budgets or thresholds are what moves along it. */
 export const familyOf = (method: string): string => method.replace(/\(-?[\d./]+%?(, )?/, "(").replace("()", "");
 
-/** Records of the items that every method of their task has finished: what a run that is not complete can compare. */
-export function completeItems(records: ReadonlyArray<EvalRecord>): ReadonlyArray<EvalRecord> {
-  const methodsOf = (of: (record: EvalRecord) => string): ReadonlyMap<string, ReadonlySet<string>> => {
-    const found = new Map<string, Set<string>>();
-    for (const record of records) found.set(of(record), (found.get(of(record)) ?? new Set()).add(record.method));
-    return found;
-  };
-  const [byTask, byItem] = [methodsOf(({ task }) => task), methodsOf(({ item }) => item)];
-  return records.filter(({ task, item }) => byItem.get(item)?.size === byTask.get(task)?.size);
+/** Records of methods that were run on at least two documents of their task: fewer give no interval. */
+export function widely(records: ReadonlyArray<EvalRecord>): ReadonlyArray<EvalRecord> {
+  const documents = new Map<string, Set<string>>();
+  const keyOf = ({ task, method }: EvalRecord): string => JSON.stringify([task, methodName(method)]);
+  for (const record of records) documents.set(keyOf(record), (documents.get(keyOf(record)) ?? new Set()).add(record.document));
+  return records.filter((record) => (documents.get(keyOf(record))?.size ?? 0) >= 2);
 }
 
 /** Every task that has records. */

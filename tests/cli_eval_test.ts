@@ -42,6 +42,7 @@ Deno.test("eval refuses what cannot be evaluated, in one sentence, and writes no
     [["--out", join(folder, "o1"), "--tasks", "T4"], "--tasks"],
     [["--out", join(folder, "o1"), "--budgets", "0%"], "--budgets"],
     [["--out", join(folder, "o1"), "--items", "1"], "--items"],
+    [["--out", join(folder, "o1"), "--scored", "1"], "--scored"],
     [["--out", join(folder, "o1"), "--documents", few], "corpus"],
     [["--out", join(folder, "o1"), "--documents", none], "--documents"],
     [["--out", join(folder, "o1"), "--documents", join(folder, "absent")], "absent"],

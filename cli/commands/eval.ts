@@ -56,6 +56,12 @@ export const evalCommand: Command = {
       about: "text files, in folders prose/, code/, dialogue/ (texts out of npm packages, fetched once)",
     },
     { name: "tokens", kind: "text", value: "N", about: "tokens read per item (the tier's)" },
+    {
+      name: "scored",
+      kind: "text",
+      value: "N",
+      about: "tokens scored where the task does not say; T10 follows twice as many (the tier's)",
+    },
     { name: "items", kind: "text", value: "N", about: "items per task (the tier's)" },
     { name: "seed", kind: "text", value: "N", about: "of the items (1)" },
     ...RUNNING,
@@ -112,12 +118,13 @@ function jobOf(given: Given): Either<KvError, Job> {
   const tier = TIERS[named.right];
   const budgets = budgetsOf(given.text("budgets") ?? tier.budgets.join(","));
   if (E.isLeft(budgets)) return budgets;
-  return E.map((job: Omit<Job, "documents" | "scored">): Job => ({ ...job, documents: given.text("documents"), scored: tier.scored }))(all({
+  return E.map((job: Omit<Job, "documents">): Job => ({ ...job, documents: given.text("documents") }))(all({
     model: required(given, "model", MODEL.about),
     out: required(given, "out", "a folder"),
     tasks: tasksOf(given.list("tasks"), tier.tasks),
     methods: methodsOf(given.list("policies"), budgets.right),
     tokens: whole(given, "tokens", { from: 64, to: MANY }, tier.tokens),
+    scored: whole(given, "scored", { from: 2, to: MANY }, tier.scored),
     items: whole(given, "items", { from: 2, to: 100_000 }, tier.items),
     seed: whole(given, "seed", { from: 0, to: MANY }, 1),
   }));
