@@ -158,13 +158,13 @@ function tableOf(summary: TaskSummary): Table {
       ...stored ? [row.stored === null ? "–" : percent(row.stored)] : [],
       ...read ? [row.rowsRead === null ? "–" : percent(row.rowsRead)] : [],
       row.ms.toFixed(0),
-      ...measures.map(({ name }) => known(row, name) ? shown(row.values[name]) : "–"),
+      ...measures.map(({ name }) => isKnown(row, name) ? shown(row.values[name]) : "–"),
     ]),
   };
 }
 
 /** Without context only the likelihood of the answer is known. */
-const known = ({ method }: Row, measure: string): boolean =>
+export const isKnown = ({ method }: Row, measure: string): boolean =>
   method !== "no context" || ["recovery", "delta", "worst", "old"].includes(measure);
 
 /** Every curve of a report. */

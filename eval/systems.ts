@@ -5,7 +5,7 @@
 import { type Interval, intervalOf, resamples } from "./bootstrap.ts";
 import type { TaskName } from "./item.ts";
 import { MEASURES } from "./measures.ts";
-import { allFamilies, CONTROLS, type Section, shareAt, shown, type Table } from "./sections.ts";
+import { allFamilies, CONTROLS, isKnown, type Section, shareAt, shown, type Table } from "./sections.ts";
 import { differenceAt, type Row, type TaskSummary, valueAt } from "./summary.ts";
 
 /** Shares of the full cache's bytes, or of its rows read, at which systems are compared. */
@@ -77,7 +77,7 @@ function asTheyAre(summaries: ReadonlyArray<TaskSummary>, methods: ReadonlyArray
       const [row] = rowsOf(summaries, method);
       const values = columns.map(({ summary, measure }) => {
         const own = summary.rows.find((one) => one.method === method);
-        return own === undefined ? "–" : cell(own.values[measure], summary);
+        return own === undefined || !isKnown(own, measure) ? "–" : cell(own.values[measure], summary);
       });
       return [method, percent(row?.bytes ?? null), percent(row?.stored ?? null), percent(row?.rowsRead ?? null), ...values];
     }),

@@ -9,27 +9,27 @@ import { summarise, widely } from "../eval/summary.ts";
 import { decodingSection, type Speeds, speedSection, systemsSections } from "../eval/systems.ts";
 import { RESULTS, type Runs, runsIn, storedRuns, storeRuns, writePage } from "./stored_runs.ts";
 
-/** Records of the tasks that this page shows, with the arguments it shows them for. */
+/** Tasks that this page shows, with the length it shows them at. */
 const TASKS: ReadonlyMap<string, number> = new Map([["T1", 1024], ["T2", 1024], ["T7", 1024], ["T10", 1024]]);
 
+/** Policies without sinks are discussed on the page of KVzap. */
 const shownHere = ({ arguments: { tokens }, records }: Runs): ReadonlyArray<EvalRecord> =>
-  records.filter(({ task }) => TASKS.get(task) === tokens);
+  records.filter(({ task, method }) => TASKS.get(task) === tokens && !method.includes("sinks=0"));
 
 const keyOf = ({ item, method }: EvalRecord): string => JSON.stringify([item, method]);
 
 if (import.meta.main) {
   const elsewhere = (await storedRuns("kvzap")).runs.flatMap(shownHere);
   if (Deno.args.length > 0) {
-    const there = new Set(elsewhere.map(keyOf));
-    const runs = await runsIn(
-      Deno.args,
-      (records) => widely(records).filter((record) => TASKS.has(record.task) && !there.has(keyOf(record))),
-    );
+    const there = new Map(elsewhere.map((record) => [keyOf(record), record.rowsRead]));
+    // What was run again stands for what was stored before rows read were counted.
+    const isNew = (record: EvalRecord): boolean =>
+      (there.get(keyOf(record)) ?? null) === null && (record.rowsRead !== null || !there.has(keyOf(record)));
+    const runs = await runsIn(Deno.args, (records) => widely(records).filter((record) => TASKS.has(record.task) && isNew(record)));
     await storeRuns("systems", runs, "systems");
   }
   const { runs } = await storedRuns("systems");
   const own = runs.flatMap(shownHere);
-  // What was run again with rows read stands for what was stored before they were counted.
   const again = new Set(own.map(keyOf));
   const summaries = summarise([...own, ...elsewhere.filter((record) => !again.has(keyOf(record)))]);
   const decoding = summaries.find(({ task }) => task === "T10");
