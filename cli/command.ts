@@ -44,6 +44,19 @@ export function helpOf(command: Command): string {
   }: ${command.summary}\n\n${wrapped(command.about, 100, "")}\nOptions\n${lines.join("")}\nExample\n${examples.join("")}`;
 }
 
+/** What the commands of one name do, each behind its own word. */
+export function subjectsHelp(commands: ReadonlyArray<Command>): string {
+  const lines = commands.map(({ name, subjects = [], summary, examples }) =>
+    `  ${name} ${subjects.join("|")}\n${wrapped(`${summary}.`, 96, "      ")}${
+      examples.slice(0, 1).map(({ line }) => `      kvfold ${line}\n`).join("")
+    }`
+  );
+  const [first] = commands;
+  return `kvfold ${first?.name ?? ""}: one of these\n\n${lines.join("\n")}\nkvfold ${
+    first?.name ?? ""
+  } WORD --help shows the options of one of them.\n`;
+}
+
 /** The list of commands. */
 export function overview(commands: ReadonlyArray<Command>): string {
   const full = ({ name, subjects = [] }: Command): string => subjects.length === 0 ? name : `${name} ${subjects.join("|")}`;

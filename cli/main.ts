@@ -14,7 +14,7 @@
 import * as E from "fp-ts/Either.js";
 import type { KvError } from "../cache/error.ts";
 import { showError } from "../cache/error.ts";
-import { type Command, COMMON, helpOf, overview } from "./command.ts";
+import { type Command, COMMON, helpOf, overview, subjectsHelp } from "./command.ts";
 import { bench } from "./commands/bench.ts";
 import { compare } from "./commands/compare.ts";
 import { evalCommand } from "./commands/eval.ts";
@@ -25,6 +25,7 @@ import { logits } from "./commands/logits.ts";
 import { policies } from "./commands/policies.ts";
 import { score } from "./commands/score.ts";
 import { start } from "./commands/start.ts";
+import { trainGateCommand } from "./commands/train_gate.ts";
 import { trainKvsharer } from "./commands/train_kvsharer.ts";
 import { trainKvtc } from "./commands/train_kvtc.ts";
 import { trainKvzap } from "./commands/train_kvzap.ts";
@@ -48,6 +49,7 @@ const commands: ReadonlyArray<Command> = [
   trainKvzap,
   trainKvtc,
   trainKvsharer,
+  trainGateCommand,
   evalCommand,
 ];
 
@@ -72,7 +74,7 @@ async function perform([name, ...rest]: ReadonlyArray<string>, io: Io): Promise<
   const named = subjects.includes(rest[0] ?? "");
   const given = readOptions(named ? rest.slice(1) : rest, [...command.options, ...COMMON]);
   if (E.isRight(given) && given.right.flag("help")) {
-    io.out(helpOf(command));
+    io.out(called.length > 1 && !named ? subjectsHelp(called) : helpOf(command));
     return E.right(undefined);
   }
   if (subjects.length > 0 && !named) {

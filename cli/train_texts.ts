@@ -36,7 +36,7 @@ export interface PromptSet {
 }
 
 /** The folder's texts, of which one in ten (the last of fewer) is held out; or the built-in ones with their splits. */
-export const textsFor = ({ documents: folder }: Job, io: Io): TE.TaskEither<KvError, Texts> =>
+export const textsFor = ({ documents: folder }: Pick<Job, "documents">, io: Io): TE.TaskEither<KvError, Texts> =>
   folder === null
     ? TE.map((documents: ReadonlyArray<TextDocument>) => texts(documents, CORPORA, true))(corpusTexts(io))
     : pipe(documentsIn(folder), TE.chainEitherK((found) => ownTexts(folder, found)));

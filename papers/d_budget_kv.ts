@@ -55,6 +55,9 @@ export const card: Card = {
   arxiv: "2502.16886",
   venue: "2025, later ReFreeKV; followed through Patrick-Ni/ReFreeKV, nothing copied",
   defaults: "loss 1 %, 4 sinks, one query, layers 0 and 1 exempt: the paper; sinks outside the norm: the authors' code",
-  departures: ["one count per layer from the norms of all its query heads, as in the code; the paper speaks of layers and heads"],
+  departures: [
+    "one count per layer from the norms of all its query heads, as in the code; the paper speaks of layers and heads",
+    "rows are ranked by position and judged by one query; the code can rank by attention or average several queries, which the paper finds worse",
+  ],
   example: "dbudgetkv(0.01)",
 };

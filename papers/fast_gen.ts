@@ -66,6 +66,7 @@ export const card: Card = {
   departures: [
     "grouped queries share a rule, from the mean of their attention; the paper has one query head per KV head",
     "recovered mass is the mean over prompt rows, the total-variation form of equation 1, whose norm the paper leaves open",
+    "heavy hitters are chosen by mean attention among rows that no other part of the rule keeps, as in cold-compress; the paper says neither",
     "all history counts toward heavy hitters; a token attends to itself once before its rule may drop it",
   ],
   example: "fastgen(0.95)",
