@@ -142,6 +142,7 @@ Deno.test("every command has help with a worked example", async () => {
     "train kvzap",
     "train kvtc",
     "train kvsharer",
+    "train gate",
     "eval",
   ]);
   for (const name of names) {
