@@ -35,7 +35,7 @@ const policies: ReadonlyArray<Policy> = [
 /** For heads of 32 channels. */
 const coded: ReadonlyArray<Policy> = [
   ...[kivi({ bits: "4", residual: 32 }), kivi({ bits: "2", residual: 0 })],
-  ...await Promise.all(["encode(q8)", "snapkv(50%, window=8)|ada(20%)+kivi(2, residual=32)"].map(named)),
+  ...await Promise.all(["encode(q8)", "snapkv(50%, window=8)|ada(20%)+kivi(2, residual=32)", "think(40%, queries=8, recent=8)"].map(named)),
 ];
 const tinyFile = (): Uint8Array =>
   writeGguf(tinyInput(tiny("llama", { layers: 2, hidden: 64, queryHeads: 2, kvHeads: 1, headDim: 32, ffn: 32 })));
