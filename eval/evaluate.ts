@@ -15,7 +15,17 @@ import type { Policy } from "../policy/types.ts";
 import { type Item, tokensOf } from "./item.ts";
 import { fits, FULL, type Method, NONE, policyFor } from "./methods.ts";
 import { type Base, baseOf, type EvalRecord, mean, probesOf } from "./record.ts";
-import { type Answered, answersFrom, answersWithout, planAt, readFirst, type Reading, readingOf, traceOf } from "./run_item.ts";
+import {
+  type Answered,
+  answersFrom,
+  answersWithout,
+  planAt,
+  planOfReading,
+  readFirst,
+  type Reading,
+  readingOf,
+  traceOf,
+} from "./run_item.ts";
 
 /** Where records go. */
 export interface Store {
@@ -35,9 +45,9 @@ export const evaluate =
   async () => {
     const pairs = items.map((item) => ({ item, methods: [FULL, NONE, ...methods].filter((method) => fits(method, item)) }));
     for (const { item, methods } of pairs) {
-      const unfit = methods.map((method) => "policy" in method ? planAt(model, item, policyFor(method, item), 0) : null)
-        .find((plan) => plan !== null && E.isLeft(plan));
-      if (unfit !== null && unfit !== undefined && E.isLeft(unfit)) return unfit;
+      const unfit = methods.flatMap((method) => "policy" in method ? [policyFor(method, item)] : [])
+        .flatMap((policy) => [planOfReading(model, item, policy), planAt(model, item, policy, 0)]).find(E.isLeft);
+      if (unfit !== undefined) return unfit;
     }
     const total = pairs.reduce((sum, { methods }) => sum + methods.length, 0);
     let done = 0;

@@ -3,6 +3,7 @@ import * as E from "fp-ts/Either.js";
 import { openWasm } from "../backends/wasm/mod.ts";
 import { forced, inductionModel, openModel, prefill } from "../model/mod.ts";
 import { keepAll, knorm, quest, snapKv, streamingLlm, tova } from "../papers/mod.ts";
+import { block, encode, policy, prefillEnd } from "../policy/mod.ts";
 import { orThrow } from "../run/mod.ts";
 import { evaluate, type Store } from "./evaluate.ts";
 import { frameOf } from "./frame.ts";
@@ -70,21 +71,23 @@ Deno.test("a policy on a fork of a shared reading gives what its own prefill giv
   const { tokens, probes } = item.turns[0] ?? { tokens: [], probes: [] };
   const answer = probes[0]?.answer ?? [];
   const selecting = quest({ rows: 64, dense: 0 });
+  const coding = policy("coded", [block(prefillEnd, [encode("q8c32", "q8", 32)])]);
   for (
-    const policy of [
+    const each of [
       snapKv({ share: half, window: 8 }),
       tova({ share: half }),
       knorm({ share: half }),
       streamingLlm({ share: half }),
       selecting,
+      coding,
     ]
   ) {
     // Read for the method that looks at most queries, which is another.
-    const found = (await run([methodOf(knorm({ rows: 9 })), methodOf(policy), methodOf(snapKv({ rows: 40, window: 32 }))], [item])).find((
+    const found = (await run([methodOf(knorm({ rows: 9 })), methodOf(each), methodOf(snapKv({ rows: 40, window: 32 }))], [item])).find((
       { method },
-    ) => method === policy.text);
-    const alone = await orThrow(forced(answer)(await orThrow(prefill(model, policy)(tokens))));
-    assertEquals(found?.probes[0]?.nll, E.getOrElse(() => NaN)(nll(alone, answer)), policy.text);
+    ) => method === each.text);
+    const alone = await orThrow(forced(answer)(await orThrow(prefill(model, each)(tokens))));
+    assertEquals(found?.probes[0]?.nll, E.getOrElse(() => NaN)(nll(alone, answer)), each.text);
   }
 });
 
@@ -163,6 +166,10 @@ Deno.test("a policy that does not fit is refused before anything is read, and no
     () => {},
   );
   assert(E.isLeft(await tooWide(items("T2"))()));
+  // Wider than the prompt alone, not than prompt and trace together.
+  const [story] = items("T10");
+  const width = (story?.turns[0]?.tokens.length ?? 0) + 4;
+  assert(E.isLeft(await evaluate(model, [methodOf(snapKv({ rows: width, window: width }))], store, () => {})(items("T10"))()));
   assertEquals([store.records.length, backend.liveBytes().buffers], [0, before]);
   await run([methodOf(knorm({ share: half })), ...controlsAt(half)], items("T7"));
   assertEquals(backend.liveBytes().buffers, before);

@@ -77,6 +77,10 @@ export const readingOf = (policy: Policy, plan: PolicyPlan): string =>
 export const planAt = (model: Model, item: Item, policy: Policy, t: number): Either<KvError, PolicyPlan> =>
   planFor(model, policy, seenAfter(item, t), { chunk: CHUNK });
 
+/** The plan that the first turn is read by: it knows of no other tokens. */
+export const planOfReading = (model: Model, item: Item, policy: Policy): Either<KvError, PolicyPlan> =>
+  planFor(model, policy, item.turns[0]?.tokens.length ?? 0, { chunk: CHUNK });
+
 /** A first turn that is read, before the policy acts at its end. */
 export interface Reading {
   readonly session: Session;

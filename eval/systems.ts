@@ -167,14 +167,11 @@ export interface SpeedRatio {
 export interface Speeds {
   readonly tokens: number;
   readonly decoded: number;
-  readonly threads: number;
-  /** What else the machine did. */
-  readonly machine: string;
   readonly ratios: ReadonlyArray<SpeedRatio>;
 }
 
 /** Speed as a ratio to the full cache. */
-export function speedSection({ tokens, decoded, threads, machine, ratios }: Speeds): Section {
+export function speedSection({ tokens, decoded, ratios }: Speeds): Section {
   const policies = [...new Set(ratios.map(({ policy }) => policy))];
   const row = (policy: string): ReadonlyArray<string> => {
     const own = ratios.filter((ratio) => ratio.policy === policy);
@@ -186,8 +183,7 @@ export function speedSection({ tokens, decoded, threads, machine, ratios }: Spee
   const documents = new Set(ratios.map(({ document }) => document)).size;
   return section("Speed next to the full cache", [
     `Tokens per second over those of the full cache, which was run right before on the same document: ${documents} documents of ${tokens} ` +
-    `tokens, ${decoded} decoded, ${threads} thread${
-      threads === 1 ? "" : "s"
-    }; above 1 is faster. ${machine} By \`deno run -A tools/speed_ratios.ts\`.`,
+    `tokens, ${decoded} decoded, one thread; above 1 is faster. Seconds are those of the processor, because the machine was busy with other ` +
+    "work. By `deno run -A tools/speed_ratios.ts`.",
   ], [{ titles: ["policy", "prefill", "decode"], rows: policies.map(row) }]);
 }

@@ -61,6 +61,6 @@ Deno.test("decoding has a table of its own, and speeds are means of ratios with 
     "50.0%",
   ]]);
   const ratios = documents.map((document, d) => ({ policy: "x", document, prefill: 1, decode: d + 1 }));
-  const { tables: [table] } = speedSection({ tokens: 9, decoded: 2, threads: 1, machine: "Nothing else ran.", ratios });
+  const { tables: [table] } = speedSection({ tokens: 9, decoded: 2, ratios });
   assertEquals(table?.rows, [["x", "1.00 [1.00, 1.00]", "2.00 [1.00, 3.00]"]]);
 });

@@ -56,8 +56,10 @@ export const reserve =
       isExact(cache) ? TE.fromEither(checkLive(memory, cache)) : pipe(settle(memory)(cache), orRetire(memory, cache)),
       TE.chain((exact) => {
         const bound = (layer: number): number | null => plan.layers[layer]?.rowsBound ?? null;
+        // The end of a prompt acts on all of its rows, those that a fork shares too.
+        const together = plan.judgesAt(point) || point._tag === "PrefillEnd";
         const flatten = ownLayers(exact).some(({ own }) =>
-          storeTier(own) === null ? own.tiers.length > 1 && plan.rewritesAt(point) : own.tiers.length > 2 && plan.judgesAt(point)
+          storeTier(own) === null ? own.tiers.length > 1 && plan.rewritesAt(point) : own.tiers.length > 2 && together
         );
         const open = ownLayers(exact).flatMap(({ own }) => openTiers(own));
         const shared = plan.rewritesAt(point) ? isShared(memory, open.flatMap(tierBuffers)) : rows > 0 && !atFrontier(memory, exact);

@@ -1,7 +1,7 @@
 /**
- * Speed of policies next to the full cache: `deno run -A tools/speed_ratios.ts MACHINE POLICY...` reads documents of T1 under the full cache
- * and then under a policy, one policy after another, and writes `docs/results/data/speeds.json`, which `deno task systems` shows. MACHINE
- * says what else the machine does.
+ * Speed of policies next to the full cache: `deno run -A tools/speed_ratios.ts POLICY...` reads documents of T1 under the full cache and then
+ * under a policy, one policy after another, and writes `docs/results/data/speeds.json`, which `deno task systems` shows. One thread, and time
+ * of the processor: what else a busy machine does is then in neither number.
  * @module
  */
 import { openWasm } from "../backends/wasm/mod.ts";
@@ -18,28 +18,34 @@ import { keepAll, parsePolicy } from "../papers/mod.ts";
 import type { Policy } from "../policy/mod.ts";
 import { orThrow } from "../run/mod.ts";
 import { fromEither } from "fp-ts/TaskEither.js";
+import { cpuUsage } from "node:process";
 
-const [TOKENS, DECODED, DOCUMENTS, THREADS] = [1024, 24, 3, 1];
+const [TOKENS, DECODED, DOCUMENTS] = [1024, 16, 3];
 
-/** Seconds of the prefill and of decoding. */
+/** Milliseconds of the processor that this process has had. */
+const spent = (): number => {
+  const { user, system } = cpuUsage();
+  return (user + system) / 1000;
+};
+
+/** Time of the prefill and of decoding. */
 async function timed(model: Model, policy: Policy, { turns: [turn] }: Item): Promise<readonly [number, number]> {
-  const start = performance.now();
+  const start = spent();
   let session = await orThrow(prefill(model, policy)(turn?.tokens ?? []));
-  const read = performance.now();
+  const read = spent();
   for (const id of turn?.probes[0]?.answer ?? []) session = await orThrow(step(id)(session));
-  const end = performance.now();
+  const end = spent();
   await orThrow(disposeSession(session));
-  return [(read - start) / 1000, (end - read) / 1000];
+  return [read - start, end - read];
 }
 
 if (import.meta.main) {
-  const [machine = "", ...texts] = Deno.args;
-  const policies = await Promise.all(texts.map((text) => orThrow(fromEither(parsePolicy(text)))));
+  const policies = await Promise.all(Deno.args.map((text) => orThrow(fromEither(parsePolicy(text)))));
   const io = processIo();
   const source = await orThrow(resolveModel(SMOLLM2.name, io));
   if (source._tag !== "File") throw new Error("the model is not a file");
   const file = await orThrow(readModelFile(SMOLLM2.name, await Deno.readFile(source.path)));
-  await using backend = await orThrow(openWasm({ threads: THREADS }));
+  await using backend = await orThrow(openWasm({ threads: 1 }));
   const extras = { surrogates: await orThrow(shippedSurrogates(file)), ...await orThrow(shippedTransforms(file)) };
   await using model = await orThrow(openModel(backend, file, extras));
   const frame = frameOf(await orThrow(fromEither(model.tokenizer())));
@@ -56,7 +62,7 @@ if (import.meta.main) {
       console.error(policy.text, ratios.at(-1)?.prefill.toFixed(2), ratios.at(-1)?.decode.toFixed(2));
     }
   }
-  const stored: Speeds = { tokens: TOKENS, decoded: DECODED, threads: THREADS, machine, ratios };
+  const stored: Speeds = { tokens: TOKENS, decoded: DECODED, ratios };
   const short = (_: string, value: unknown): unknown =>
     typeof value === "number" && !Number.isInteger(value) ? Number(value.toPrecision(4)) : value;
   await Deno.writeTextFile(new URL("../docs/results/data/speeds.json", import.meta.url), `${JSON.stringify(stored, short)}\n`);
