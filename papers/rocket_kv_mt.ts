@@ -61,7 +61,8 @@ export const card: Card = {
   defaults: "those of rocketkv, and a window of 128: the paper for several turns",
   departures: [
     "the view is made after every chunk of text; that of a turn's last chunk is the one that its answer reads",
-    "pages are of the whole text, not of the rows of the view, and the softmax of the search is over all rows",
+    "pages are of the whole text, not of the rows of the view, and the softmax of the search is over all rows: the paper's choice where a page " +
+    "is one row and a KV head has one query head, else near it",
   ],
   example: "rocketkv_mt(256)",
 };

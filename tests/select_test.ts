@@ -12,7 +12,6 @@ import { block, evict, pipe, type Policy, policy, position, rows, select, step }
 import { apply, dispose, fork, type HeadRows, type Memory, openCache, orThrow, read } from "../run/mod.ts";
 import { numbers, onEveryBackend } from "./support.ts";
 
-const shape = uniformShape({ layers: 1, queryHeads: 4, kvHeads: 2, headDim: 8 });
 const total = 60;
 const steps = 4;
 const keys = numbers(7, total * 2 * 8);
@@ -28,14 +27,15 @@ interface Seen {
   readonly rows: ReadonlyArray<HeadRows>;
 }
 
-/** Runs 60 tokens under a policy: by chunks up to `prompt`, then one by one; `forked` decodes on a fork. */
-async function seen(memory: Memory, how: Policy, prompt = total - steps, forked = false): Promise<Seen> {
+/** Runs 60 tokens under a policy: by chunks up to `prompt`, then one by one; `forked` decodes on a fork; two KV heads of `group` query heads. */
+async function seen(memory: Memory, how: Policy, prompt = total - steps, forked = false, group = 2): Promise<Seen> {
+  const [shape, width] = [uniformShape({ layers: 1, queryHeads: 2 * group, kvHeads: 2, headDim: 8 }), 2 * group * 8];
   const codec = { _tag: "Plain", dtype: "f32" } as const;
   const plan = await orThrow(planPolicy(how, { shape, backend: memory.backend, promptTokens: Math.max(1, prompt), chunk: 20, codec }));
   let cache: KvCache = await orThrow(openCache(memory, plan, shape));
   const attended: Float32Array[] = [];
   const go = async (point: SplicePoint, from: number, count: number): Promise<void> => {
-    const own = queries.slice(from * 32, (from + count) * 32);
+    const own = queries.slice(from * width, (from + count) * width);
     const tokens = count === 0 ? null : { count, layers: [{ queries: own, rows: { keys: part(from, count), values: part(from, count) } }] };
     const done = await orThrow(apply(memory, plan, point)(cache, tokens));
     cache = done.cache;
@@ -101,6 +101,17 @@ onEveryBackend("RocketKV evicts to the survivors of its split once, after the pr
   const found = await seen(memory, rocket);
   assertEquals(found.rows.map(({ positions }) => positions.length), [35 + steps, 35 + steps]);
   assertEquals(found.rows.map(({ positions }) => [...positions].slice(-8)), [0, 1].map(() => [52, 53, 54, 55, 56, 57, 58, 59]));
+});
+
+onEveryBackend("RocketKV-MT reads what RocketKV reads where pages are rows and heads ask alone, and keeps every row", async (memory) => {
+  // A ratio of 1.875: pages of one row, 47 survivors of 56 tokens, 16 rows read.
+  const split = "(32, length=60, answer=4, window=4, kernel=3)";
+  const [one, many] = [
+    await seen(memory, await text(`rocketkv${split}`), 56, false, 1),
+    await seen(memory, await text(`rocketkv_mt${split}`), 56, false, 1),
+  ];
+  close(many, one);
+  assertEquals([one, many].map(({ rows }) => rows.map(({ positions }) => positions.length)), [[51, 51], [60, 60]]);
 });
 
 onEveryBackend(
