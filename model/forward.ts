@@ -102,8 +102,11 @@ const attention = (f: Run, l: number, h: Slot): Build => (draft) => {
   const stored = cache.layers[l];
   const own = stored?._tag === "Own" ? stored : null;
   const [position, d1] = bound("positions")(draft);
-  const [queries, d2] = rotated(f, l, "q", h, queryHeads)(d1);
-  const [keys, d3] = own === null ? [noKeys, d2] : appendRows(f, l, own, h, position)(d2);
+  const [queries, d2] = projected(f, l, "q", h, queryHeads)(d1);
+  // Products of the same input stand together: it is then rounded once.
+  const [fresh, projectedAll] = own === null ? [null, d2] : projectRows(f, l, own, h)(d2);
+  const turned = rotate(f, l, queries, queryHeads)(projectedAll);
+  const [keys, d3] = own === null || fresh === null ? [noKeys, turned] : appendRows(f, l, own, fresh, position)(turned);
   const [out, d4] = temp(`L${l} attended`, m * queryHeads * valueDim * 4)(d3);
   const [lse, d5] = temp(`L${l} lse`, m * queryHeads * 4)(d4);
   const slots: QuerySlots = { queries, position, out, lse, m };
@@ -130,21 +133,28 @@ const rotate = ({ spec, m, ropeOf }: Run, l: number, x: Slot, heads: number): Op
   return emit({ op: "rope", args: [x, table], params: { m, heads, dim, dims } })(next);
 };
 
-/** A projection to heads, rotated. */
-const rotated = (f: Run, l: number, which: "q" | "k", h: Slot, heads: number): Build => (draft) => {
-  const [x, next] = projected(f, l, which, h, heads)(draft);
-  return [x, rotate(f, l, x, heads)(next)];
-};
-
 /** The keys of a run, before rotation only where the policy observes them. */
 type RunKeys = Pick<LayerSlots, "rawKeys" | "newKeys">;
 const noKeys: RunKeys = { rawKeys: NONE, newKeys: NONE };
 
-const keysOf = (f: Run, l: number, h: Slot, heads: number) => (draft: Draft): readonly [RunKeys, Draft] => {
-  const [x, d1] = projected(f, l, "k", h, heads)(draft);
+/** Keys and values of a run, before rotation. */
+interface Fresh {
+  readonly keys: Slot;
+  readonly values: Slot;
+}
+
+const projectRows = (f: Run, l: number, { shape: { kvHeads, valueDim } }: OwnLayer, h: Slot) => (draft: Draft): readonly [Fresh, Draft] => {
+  const { spec, m } = f;
+  const [keys, next] = projected(f, l, "k", h, kvHeads)(draft);
+  const [values, done] = linear(`blk.${l}.attn_v`, h, { m, n: kvHeads * valueDim, k: spec.shape.hidden }, spec.qkvBias)(next);
+  return [{ keys, values }, done];
+};
+
+/** Rotates the keys. */
+const keysOf = (f: Run, l: number, x: Slot, heads: number) => (draft: Draft): readonly [RunKeys, Draft] => {
   const count = f.m * heads * layerOf(f.spec.shape.layers, l).keyDim;
-  const [rawKeys, d2] = f.plan.ports.has("rawKeys") ? copied(x, count)(d1) : [NONE, d1];
-  return [{ rawKeys, newKeys: x }, rotate(f, l, x, heads)(d2)];
+  const [rawKeys, next] = f.plan.ports.has("rawKeys") ? copied(x, count)(draft) : [NONE, draft];
+  return [{ rawKeys, newKeys: x }, rotate(f, l, x, heads)(next)];
 };
 
 const copied = (x: Slot, count: number): Build => (draft) => {
@@ -153,16 +163,15 @@ const copied = (x: Slot, count: number): Build => (draft) => {
 };
 
 /** Keys and values of this run become rows of the tail; their columns start at the plan's initial values. */
-const appendRows = (f: Run, l: number, own: OwnLayer, h: Slot, position: Slot) => (draft: Draft): readonly [RunKeys, Draft] => {
-  const { spec, plan, m } = f;
+const appendRows = (f: Run, l: number, own: OwnLayer, fresh: Fresh, position: Slot) => (draft: Draft): readonly [RunKeys, Draft] => {
+  const { plan, m } = f;
   const { kvHeads: heads, keyDim, valueDim } = own.shape;
   const tail = tailOf(own);
   if (tail === null) return [noKeys, draft];
-  const [keys, d1] = keysOf(f, l, h, heads)(draft);
-  const [v, d2] = linear(`blk.${l}.attn_v`, h, { m, n: heads * valueDim, k: spec.shape.hidden }, spec.qkvBias)(d1);
-  const [rows, d3] = slotsFor(["keys", "values", "position", "layout"].map((part) => `L${l}.${part}`))(d2);
+  const [keys, d1] = keysOf(f, l, fresh.keys, heads)(draft);
+  const [rows, d2] = slotsFor(["keys", "values", "position", "layout"].map((part) => `L${l}.${part}`))(d1);
   const params = { m, heads, keyDim, valueDim, keyCodec: codecName(tail.keyCodec), valueCodec: codecName(tail.valueCodec) };
-  const appended = emit({ op: "append", args: [keys.newKeys, v, position, ...rows], params })(d3);
+  const appended = emit({ op: "append", args: [keys.newKeys, fresh.values, position, ...rows], params })(d2);
   return [
     keys,
     (plan.layers[l]?.columns ?? []).reduce((d: Draft, { name, initial: value }) => {

@@ -48,7 +48,7 @@ const steps: ReadonlyArray<Step> = [
   { name: "wasm", deno: ["run", "-A", "tools/build_wasm.ts", "--check"], skip: noRust },
   { name: "doc", deno: ["run", "-A", "tools/check_docs.ts"] },
   { name: "publish", deno: ["publish", "--dry-run", "--allow-dirty"] },
-  { name: "test", deno: ["test", "-A", "--doc", "--frozen", "--quiet"] },
+  { name: "test", deno: ["test", "-A", "--doc", "--frozen", "--quiet", "--parallel"] },
 ];
 
 async function run(program: string, args: ReadonlyArray<string>): Promise<Outcome> {

@@ -4,6 +4,6 @@ export const toolchain: Readonly<Record<"rustc" | "linker" | "wasmBindgen" | "fa
   rustc: "rustc 1.96.0 (ac68faa20 2026-05-25) (built from a source tarball)",
   linker: "Debian LLD 19.1.7",
   wasmBindgen: "wasm-bindgen 0.2.130",
-  fast: "74ed55e7467daf58820f98840d97fc875f197b65ed4c911674c596398bcc3e61",
-  simd128: "78ad6b103e737be8d2b81f0f96bf7eccc4164469baf9179a441b69e02f5a8eda",
+  fast: "f48d23a9a3a011dd55a60442daf46038e8d7130bd03d42b44793229eb976d081",
+  simd128: "d9810550d61eba9d234348e7b13688a5b7fb00e041e893a9f9def8ed03c85522",
 };

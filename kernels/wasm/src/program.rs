@@ -58,26 +58,33 @@ pub unsafe fn run_program(program: &Program, team: &Team) -> u32 {
     if team.barrier() { status } else { FAILED }
 }
 
-/// Runs all instructions with a barrier after every phase. Every thread checks every instruction, on data that is at rest,
-/// so all stop at the same one.
+/// Runs all instructions with a barrier after every phase, but where the next instruction may start at once. Every thread checks every
+/// instruction, on data that is at rest, so all stop at the same one.
 unsafe fn run_all(program: &Program, team: &Team) -> u32 {
     let count = *program.words;
     let mut at = program.words.add(1);
     for index in 0..count {
-        let (op, size, args) = (*at, *at.add(1) as usize, *at.add(2) as usize);
-        let body = core::slice::from_raw_parts(at.add(3), size - 1);
-        let instr = Instr { op, args: &body[..args], params: &body[args..], table: program.table };
+        let instr = decode(at, program.table);
         let code = check(&instr);
         if code != 0 {
             return code | index << 8;
         }
-        for phase in 0..ops::phases(&instr) {
+        at = at.add(2 + *at.add(1) as usize);
+        let phases = ops::phases(&instr);
+        for phase in 0..phases {
             ops::run(&instr, phase, team);
-            if !team.barrier() {
+            let flows = phase + 1 == phases && index + 1 < count && ops::overlaps(&instr, &decode(at, program.table));
+            if !flows && !team.barrier() {
                 return FAILED;
             }
         }
-        at = at.add(2 + size);
     }
     0
+}
+
+/// The instruction whose words begin at `at`.
+unsafe fn decode<'a>(at: *const u32, table: *const [u32; 2]) -> Instr<'a> {
+    let (op, size, args) = (*at, *at.add(1) as usize, *at.add(2) as usize);
+    let body = core::slice::from_raw_parts(at.add(3), size - 1);
+    Instr { op, args: &body[..args], params: &body[args..], table }
 }

@@ -38,13 +38,12 @@ pub struct MatmulArgs {
     pub k: usize,
     /// Add to what `out` holds.
     pub accumulate: bool,
-    /// `scratch` already holds the quantised `x`: the last matmul had the same x, m, k and activation format.
-    pub reuse: bool,
-    /// `scratch_bytes`, aligned to 64 bytes.
+    /// `scratch_bytes`, aligned to 64 bytes. Phase 1 alone may run where it holds the quantised `x` already: the last matmul had the same
+    /// x, m, k and activation format.
     pub scratch: *mut u8,
 }
 
-/// How a type wants its activations quantised: equal non-zero numbers may share scratch (`reuse`), 0 means they stay f32.
+/// How a type wants its activations quantised: equal non-zero numbers may share scratch, 0 means they stay f32.
 pub fn activation_format(ty: u32) -> u32 {
     match LAYOUTS[ty as usize].family {
         Family::Float => 0,
@@ -87,7 +86,7 @@ pub unsafe fn run(phase: u32, args: &MatmulArgs, thread: usize, threads: usize) 
         float::multiply(args, panel, thread, threads);
     } else if phase > 0 {
         multiply_blocks(args, thread, threads);
-    } else if !args.reuse {
+    } else {
         quantise_rows(format_of(family), args, thread, threads);
     }
 }

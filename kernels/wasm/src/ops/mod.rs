@@ -27,6 +27,7 @@ use crate::team::Team;
 /// Phases of an instruction; a barrier follows each.
 pub unsafe fn phases(instr: &Instr) -> u32 {
     match instr.op {
+        code::MATMUL if goes_on(instr) => 1,
         code::MATMUL => matmul::phases(instr.u(4) as u32, instr.u(0), instr.u(1), instr.u(2)),
         code::APPEND => 2,
         code::LENGTHEN => 2,
@@ -104,6 +105,20 @@ pub unsafe fn run(instr: &Instr, phase: u32, team: &Team) {
     }
 }
 
+/// Does a matmul go on with the activations that the last one has quantised?
+fn goes_on(instr: &Instr) -> bool {
+    instr.u(5) != 0
+}
+
+/// Whether `next` may start before all threads are through with `instr`: a matmul that only reads what that one reads too, and writes elsewhere.
+pub unsafe fn overlaps(instr: &Instr, next: &Instr) -> bool {
+    if instr.op != code::MATMUL || next.op != code::MATMUL || !goes_on(next) {
+        return false;
+    }
+    let (a, b) = (instr.ptr::<u8>(3) as usize, next.ptr::<u8>(3) as usize);
+    a + instr.bytes(3) <= b || b + next.bytes(3) <= a
+}
+
 /// Operands x, weight, bias, out, scratch; parameters m, n, k, accumulate, weight type, reuse.
 unsafe fn matmul_phase(instr: &Instr, phase: u32, team: &Team) {
     let args = MatmulArgs {
@@ -116,8 +131,7 @@ unsafe fn matmul_phase(instr: &Instr, phase: u32, team: &Team) {
         n: instr.u(1),
         k: instr.u(2),
         accumulate: instr.u(3) != 0,
-        reuse: instr.u(5) != 0,
         scratch: instr.ptr(4),
     };
-    matmul::run(phase, &args, team.thread, team.threads);
+    matmul::run(phase + goes_on(instr) as u32, &args, team.thread, team.threads);
 }
