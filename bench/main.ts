@@ -1,6 +1,6 @@
 /**
  * The benches (`deno task bench`): every op against the peaks of the machine, appends, and the whole model against native
- * llama.cpp. Options: `--json` prints {machine, peaks, ops, appends, endToEnd, kvzap, kvtc} alone; `--ops`, `--appends`, `--model`, `--kvzap`, `--kvtc` run only
+ * llama.cpp and against wllama in Chromium. Options: `--json` prints {machine, peaks, ops, appends, endToEnd, kvzap, kvtc} alone; `--ops`, `--appends`, `--model`, `--kvzap`, `--kvtc` run only
  * those parts, `--webgpu` the table of ops on WebGPU; `--quick` times each op for 0.1 s and the model at 512 tokens;
  * `--lengths 512,2048,8160`. Policies are timed side by side by `deno task kvfold bench`.
  * @module
@@ -15,11 +15,13 @@ import { readModelFile } from "../model/mod.ts";
 import { orThrow } from "../run/mod.ts";
 import { timeAppends } from "./appends.ts";
 import { benchCases } from "./cases.ts";
-import { type EndToEnd, endToEnd, installPeer } from "./end_to_end.ts";
+import { type EndToEnd, endToEnd } from "./end_to_end.ts";
 import { type KvtcSpeed, kvtcSpeeds } from "./kvtc.ts";
 import { type KvzapCost, kvzapCosts } from "./kvzap.ts";
 import { measurePeaks, type Peaks } from "./peaks.ts";
+import type { Prompt } from "./peers/wllama_page.ts";
 import { type OpTiming, timeCase } from "./run_case.ts";
+import type { Speed } from "./run_model.ts";
 import { benchWebGpu } from "./webgpu.ts";
 
 const quiet = { env: (name: string) => Deno.env.get(name), progress: () => {} };
@@ -50,24 +52,32 @@ async function ops(build: Build, threads: number, peaks: Peaks, seconds: number)
   return results;
 }
 
-/** So many tokens of a real text, and the model that they are for. */
-async function promptOf(count: number): Promise<{ readonly path: string; readonly ids: ReadonlyArray<number> } | null> {
+/** So many tokens of a real text, and the model that they are for. `decode` is their text. */
+async function promptOf(count: number): Promise<
+  {
+    readonly path: string;
+    readonly ids: ReadonlyArray<number>;
+    readonly decode: (ids: ReadonlyArray<number>) => string;
+  } | null
+> {
   const source = await orThrow(resolveModel("SmolLM2-135M-Instruct", quiet));
   if (source._tag !== "File") return null;
   const file = await orThrow(readModelFile(source.name, await Deno.readFile(source.path)));
-  const tokenizer = await orThrow(file.tokenizer());
+  const { encode, decode } = await orThrow(file.tokenizer());
   const { text } = await orThrow(fetchAddress(quiet));
-  const ids = tokenizer.encode(text);
-  return { path: source.path, ids: Array.from({ length: count }, (_, i) => ids[i % ids.length] ?? 0) };
+  const ids = encode(text);
+  return { path: source.path, ids: Array.from({ length: count }, (_, i) => ids[i % ids.length] ?? 0), decode };
 }
 
 async function model(lengths: ReadonlyArray<number>, repeats: number, note: (line: string) => void): Promise<ReadonlyArray<EndToEnd>> {
   const prompt = await promptOf(Math.max(...lengths));
   if (prompt === null) return [];
-  const peer = await installPeer();
-  if ("missing" in peer) note(`native llama.cpp is left out: ${peer.missing}`);
+  const firstOf = (tokens: number): Prompt => {
+    const ids = prompt.ids.slice(0, tokens);
+    return { ids, text: prompt.decode(ids) };
+  };
   const policies = ["keepall", "snapkv(25%)", "streamingllm(1024)|streaming"];
-  return await endToEnd(prompt.path, prompt.ids, lengths, policies, "folder" in peer ? peer.folder : null, repeats);
+  return await endToEnd({ path: prompt.path, promptOf: firstOf, lengths, policies, repeats, note });
 }
 
 const fixed = (n: number, digits: number, width: number): string => n.toFixed(digits).padStart(width);
@@ -84,17 +94,21 @@ function showOps(build: Build, threads: number, peaks: Peaks, results: ReadonlyA
   }
 }
 
+/** Both speeds of a run, each as a multiple of a peer's where there is one. */
+function speeds(ours: Speed, ratio: Speed | null): string {
+  const one = (part: keyof Speed): string => `${fixed(ours[part], 1, 6)}${ratio === null ? "" : ` (${fixed(ratio[part], 2, 5)}x)`}`;
+  return `prefill ${one("prefillTokensPerSecond")}  decode ${one("decodeTokensPerSecond")}`;
+}
+
 function showModel(results: ReadonlyArray<EndToEnd>): void {
+  const label = ({ tokens, policy }: EndToEnd): string => `  ${String(tokens).padStart(5)} ${policy.padEnd(28)}`;
   console.log("\nSmolLM2-135M Q4_1, two threads: tokens/s, and as a multiple of native llama.cpp");
-  for (const { tokens, policy, ours, ratio, cacheBytes } of results) {
-    const times = (part: "prefillTokensPerSecond" | "decodeTokensPerSecond"): string =>
-      `${fixed(ours[part], 1, 6)}${ratio === null ? "" : ` (${fixed(ratio[part], 2, 4)}x)`}`;
-    console.log(
-      `  ${String(tokens).padStart(5)} ${policy.padEnd(12)} prefill ${times("prefillTokensPerSecond")}  decode ${
-        times("decodeTokensPerSecond")
-      }  cache ${fixed(cacheBytes / 1e6, 1, 6)} MB`,
-    );
+  for (const result of results) {
+    console.log(`${label(result)} ${speeds(result.ours, result.ratio)}  cache ${fixed(result.cacheBytes / 1e6, 1, 6)} MB`);
   }
+  const inPage = results.flatMap((result) => result.wllama === null ? [] : [{ result, ...result.wllama }]);
+  if (inPage.length > 0) console.log("\nthe same in Chromium, and as a multiple of wllama");
+  for (const { result, ours, ratio } of inPage) console.log(`${label(result)} ${speeds(ours, ratio)}`);
 }
 
 function showKvzap(costs: ReadonlyArray<KvzapCost>): void {

@@ -1,11 +1,11 @@
 /**
- * The browser that tests drive: Debian's Chromium, or the one that `CHROMIUM` names.
+ * Tests in the browser that `tools/chromium.ts` finds.
  * @module
  */
-import { type Browser, chromium } from "playwright-core";
+import type { Browser } from "playwright-core";
+import { launchChromium, noChromium } from "../../tools/chromium.ts";
 
-const executable = Deno.env.get("CHROMIUM") ?? "/usr/bin/chromium";
-const found = await Deno.stat(executable).then((info) => info.isFile, () => false);
+const missing = await noChromium();
 
 /** Switches for WebGPU in software, whatever hardware there is. */
 export const swiftShader: ReadonlyArray<string> = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"];
@@ -17,13 +17,12 @@ export function inBrowser(
   body: (browser: Browser, t: Deno.TestContext) => Promise<void>,
   args: ReadonlyArray<string> = [],
 ): void {
-  if (!found) console.warn(`${what} was not tried in a browser: no Chromium at ${executable}. Set CHROMIUM to its path.`);
-  const skipped = found ? "" : ` (SKIPPED: no Chromium at ${executable}; set CHROMIUM)`;
+  if (missing !== null) console.warn(`${what} was not tried in a browser: ${missing}.`);
   Deno.test({
-    name: `browser: ${name}${skipped}`,
-    ignore: !found,
+    name: `browser: ${name}${missing === null ? "" : ` (SKIPPED: ${missing})`}`,
+    ignore: missing !== null,
     fn: async (t) => {
-      const browser = await chromium.launch({ executablePath: executable, args: ["--no-sandbox", ...args] });
+      const browser = await launchChromium(args);
       try {
         await body(browser, t);
       } finally {
