@@ -11,6 +11,7 @@ import type { KvError } from "../cache/error.ts";
 import type { Model } from "../model/model.ts";
 import { disposeSession } from "../model/session.ts";
 import { keepAll } from "../papers/mod.ts";
+import type { LayerPlan } from "../plan/types.ts";
 import type { Policy } from "../policy/types.ts";
 import { type Item, tokensOf } from "./item.ts";
 import { fits, FULL, type Method, NONE, policyFor } from "./methods.ts";
@@ -169,7 +170,11 @@ function grouped(model: Model, item: Item, methods: ReadonlyArray<Planned>): rea
   const keyOf = (policy: Policy): readonly [string, number] => {
     const plan = planAt(model, item, policy, 0);
     if (E.isLeft(plan)) return [policy.text, 0];
-    return [readingOf(policy, plan.right), Math.max(0, ...plan.right.layers.map(({ recentQueries }) => recentQueries))];
+    const most = (of: (layer: LayerPlan) => number): number => Math.max(0, ...plan.right.layers.map(of));
+    const ring = most(({ recentQueries }) => recentQueries);
+    // The turn is read by the policy with the longest ring: were that one with pages, forks of others would hold their bounds too.
+    const pages = ring === 0 ? 0 : most(({ pages }) => pages);
+    return [`${readingOf(policy, plan.right)} ${pages > 1 ? pages : ""}`, ring];
   };
   const [first] = keyOf(keepAll);
   groups.set(first, plain);

@@ -2,7 +2,7 @@ import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
 import * as E from "fp-ts/Either.js";
 import { openWasm } from "../backends/wasm/mod.ts";
 import { forced, inductionModel, openModel, prefill } from "../model/mod.ts";
-import { keepAll, knorm, quest, snapKv, streamingLlm, tova } from "../papers/mod.ts";
+import { keepAll, knorm, quest, rocketKv, snapKv, streamingLlm, tova } from "../papers/mod.ts";
 import { block, encode, policy, prefillEnd } from "../policy/mod.ts";
 import { orThrow } from "../run/mod.ts";
 import { evaluate, type Store } from "./evaluate.ts";
@@ -89,6 +89,15 @@ Deno.test("a policy on a fork of a shared reading gives what its own prefill giv
     const alone = await orThrow(forced(answer)(await orThrow(prefill(model, each)(tokens))));
     assertEquals(found?.probes[0]?.nll, E.getOrElse(() => NaN)(nll(alone, answer)), each.text);
   }
+});
+
+Deno.test("bytes are those of the policy itself, whatever it shares a reading with", async () => {
+  const bytes = async (methods: ReadonlyArray<Method>): Promise<unknown> =>
+    (await run([...methods, methodOf(tova({ share: half }))], items("T10", 2).slice(0, 1))).filter(({ method }) =>
+      /^(full|tova)/.test(method)
+    )
+      .map(({ bytes, held }) => [bytes, held]);
+  assertEquals(await bytes([methodOf(rocketKv({ tokens: 16, length: 4096 }))]), await bytes([]));
 });
 
 Deno.test("rows read are counted: all that are held, fewer where a query selects, none without context", async () => {

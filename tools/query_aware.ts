@@ -20,11 +20,7 @@ import { keepAll, parsePolicy } from "../papers/mod.ts";
 import type { Policy } from "../policy/mod.ts";
 import { orThrow } from "../run/mod.ts";
 
-const POLICIES: ReadonlyArray<string> = ["25%", "1/8"].flatMap((share) => [
-  ...["snapkv(@)", "snapkv(@)|ada(20%)", "snapkv(@)|pyramid(20)", "tova(@, decode=no)", "expected(@)", "streamingllm(@, decode=no)"].map((
-    text,
-  ) => text.replace("@", share)),
-]);
+const POLICIES: ReadonlyArray<string> = ["snapkv(25%)", "snapkv(25%)|ada(20%)", "snapkv(25%)|pyramid(20)", "expected(25%)"];
 
 /** NLL of the answer, nats per token. */
 async function ask(session: Session, answer: ReadonlyArray<number>): Promise<number> {
@@ -41,7 +37,7 @@ async function both(model: Model, policy: Policy, { turns: [turn] }: Item): Prom
 }
 
 if (import.meta.main) {
-  const [count = 4] = Deno.args.map(Number);
+  const [count = 3] = Deno.args.map(Number);
   const io = processIo();
   const source = await orThrow(resolveModel(SMOLLM2.name, io));
   if (source._tag !== "File") throw new Error("the model is not a file");
