@@ -46,8 +46,11 @@ export const evaluate =
   async () => {
     const pairs = items.map((item) => ({ item, methods: [FULL, NONE, ...methods].filter((method) => fits(method, item)) }));
     for (const { item, methods } of pairs) {
-      const unfit = methods.flatMap((method) => "policy" in method ? [policyFor(method, item)] : [])
-        .flatMap((policy) => [planOfReading(model, item, policy), planAt(model, item, policy, 0)]).find(E.isLeft);
+      const planned = methods.flatMap((method) => "policy" in method ? [method] : []);
+      const unfit = [
+        ...planned.map((method) => planAt(model, item, policyFor(method, item), 0)),
+        ...grouped(model, item, planned).map(({ widest }) => planOfReading(model, item, widest)),
+      ].find(E.isLeft);
       if (unfit !== undefined) return unfit;
     }
     const total = pairs.reduce((sum, { methods }) => sum + methods.length, 0);
