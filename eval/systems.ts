@@ -29,8 +29,8 @@ const COLUMNS: ReadonlyArray<Column> = [
 const percent = (share: number | null): string => share === null ? "–" : `${(100 * share).toFixed(1)}%`;
 const isControl = (family: string): boolean => CONTROLS.includes(family);
 
-/** Whether queries read fewer rows than are held: what leaves is in neither number. */
-const selects = ({ bytes, rowsRead }: Row): boolean => rowsRead !== null && rowsRead < bytes - 0.02;
+/** Whether queries read much fewer rows than are held: what leaves is in neither number, and columns are a few per cent of the bytes. */
+const selects = ({ bytes, rowsRead }: Row): boolean => rowsRead !== null && rowsRead < 0.8 * bytes;
 
 /** The rows of a method in every task that it was run on. */
 const rowsOf = (summaries: ReadonlyArray<TaskSummary>, method: string): ReadonlyArray<Row> =>
@@ -177,12 +177,14 @@ export function speedSection({ tokens, decoded, ratios }: Speeds): Section {
     const own = ratios.filter((ratio) => ratio.policy === policy);
     const chosen = resamples(own.length);
     const mean = (over: ReadonlyArray<number>): string =>
-      shown(intervalOf([{ over, under: over.map(() => 1) }], ([x = NaN]) => x, chosen), 2);
+      own.length < 2 ? over[0]?.toFixed(2) ?? "–" : shown(intervalOf([{ over, under: over.map(() => 1) }], ([x = NaN]) => x, chosen), 2);
     return [policy, mean(own.map(({ prefill }) => prefill)), mean(own.map(({ decode }) => decode))];
   };
   const documents = new Set(ratios.map(({ document }) => document)).size;
   return section("Speed next to the full cache", [
-    `Tokens per second over those of the full cache, which was run right before on the same document: ${documents} documents of ${tokens} ` +
+    `Tokens per second over those of the full cache, which was run right before on the same document: ${documents} document${
+      documents === 1 ? "" : "s"
+    } of ${tokens} ` +
     `tokens, ${decoded} decoded, one thread; above 1 is faster. Seconds are those of the processor, because the machine was busy with other ` +
     "work. By `deno run -A tools/speed_ratios.ts`.",
   ], [{ titles: ["policy", "prefill", "decode"], rows: policies.map(row) }]);
