@@ -255,7 +255,8 @@ export const ops: Readonly<Record<OpName, OpSpec>> = {
     tolerance: exact,
   },
   argmax: {
-    summary: "index of the largest value per row, the lowest index on ties; NaN never wins over a number",
+    summary:
+      "index of the largest value per row, the lowest index on ties; 0xFFFFFFFF where a value is NaN or +infinity, or none is finite",
     operands: [read("x", "f32", "M N"), write("out", "u32", "M")],
     params: u32("m", "n"),
     tolerance: exact,

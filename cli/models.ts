@@ -106,7 +106,7 @@ function sizeOf(given: Given): E.Either<KvError, Size> {
 function openNamed(name: BackendName, { threads, bytes }: Size): TaskEither<KvError, Backend> {
   switch (name) {
     case "webgpu":
-      return openWebGpu(bytes === null ? {} : { maxBytes: bytes });
+      return openDevice(bytes);
     case "reference":
       return openReference(bytes === null ? {} : { maxBytes: bytes });
     case "wasm":
@@ -114,9 +114,12 @@ function openNamed(name: BackendName, { threads, bytes }: Size): TaskEither<KvEr
   }
 }
 
+/** WebGPU with buffers as large as its adapter has: a long prompt's keys are more than every device allows. */
+const openDevice = (bytes: number | null) => openWebGpu({ bufferBytes: "most", ...(bytes === null ? {} : { maxBytes: bytes }) });
+
 /** WebGPU on hardware: an adapter in software computes on the same processor as Wasm, and slower. */
 const openCard = ({ bytes }: Size): TaskEither<KvError, Backend> => async () => {
-  const opened = await openWebGpu(bytes === null ? {} : { maxBytes: bytes })();
+  const opened = await openDevice(bytes)();
   if (E.isLeft(opened) || !opened.right.adapter.isSoftware) return opened;
   await opened.right.close();
   return E.left({

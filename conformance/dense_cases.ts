@@ -103,9 +103,17 @@ export const argmaxCases = (seed: number): ReadonlyArray<Case> =>
       const random = randomOf(`argmax ${m} ${n}`, seed);
       const call = { op: "argmax", params: { m, n } } as const;
       const odd = [NaN, -0, 0, -Infinity, Infinity, 1];
+      const once = (value: number): Float32Array<ArrayBuffer> => {
+        const numbers = random.normals(m * n);
+        if (m * n > 0) numbers[random.integer(m * n)] = value;
+        return numbers;
+      };
       const rows: Readonly<Record<string, Float32Array<ArrayBuffer>>> = {
         "normal numbers": random.normals(m * n),
         "few values, many ties": Float32Array.from({ length: m * n }, () => random.integer(3) - 2),
+        "one NaN": once(NaN),
+        "one +Infinity": once(Infinity),
+        "-Infinity and both zeros": Float32Array.from({ length: m * n }, () => [-0, 0, -Infinity][random.integer(3)] ?? 0),
         "NaN, infinities and both zeros": Float32Array.from({ length: m * n }, () => odd[random.integer(odd.length)] ?? 0),
         "nothing but -Infinity and NaN": Float32Array.from({ length: m * n }, () => random.integer(2) === 0 ? NaN : -Infinity),
       };

@@ -19,6 +19,7 @@ import type { Policy } from "../policy/types.ts";
 import { type CacheTable, cacheTable, checkTable, type LayerTable } from "../run/cache_table.ts";
 import { bytesIn } from "../run/scratch.ts";
 import { putIn, type SavedCache, takeOut } from "../run/save.ts";
+import { withLogits } from "./answer.ts";
 import { type Fingerprint, fingerprintOf } from "./cache_identity.ts";
 import type { Model } from "./model.ts";
 import { planFor, type Session } from "./session.ts";
@@ -57,7 +58,8 @@ export const saveSession = (session: Session, { kvtc, deflate }: SaveOptions = {
   const { model, plan, cache, logits, steps, chunk, tokens, reread } = session;
   const { policy, promptTokens, codec } = plan.source;
   return pipe(
-    takeOut(model.memory)(cache),
+    TE.fromEither(withLogits(session)),
+    TE.chain(() => takeOut(model.memory)(cache)),
     TE.chain(({ table, parts }) => async () => {
       const coder = kvtc === undefined ? null : coderFor(model, kvtc, deflate);
       if (coder !== null && E.isLeft(coder)) return coder;
@@ -142,6 +144,7 @@ export const loadSession =
           plan: plan.right,
           cache: held,
           logits: logits.right,
+          likeliest: null,
           rowsRead: 0,
           tokens: tokens.right,
           reread: content.reread,

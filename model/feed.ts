@@ -6,10 +6,10 @@
 import * as E from "fp-ts/Either.js";
 import { pipe } from "fp-ts/function.js";
 import * as TE from "fp-ts/TaskEither.js";
-import type { Binding, Prepared } from "../backends/backend.ts";
+import type { Backend, Binding, Prepared } from "../backends/backend.ts";
 import { codecName } from "../cache/codec.ts";
 import type { KvError } from "../cache/error.ts";
-import type { KvCache, Tier } from "../cache/types.ts";
+import type { Buffer, KvCache, Tier } from "../cache/types.ts";
 import { ownLayers, slotsOf, storeTier } from "../cache/view.ts";
 import type { PolicyPlan, SplicePoint } from "../plan/types.ts";
 import { jointScratch } from "../run/joint.ts";
@@ -18,6 +18,7 @@ import { advance, bindings, dispose, reserve, settle, stage } from "../run/mod.t
 import { countReads, readsBindings, readsScratch } from "../run/reads.ts";
 import { bytesIn, type Scratch, tableScratch, wholly, withScratch } from "../run/scratch.ts";
 import { type Forward, forward, type LogitRows, prefillEnd } from "./forward.ts";
+import type { Answered } from "./answer.ts";
 import type { Model } from "./model.ts";
 import { prepared } from "./programs.ts";
 import { ropeTable } from "../cache/rope.ts";
@@ -32,10 +33,10 @@ export interface Feed {
   readonly extra?: Readonly<Record<string, Binding>>;
 }
 
-/** What a run gives: f32 [rows, vocab], how many rows a query of its tokens read over all layers and KV heads, and the cache after it. */
-export interface Fed {
+/** What a run gives: f32 [rows, vocab] or a token, how many rows a query of its tokens read over all layers and KV heads, and the cache
+ * after it. */
+export interface Fed extends Answered {
   readonly cache: KvCache;
-  readonly logits: Float32Array;
   readonly rowsRead: number;
 }
 
@@ -129,7 +130,7 @@ interface Over {
   readonly cache: KvCache;
 }
 
-/** Stages, runs, and reads the logits where the inputs have room for some, and how many rows were read. */
+/** Stages, runs, and reads the logits or the token where the inputs have room for some, and how many rows were read. */
 const execute = (
   { memory, backend }: Model,
   program: Prepared,
@@ -139,32 +140,50 @@ const execute = (
 ): TE.TaskEither<KvError, Ran> =>
   withScratch(memory, [...scratch, ...tableScratch(plan), ...readsScratch(memory, plan, point, cache)], (buffers) => {
     const own = { ...wholly(buffers), ...readsBindings(memory, plan, point, cache, buffers) };
-    const size = scratch.find((s) => s.label === "logits")?.content;
     return pipe(
       TE.fromIOEither(stage(memory)(cache)),
       TE.chainIOEitherK(() => backend.run(program, { ...bindings(cache), ...extra, ...own })),
-      TE.chain(() =>
-        buffers.logits === undefined || typeof size !== "number" ? TE.right(new Uint8Array()) : backend.read(buffers.logits, 0, size)
-      ),
-      TE.chain((bytes) =>
-        pipe(
-          countReads(memory, plan, point, cache, m)(buffers),
-          TE.map((rowsRead): Ran => ({ logits: new Float32Array(bytes.slice().buffer), rowsRead })),
-        )
+      TE.chain(() => readAnswer(backend, scratch, buffers)),
+      TE.chain((answered) =>
+        pipe(countReads(memory, plan, point, cache, m)(buffers), TE.map((rowsRead): Ran => ({ ...answered, rowsRead })))
       ),
     );
   });
 
+/** The logits or the token, where the inputs have room for some. */
+function readAnswer(
+  backend: Backend,
+  scratch: ReadonlyArray<Scratch>,
+  buffers: Readonly<Record<string, Buffer>>,
+): TE.TaskEither<KvError, Answered> {
+  const wanted = scratch.find(({ label }) => label === "logits" || label === "token");
+  const buffer = buffers[wanted?.label ?? ""];
+  if (buffer === undefined || typeof wanted?.content !== "number") return TE.right({ logits: new Float32Array(), likeliest: null });
+  return pipe(
+    backend.read(buffer, 0, wanted.content),
+    TE.map((bytes): Answered =>
+      wanted.label === "logits"
+        ? { logits: new Float32Array(bytes.slice().buffer), likeliest: null }
+        : { logits: new Float32Array(), likeliest: new Uint32Array(bytes.slice().buffer)[0] ?? null }
+    ),
+  );
+}
+
 function inputs(model: Model, from: number, tokens: ReadonlyArray<number>, logits: LogitRows): ReadonlyArray<Scratch> {
   const m = tokens.length;
-  const rows = logits === "all" ? m : logits === "last" ? 1 : 0;
   return [
     { label: "ids", content: bytesIn(Uint32Array.from(tokens)) },
     { label: "positions", content: bytesIn(Uint32Array.from(tokens, (_, i) => from + i)) },
     { label: "newest", content: bytesIn(Uint32Array.of(from + m - 1)) },
     ...model.ropes.map((rope, i): Scratch => ({ label: `rope.${i}`, content: bytesIn(ropeTable(rope, from, m)) })),
-    ...(rows === 0 ? [] : [{ label: "logits", content: rows * model.spec.shape.vocab * 4 }]),
+    ...answerScratch(logits, m, model.spec.shape.vocab),
   ];
+}
+
+/** Room for what a run gives. */
+function answerScratch(wanted: LogitRows, m: number, vocab: number): ReadonlyArray<Scratch> {
+  if (wanted === "none") return [];
+  return wanted === "token" ? [{ label: "token", content: 4 }] : [{ label: "logits", content: (wanted === "all" ? m : 1) * vocab * 4 }];
 }
 
 /** What a program depends on beside the model: the plan's ops, and how the cache's memory is cut. */

@@ -9,6 +9,7 @@ import type { KvError } from "../cache/error.ts";
 import type { Policy } from "../policy/types.ts";
 import { dispose } from "../run/mod.ts";
 import { type Feed, feed } from "./feed.ts";
+import { withLogits } from "./answer.ts";
 import type { Model } from "./model.ts";
 import { checkTokens, prefill, type PrefillOptions, type Session, stepPoint } from "./session.ts";
 
@@ -50,7 +51,7 @@ export interface Forced {
 }
 
 /** Teacher forcing from a session: row i of the result predicts `tokens[i]`. The session is consumed, also on Left, unless the
- * tokens themselves are refused. */
+ * tokens themselves are refused, or a session without logits. */
 export const forced =
   (tokens: ReadonlyArray<number>): (session: Session) => TE.TaskEither<KvError, ReadonlyArray<Float32Array>> => (session) =>
     pipe(forcedReads(tokens)(session), TE.map(({ logits }) => logits));
@@ -59,7 +60,9 @@ export const forced =
 export const forcedReads =
   (tokens: ReadonlyArray<number>): (session: Session) => TE.TaskEither<KvError, Forced> => (session) => async () => {
     const { model, plan } = session;
-    const wrong = tokens.length === 0 ? E.right(undefined) : checkTokens(model, tokens, session.cache.nextPosition);
+    const wrong = tokens.length === 0
+      ? E.right(undefined)
+      : pipe(withLogits(session), E.chain(() => checkTokens(model, tokens, session.cache.nextPosition)));
     if (E.isLeft(wrong)) return wrong;
     const rows: Float32Array[] = tokens.length === 0 ? [] : [session.logits];
     const width = plan.rewritesAt({ _tag: "AfterStep", every: plan.periods }) ? 1 : session.chunk;

@@ -2,7 +2,7 @@
  * The forward pass of Llama, Qwen2 and Qwen3 as a program, with a policy's ops spliced into each layer after attention.
  *
  * Bound at run time: `ids` u32 [M], `positions` u32 [M], `newest` u32 [1], `rope.{i}` f32 [M, dims] for each rotation of the model
- * (see `ropesOf`), `logits` f32 [rows, vocab] where logits are wanted, and the cache's memory by the names of `run/`.
+ * (see `ropesOf`), `logits` f32 [rows, vocab] where logits are wanted or `token` u32 [1], and the cache's memory by the names of `run/`.
  * Weights have their GGUF names.
  * @module
  */
@@ -22,8 +22,8 @@ import { attendLayer, className, layerSlots, type QuerySlots, slotsFor } from ".
 import { ropesOf } from "./rope.ts";
 import type { ModelSpec } from "./types.ts";
 
-/** Rows of logits a run gives: none, that of the last token, or one per token. */
-export type LogitRows = "none" | "last" | "all";
+/** Rows of logits a run gives: none, that of the last token, or one per token; or in the place of the last token's the id of the largest. */
+export type LogitRows = "none" | "last" | "all" | "token";
 
 /** A run to build a program for. */
 export interface Forward {
@@ -204,13 +204,17 @@ const feedForward = (l: number, h: Slot, x: Slot, m: number, hidden: number, inn
   return project(`blk.${l}.ffn_down`, gate, x, { m, n: hidden, k: inner, accumulate: true })(d3);
 };
 
-/** Final norm and logits of the rows that are left. */
+/** Final norm and logits of the rows that are left, or the id of the largest. */
 const head = (f: Run, x: Slot): Ops => (draft) => {
   const { shape: { hidden: k, vocab: n }, tiedOutput } = f.spec;
   const m = rowsOf(f.logits, f.m);
   const [h, d1] = norm(f, "output_norm", x, m)(draft);
-  const [logits, d2] = bound("logits")(d1);
-  return project(tiedOutput ? "token_embd" : "output", h, logits, { m, n, k, accumulate: false })(d2);
+  const isOne = f.logits === "token";
+  const [logits, d2] = (isOne ? temp("logits", n * 4) : bound("logits"))(d1);
+  const d3 = project(tiedOutput ? "token_embd" : "output", h, logits, { m, n, k, accumulate: false })(d2);
+  if (!isOne) return d3;
+  const [token, d4] = bound("token")(d3);
+  return emit({ op: "argmax", args: [logits, token], params: { m, n } })(d4);
 };
 
 const norm = (f: Run, name: string, x: Slot, rows: number): Build => (draft) => {
@@ -244,7 +248,7 @@ const lastRows = (m: number, rows: number, width: number, x: Slot): Build => (dr
   return [out, emit({ op: "slice", args: [x, out], params: { from: m - rows, rows, width } })(next)];
 };
 
-const rowsOf = (wanted: LogitRows, m: number): number => wanted === "all" ? m : wanted === "last" ? 1 : 0;
+const rowsOf = (wanted: LogitRows, m: number): number => wanted === "all" ? m : wanted === "none" ? 0 : 1;
 
 /** Layer `l` of a checked spec; every caller counts from the same list. */
 const layerOf = (layers: ReadonlyArray<LayerShape>, l: number): LayerShape => layers[l] ?? noLayer;

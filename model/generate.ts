@@ -8,8 +8,9 @@ import { pipe } from "fp-ts/function.js";
 import * as TE from "fp-ts/TaskEither.js";
 import type { KvError } from "../cache/error.ts";
 import type { Policy } from "../policy/types.ts";
+import { answerFor, chosen } from "./answer.ts";
 import type { Model } from "./model.ts";
-import { checkSampling, sample, type Sampling } from "./sample.ts";
+import { checkSampling, type Sampling } from "./sample.ts";
 import { checkTokens, disposeSession, isAborted, planFor, prefill, type PrefillOptions, type Session, step } from "./session.ts";
 import { type CacheState, type DeviceLost, done, failed, nothingHeld, resumed, stateOf, type Step } from "./steps.ts";
 import type { Message, Tokenizer } from "./types.ts";
@@ -43,7 +44,7 @@ export interface Recovery {
 }
 
 /** Options of {@link generate}. */
-export type GenerateOptions = Prompt & DecodeOptions & Omit<PrefillOptions, "signal"> & Recovery;
+export type GenerateOptions = Prompt & DecodeOptions & Omit<PrefillOptions, "signal" | "answer"> & Recovery;
 
 /** Continues a prompt under a policy. Leaving the loop, by `break` too, frees everything the generation held. With `onDeviceLost` a text
  * survives the loss of its device; `examples/survive_device_loss.ts` shows it.
@@ -75,7 +76,7 @@ export async function* generate(model: Model, policy: Policy, options: GenerateO
   const room = options.room ?? (plan.evictsAt({ _tag: "AfterStep", every: [] }) ? 1 : Math.min(decoding.count, 256));
   const written: Written = { ids: [], utf8: new TextDecoder() };
   for (let on = model;;) {
-    const session = await readAgain(on, policy, { ...options, room }, tokens, written.ids)();
+    const session = await readAgain(on, policy, { ...options, room, answer: answerFor(decoding.sampling) }, tokens, written.ids)();
     const failure = E.isRight(session) ? yield* decode(session.right, decoding, written) : { error: session.left, cache: nothingHeld };
     if (failure === null) return;
     const { error, cache } = failure;
@@ -96,7 +97,7 @@ const readAgain = (
   prompt: ReadonlyArray<number>,
   given: ReadonlyArray<number>,
 ): TE.TaskEither<KvError, Session> =>
-  given.reduce((session, id) => pipe(session, TE.chain(step(id))), prefill(model, policy, options)(prompt));
+  given.reduce((session, id) => pipe(session, TE.chain(step(id, options.answer))), prefill(model, policy, options)(prompt));
 
 /** The model that goes on must be the one that was lost, and not on the backend that lost it. */
 const checkOther = (lost: Model, error: DeviceLost) => (other: Model): E.Either<KvError, Model> => {
@@ -174,7 +175,7 @@ async function* decode(start: Session, decoding: Decoding, { ids, utf8 }: Writte
         yield done(reason, index, utf8.decode(), cache);
         return null;
       }
-      const id = sample(sampling, index)(session.logits);
+      const id = chosen(sampling, index)(session);
       if (E.isLeft(id)) return { error: id.left, cache };
       if (stop.has(id.right)) {
         yield done("stop", index, utf8.decode(), cache);
@@ -184,7 +185,7 @@ async function* decode(start: Session, decoding: Decoding, { ids, utf8 }: Writte
       ids.push(id.right);
       yield { _tag: "Token", id: id.right, index, bytes, text: utf8.decode(bytes, { stream: true }), cache };
       if (index + 1 === count) continue;
-      const next = await step(id.right)(session)();
+      const next = await step(id.right, answerFor(sampling))(session)();
       held = E.isRight(next);
       if (E.isLeft(next)) return { error: next.left, cache: nothingHeld };
       session = next.right;

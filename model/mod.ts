@@ -44,6 +44,7 @@ export type { Coding } from "./transform_split.ts";
 export type { Fingerprint } from "./cache_identity.ts";
 export { type Forced, forced, forcedReads, logitsOver } from "./forced.ts";
 export { continueFrom, type DecodeOptions, generate, type GenerateOptions, type Prompt, promptTokens, type Recovery } from "./generate.ts";
+export type { Answer, Answered } from "./answer.ts";
 export type { CacheState, DeviceLost, Step } from "./steps.ts";
 export { argmax, checkSampling, greedy, sample, type Sampling } from "./sample.ts";
 export { inductionModel } from "./induction.ts";

@@ -75,13 +75,14 @@ export function argmax(logits: Float32Array): E.Either<KvError, number> {
   let top = -Infinity;
   for (let i = 0; i < logits.length; i++) {
     const l = logits[i] ?? NaN;
-    if (!(l < Infinity)) return notNumber(`logit ${i} is ${l}`);
+    if (!(l < Infinity)) return noToken(`logit ${i} is ${l}`);
     if (l > top) [best, top] = [i, l];
   }
-  return best >= 0 ? E.right(best) : notNumber(`none of the ${logits.length} logits is finite`);
+  return best >= 0 ? E.right(best) : noToken(`none of the ${logits.length} logits is finite`);
 }
 
-const notNumber = (because: string): E.Either<KvError, never> => E.left({ _tag: "Unavailable", what: "a next token", because });
+/** Why there is no next token. */
+export const noToken = (because: string): E.Either<KvError, never> => E.left({ _tag: "Unavailable", what: "a next token", because });
 
 /** How many of the largest weights may be drawn. */
 function candidates({ topK, topP }: Sampling, weights: Float64Array): number {

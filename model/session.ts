@@ -14,13 +14,14 @@ import type { PolicyPlan, SplicePoint } from "../plan/types.ts";
 import type { Policy } from "../policy/types.ts";
 import { addPages, dispose, dropRings, fork, narrowRings, openCache, rerotateInPlace, shrink } from "../run/mod.ts";
 import { fillReconstructions } from "./fill_reconstructions.ts";
+import type { Answer, Answered } from "./answer.ts";
 import { endPrefill, type Fed, type Feed, feed } from "./feed.ts";
 import { storedAndBack } from "./transform_code.ts";
 import type { Model } from "./model.ts";
 
 /** A cache with the model that made it and the logits of its last token. A value: functions that read on or decode consume it
  * (using it again is a StaleHandle) and give the next. */
-export interface Session {
+export interface Session extends Answered {
   /** Always `Session`. */
   readonly _tag: "Session";
   /** The model that reads. */
@@ -33,8 +34,6 @@ export interface Session {
   readonly reread: boolean;
   /** The rows that are kept. */
   readonly cache: KvCache;
-  /** f32 [vocab]: what follows the last token. */
-  readonly logits: Float32Array;
   /** Rows that the last token's queries read, over all layers and KV heads; those that a policy's selection left out were not. */
   readonly rowsRead: number;
   /** Bytes that the cache took while its policy had it stored as coefficients, or null. */
@@ -55,6 +54,8 @@ export interface PrefillOptions {
   readonly room?: number;
   /** Aborting ends the prefill between two chunks, with a Left. */
   readonly signal?: AbortSignal;
+  /** What is read back of the last token: its logits, or only the id of the largest, 4 bytes; default logits. */
+  readonly answer?: Answer;
   /** Called after each chunk with the number of tokens read so far and the cache as it is then. The next chunk consumes that value:
    * look at it (`rowsPerHead`, `bytesOf`) or start a read of it before returning. */
   readonly progress?: (tokens: number, cache: KvCache) => void;
@@ -183,11 +184,11 @@ const readChunks = (
   model: Model,
   plan: PolicyPlan,
   tokens: ReadonlyArray<number>,
-  { chunk, signal, progress }: PrefillOptions & { readonly chunk: number },
+  { chunk, signal, progress, answer }: PrefillOptions & { readonly chunk: number },
   start: KvCache,
 ): TE.TaskEither<KvError, Fed> =>
 async () => {
-  let fed: Fed = { cache: start, logits: new Float32Array(), rowsRead: 0 };
+  let fed: Fed = { cache: start, logits: new Float32Array(), likeliest: null, rowsRead: 0 };
   for (let from = 0; from < tokens.length; from += chunk) {
     if (await isAborted(signal)) {
       dispose(model.memory)(fed.cache)();
@@ -199,7 +200,8 @@ async () => {
     }
     const part = tokens.slice(from, from + chunk);
     const point: Feed["point"] = { _tag: "AfterChunk", m: part.length };
-    const next = await feed(model, plan, { tokens: part, point, logits: from + chunk >= tokens.length ? "last" : "none" })(fed.cache)();
+    const logits = from + chunk < tokens.length ? "none" : answer === "token" ? "token" : "last";
+    const next = await feed(model, plan, { tokens: part, point, logits })(fed.cache)();
     if (E.isLeft(next)) return next;
     fed = next.right;
     progress?.(from + part.length, fed.cache);
@@ -218,7 +220,7 @@ export async function isAborted(signal: AbortSignal | undefined): Promise<boolea
  * session is consumed, also on Left, unless the tokens themselves are refused. */
 export const extend = (
   tokens: ReadonlyArray<number>,
-  options: Pick<PrefillOptions, "signal" | "progress"> = {},
+  options: Pick<PrefillOptions, "signal" | "progress" | "answer"> = {},
 ): (session: Session) => TE.TaskEither<KvError, Session> =>
 (session) =>
   pipe(
@@ -227,14 +229,17 @@ export const extend = (
     TE.map((fed): Session => ({ ...session, ...fed, tokens: [...session.tokens, ...tokens], reread: false })),
   );
 
-/** Decodes: one token enters, the policy's steps act, the logits say what follows. The session is consumed, also on
+/** Decodes: one token enters, the policy's steps act, the logits say what follows, or the id of the largest does. The session is consumed, also on
  * Left, unless the token itself is refused. */
-export const step = (token: number): (session: Session) => TE.TaskEither<KvError, Session> => (session) => {
+export const step = (token: number, answer: Answer = "logits"): (session: Session) => TE.TaskEither<KvError, Session> => (session) => {
   const { model, plan, cache } = session;
   const steps = session.steps + 1;
   return pipe(
     TE.fromEither(checkTokens(model, [token], cache.nextPosition)),
-    TE.chain(() => feed(model, plan, { tokens: [token], point: stepPoint(plan, steps), logits: "last" })(cache)),
+    TE.chain(() => {
+      const logits = answer === "token" ? "token" : "last";
+      return feed(model, plan, { tokens: [token], point: stepPoint(plan, steps), logits })(cache);
+    }),
     TE.map((fed): Session => ({ ...session, ...fed, tokens: [...session.tokens, token], reread: false, steps })),
   );
 };

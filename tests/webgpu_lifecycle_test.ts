@@ -85,6 +85,23 @@ Deno.test({
     const greedy = await openWebGpu({ bufferBytes: 2 ** 50 })();
     assert(E.isLeft(greedy) && greedy.left._tag === "NoDevice" && greedy.left.because.includes("maxBufferSize"));
     assertEquals(tagOf(await openWebGpu({ maxBytes: -1 })()), "InvalidArgument");
+    assertEquals(tagOf(await openWebGpu({ bufferBytes: "all" as "most" })()), "InvalidArgument");
+  },
+});
+
+Deno.test({
+  name: "webgpu: a buffer beyond one binding is refused by name before it is tried, and as much as the adapter has can be asked for",
+  ignore: withoutAdapter,
+  fn: async () => {
+    await using standard = await orThrow(openWebGpu());
+    const [kept, beyond] = [standard.caps.maxBufferBytes, standard.alloc(standard.caps.maxBufferBytes + 1, "keys")()];
+    assert(E.isLeft(beyond) && beyond.left._tag === "OverLimit" && beyond.left.available === kept, JSON.stringify(beyond));
+    assert(beyond.left.limit.includes("bufferBytes"));
+    assertEquals(standard.liveBytes().buffers, 0);
+    await using most = await orThrow(openWebGpu({ bufferBytes: "most" }));
+    const { limits } = await navigator.gpu.requestAdapter() ?? most.device;
+    const whole = Math.min(limits.maxBufferSize, limits.maxStorageBufferBindingSize, 2 ** 32);
+    assertEquals(most.caps.maxBufferBytes, whole - whole % most.caps.alignment);
   },
 });
 

@@ -50,15 +50,12 @@ function dot(a: Float32Array, atA: number, b: Float32Array, atB: number, count: 
   return s0 + s1 + (s2 + s3);
 }
 
-/** Index of the largest number per row. A comparison with NaN is false, so NaN wins nothing; a row of NaN gives 0. */
+/** Index of the largest number per row, or none. */
 export const argmax: Kernel<"argmax"> = ({ m, n }, operands) => {
   const [x, out] = [operands.f32("x"), operands.u32("out")];
   for (let i = 0; i < m; i++) {
-    let best = -1;
-    for (let c = 0; c < n; c++) {
-      const value = at(x, i * n + c);
-      if (best < 0 ? !Number.isNaN(value) : value > at(x, i * n + best)) best = c;
-    }
-    out[i] = Math.max(0, best);
+    const row = x.subarray(i * n, (i + 1) * n);
+    const most = row.reduce((a, b) => Math.max(a, b), -Infinity);
+    out[i] = row.every((value) => value < Infinity) && most > -Infinity ? row.indexOf(most) : 0xFFFFFFFF;
   }
 };

@@ -45,9 +45,10 @@ Deno.test("matmul sums every column of an inner size that is not a multiple of f
   }
 });
 
-Deno.test("argmax takes the lowest index on ties, never NaN, and 0 where nothing is a number", () => {
-  const out = blankWords(5);
-  const x = f32(1, 3, 3, NaN, -2, -1, -0, 0, -1, NaN, NaN, NaN, NaN, -Infinity, -Infinity);
-  argmax({ m: 5, n: 3 }, operandsOf({ x, out }));
-  assertEquals([...out], [1, 2, 0, 0, 1]);
+Deno.test("argmax takes the lowest index on ties, and none where a value is NaN or infinite or none is finite", () => {
+  const out = blankWords(6);
+  const none = 0xFFFFFFFF;
+  const x = f32(1, 3, 3, NaN, -2, -1, -0, 0, -1, 1, Infinity, 0, -Infinity, -2, -Infinity, -Infinity, -Infinity, -Infinity);
+  argmax({ m: 6, n: 3 }, operandsOf({ x, out }));
+  assertEquals([...out], [1, none, 0, none, 1, none]);
 });

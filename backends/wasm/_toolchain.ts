@@ -4,6 +4,6 @@ export const toolchain: Readonly<Record<"rustc" | "linker" | "wasmBindgen" | "fa
   rustc: "rustc 1.96.0 (ac68faa20 2026-05-25) (built from a source tarball)",
   linker: "Debian LLD 19.1.7",
   wasmBindgen: "wasm-bindgen 0.2.130",
-  fast: "f48d23a9a3a011dd55a60442daf46038e8d7130bd03d42b44793229eb976d081",
-  simd128: "d9810550d61eba9d234348e7b13688a5b7fb00e041e893a9f9def8ed03c85522",
+  fast: "11df5680ea10878894411ad45bcaf409398d262b5793479c08c2ff85ceb74ef1",
+  simd128: "a3b8c7f8fb6e2ab43dd6474d09b4ff1f4b842b494285496065925a90f8eaeb3b",
 };

@@ -42,8 +42,8 @@ export interface Device {
 
 /** What to ask for. */
 export interface DeviceWish {
-  /** Largest buffer that will be needed, bytes. */
-  readonly bufferBytes: number | null;
+  /** Largest buffer that will be needed, bytes; as much as the adapter has. */
+  readonly bufferBytes: number | "most" | null;
   /** Features to use where the adapter has them. */
   readonly features: ReadonlyArray<Feature>;
 }
@@ -67,12 +67,14 @@ export async function requestDevice({ bufferBytes, features }: DeviceWish): Prom
 }
 
 /** Limits beyond the defaults, as far as they are needed. */
-function wantedLimits(limits: GPUSupportedLimits, bufferBytes: number | null): E.Either<KvError, Record<string, number>> {
+function wantedLimits(limits: GPUSupportedLimits, bufferBytes: DeviceWish["bufferBytes"]): E.Either<KvError, Record<string, number>> {
   if (bufferBytes === null) return E.right({});
+  const { maxBufferSize, maxStorageBufferBindingSize } = limits;
+  if (bufferBytes === "most") return E.right({ maxBufferSize, maxStorageBufferBindingSize });
   const wanted = { maxBufferSize: bufferBytes, maxStorageBufferBindingSize: bufferBytes };
   const [standardBuffer, standardBinding] = [2 ** 28, 2 ** 27];
   for (const [name, needed] of Object.entries(wanted)) {
-    const available = name === "maxBufferSize" ? limits.maxBufferSize : limits.maxStorageBufferBindingSize;
+    const available = name === "maxBufferSize" ? maxBufferSize : maxStorageBufferBindingSize;
     if (needed > available) return noDevice(`its ${name} is ${available}, and ${needed} bytes are needed`);
   }
   return E.right({

@@ -120,11 +120,14 @@ export const mostBytes = ({ gpu: { limits } }: Device): number => {
   return most - most % alignment;
 };
 
-/** Zeroed memory of one kind, or OutOfMemory before the device is asked: beyond the limit, or larger than a binding may be. */
+/** What a device must allow for one buffer, in words. */
+const oneBuffer = "bytes of one buffer on this device of webgpu, which more can be asked of where its adapter has more (bufferBytes)";
+
+/** Zeroed memory of one kind. Before the device is asked: OverLimit if it is larger than a binding may be, OutOfMemory beyond the limit. */
 export function reserve(store: Store, kind: keyof LiveBytes, bytes: number, label: string, usage: number = storage()): Result<GPUBuffer> {
   const size = rounded(bytes);
   const one = mostBytes(store.device);
-  if (size > one) return E.left({ _tag: "OutOfMemory", requested: bytes, inUse: inUse(store), limit: one });
+  if (size > one) return E.left({ _tag: "OverLimit", limit: oneBuffer, needed: size, available: one });
   if (inUse(store) + size > store.maxBytes) {
     return E.left({ _tag: "OutOfMemory", requested: bytes, inUse: inUse(store), limit: store.maxBytes });
   }

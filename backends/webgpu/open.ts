@@ -23,8 +23,9 @@ export interface WebGpuOptions {
   readonly device?: GPUDevice;
   /** Most bytes that buffers, weights, scratch and programs may take together; default 2^32. WebGPU does not tell what a device has. */
   readonly maxBytes?: number;
-  /** Largest single buffer that will be needed, bytes, where it is more than the 128 MiB every device allows; asked of the adapter. */
-  readonly bufferBytes?: number;
+  /** Largest single buffer that will be needed, bytes, where it is more than the 128 MiB every device allows; asked of the adapter. The keys of a
+   * layer are one buffer: rows * KV heads * channels * bytes of a number. `"most"` asks for all that the adapter has. */
+  readonly bufferBytes?: number | "most";
   /** Optional features to use where the device has them; default `["shader-f16", "subgroups"]`, and `[]` for none. Every op works without. */
   readonly features?: ReadonlyArray<Feature>;
 }
@@ -72,8 +73,10 @@ function checkOptions({ maxBytes, bufferBytes, features = [] }: WebGpuOptions): 
     return { _tag: "InvalidArgument", argument: "features", value: String(unknown), allowed: allFeatures.join(" or ") };
   }
   for (const [argument, value] of Object.entries({ maxBytes, bufferBytes })) {
-    if (value === undefined || (Number.isSafeInteger(value) && value >= 0)) continue;
-    return { _tag: "InvalidArgument", argument, value: String(value), allowed: "a whole number from 0" };
+    if (value === undefined || (argument === "bufferBytes" && value === "most")) continue;
+    if (typeof value === "number" && Number.isSafeInteger(value) && value >= 0) continue;
+    const allowed = argument === "bufferBytes" ? 'a whole number from 0, or "most"' : "a whole number from 0";
+    return { _tag: "InvalidArgument", argument, value: String(value), allowed };
   }
   return null;
 }

@@ -192,22 +192,23 @@ pub unsafe fn argmax(instr: &Instr, team: &Team) {
     team.each(m, |i| *out.add(i) = argmax_row(x.add(i * n), n));
 }
 
-/// Lowest index among the largest numbers; 0 if there is no number.
+/// Lowest index among the largest numbers; none if one is NaN or +infinity, or none is finite.
 unsafe fn argmax_row(x: *const f32, n: usize) -> u32 {
-    let mut top = f32x4_splat(f32::NEG_INFINITY);
+    let (mut top, mut below) = (f32x4_splat(f32::NEG_INFINITY), i32x4_splat(-1));
     let whole = n & !3;
-    let mut i = 0;
-    while i < whole {
-        // NaN goes first: relaxed maxima may keep it.
+    for i in (0..whole).step_by(4) {
         let v = load(x.add(i));
-        top = f32x4_pmax(top, v128_bitselect(v, f32x4_splat(f32::NEG_INFINITY), f32x4_eq(v, v)));
-        i += 4;
+        below = v128_and(below, f32x4_lt(v, f32x4_splat(f32::INFINITY)));
+        top = f32x4_pmax(top, v);
     }
-    let mut best = max(top);
+    let (mut best, mut sound) = (max(top), i32x4_all_true(below));
     for j in whole..n {
-        if *x.add(j) > best {
-            best = *x.add(j);
-        }
+        let v = *x.add(j);
+        sound &= v < f32::INFINITY;
+        best = if v > best { v } else { best };
     }
-    (0..n).find(|j| *x.add(*j) == best).unwrap_or(0) as u32
+    if !sound || best == f32::NEG_INFINITY {
+        return u32::MAX;
+    }
+    (0..n).find(|j| *x.add(*j) == best).map_or(u32::MAX, |j| j as u32)
 }
