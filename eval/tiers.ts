@@ -20,7 +20,7 @@ export interface Tier {
 
 /** The three tiers. */
 export const TIERS: Readonly<Record<"smoke" | "nightly" | "full", Tier>> = {
-  smoke: { tasks: ["T2", "T5", "T8"], tokens: 256, items: 2, scored: 32, budgets: ["50%", "25%"] },
+  smoke: { tasks: ["T2", "T5", "T8"], tokens: 160, items: 2, scored: 32, budgets: ["50%", "25%"] },
   nightly: { tasks: TASKS, tokens: 1024, items: 20, scored: 128, budgets: ["50%", "25%", "12.5%"] },
   full: { tasks: TASKS, tokens: 1024, items: 40, scored: 256, budgets: ["75%", "50%", "33%", "25%", "12.5%"] },
 };
