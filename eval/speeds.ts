@@ -77,7 +77,7 @@ interface Turn {
  * const ids = Array.from({ length: 64 }, (_, i) => 40 + i % 7);
  * const options = { chunk: 32, codec: "f16", turns: 1, steps: 1, progress: () => {} } as const;
  * const found = await orThrow(speeds(model, [streamingLlm({ rows: 16 })], options)(ids));
- * assertEquals(found.map(({ policy, rowsKept }) => [policy, rowsKept]), [["keepall", 128], ["streamingllm(16)", 32]]);
+ * assertEquals(found.map(({ policy, rowsKept }) => [policy, rowsKept]), [["keepall", 256], ["streamingllm(16)", 64]]);
  * ```
  */
 export const speeds = (
