@@ -70,6 +70,9 @@ export const RUNNING: ReadonlyArray<Option> = [
   { name: "memory", kind: "text", value: "MB", about: "most memory the backend may take, 5 to 4000 MB (its own limit)" },
 ];
 
+/** Those of commands that make such files, and run the model without any. */
+export const RUNNING_BARE: ReadonlyArray<Option> = RUNNING.filter(({ name }) => name !== "surrogate" && name !== "kvtc");
+
 /** What `--threads` and `--memory` say. */
 interface Size {
   readonly threads: number | null;

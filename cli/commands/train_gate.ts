@@ -12,7 +12,7 @@ import { readSurrogate } from "../../model/surrogate.ts";
 import type { Command } from "../command.ts";
 import { writeWhole } from "../files.ts";
 import type { Io } from "../io.ts";
-import { RUNNING, withModel } from "../models.ts";
+import { RUNNING_BARE, withModel } from "../models.ts";
 import { all, decimal, type Given, invalid, MANY, required, whole } from "../options.ts";
 import { MODEL } from "../shared.ts";
 import { grouped, wrapped } from "../table.ts";
@@ -47,7 +47,7 @@ export const trainGateCommand: Command = {
     { name: "epochs", kind: "text", value: "N", about: `passes over the texts (${epochs})` },
     { name: "lambda", kind: "text", value: "X", about: `what an open gate costs; more keeps fewer rows (${lambda})` },
     { name: "seed", kind: "text", value: "N", about: `of texts and first weights (${seed})` },
-    ...RUNNING.filter(({ name }) => name !== "surrogate" && name !== "kvtc"),
+    ...RUNNING_BARE,
   ],
   examples: [{
     line: "train gate --model SmolLM2-135M-Instruct --out smollm2.wgkv.safetensors",

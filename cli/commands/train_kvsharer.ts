@@ -13,7 +13,7 @@ import { kvSharer } from "../../papers/mod.ts";
 import type { Command } from "../command.ts";
 import { corpusTexts } from "../corpora.ts";
 import type { Io } from "../io.ts";
-import { RUNNING, withModel } from "../models.ts";
+import { RUNNING_BARE, withModel } from "../models.ts";
 import { all, decimal, invalid, MANY, required, whole } from "../options.ts";
 import { MODEL } from "../shared.ts";
 
@@ -36,7 +36,7 @@ export const trainKvsharer: Command = {
     { name: "threshold", kind: "text", value: "X", about: "least similarity of a map, -1 to 1 (0.5)" },
     { name: "texts", kind: "text", value: "N", about: "texts that are read (30)" },
     { name: "seed", kind: "text", value: "N", about: "of the choice of texts (1)" },
-    ...RUNNING.filter(({ name }) => name !== "surrogate" && name !== "kvtc"),
+    ...RUNNING_BARE,
   ],
   examples: [{
     line: "train kvsharer --model SmolLM2-135M-Instruct --share 4",

@@ -13,7 +13,7 @@ import type { Command } from "../command.ts";
 import { corpusTexts } from "../corpora.ts";
 import { writeWhole } from "../files.ts";
 import type { Io } from "../io.ts";
-import { RUNNING, withModel } from "../models.ts";
+import { RUNNING_BARE, withModel } from "../models.ts";
 import { all, decimal, invalid, MANY, required, whole } from "../options.ts";
 import { MODEL } from "../shared.ts";
 import { grouped, megabytes, table } from "../table.ts";
@@ -38,7 +38,7 @@ export const trainKvtc: Command = {
     { name: "rank", kind: "text", value: "X", about: "most components, as a share of the channels, 0.05 to 1 (0.5)" },
     { name: "prompts", kind: "text", value: "N", about: "texts that are read (24)" },
     { name: "seed", kind: "text", value: "N", about: "of the choice of texts (1)" },
-    ...RUNNING.filter(({ name }) => name !== "surrogate" && name !== "kvtc"),
+    ...RUNNING_BARE,
   ],
   examples: [{
     line: "train kvtc --model SmolLM2-135M-Instruct --out smollm2.kvtc.safetensors",
