@@ -1,13 +1,10 @@
 /**
- * What the papers promise, on every backend. `tests/browser/webgpu_test.ts` runs the same checks in a browser.
+ * What the papers promise, on every backend; `tests/webgpu/papers_test.ts` and `tests/browser/webgpu_test.ts` run the same checks on graphics devices.
  * @module
  */
 import { assertEquals } from "@std/assert";
-import { openWebGpu } from "../backends/webgpu/mod.ts";
-import { openMemory, orThrow } from "../run/mod.ts";
 import { paperChecks } from "./papers_checks.ts";
 import { onEveryBackend } from "./support.ts";
-import { adapterName, withoutAdapter } from "./support/webgpu.ts";
 
 for (const { name, run } of paperChecks) {
   onEveryBackend(name, async (memory) => {
@@ -15,15 +12,3 @@ for (const { name, run } of paperChecks) {
     assertEquals(found, expected);
   });
 }
-
-// All on one device, because opening one and compiling its shaders take longer than a check.
-Deno.test({ name: `what the papers promise, on webgpu (${adapterName || "no adapter"})`, ignore: withoutAdapter }, async (t) => {
-  await using backend = await orThrow(openWebGpu());
-  for (const { name, run } of paperChecks) {
-    await t.step(name, async () => {
-      using memory = openMemory(backend);
-      const { found, expected } = await run(memory);
-      assertEquals(found, expected);
-    });
-  }
-});

@@ -1,5 +1,5 @@
 /**
- * WebGPU inside a browser: Chromium's SwiftShader has subgroups and no f16, so that together with `tests/webgpu_conformance_test.ts` on Mesa's
+ * WebGPU inside a browser: Chromium's SwiftShader has subgroups and no f16, so that together with `tests/webgpu/conformance_test.ts` on Mesa's
  * llvmpipe, which has f16 and no subgroups, every variant of every shader runs somewhere.
  * @module
  */

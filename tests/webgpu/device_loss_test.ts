@@ -2,17 +2,17 @@
 import { assert, assertEquals } from "@std/assert";
 import * as E from "fp-ts/Either.js";
 import * as TE from "fp-ts/TaskEither.js";
-import type { Backend } from "../backends/backend.ts";
-import { openReference } from "../backends/reference/mod.ts";
-import { openWasm } from "../backends/wasm/mod.ts";
-import { openWebGpu } from "../backends/webgpu/mod.ts";
-import { type KvError, showError } from "../cache/error.ts";
-import { generate, type GenerateOptions, inductionModel, type Model, openModel, type Recovery, type Step } from "../model/mod.ts";
-import { h2o, keepAll, parsePolicy } from "../papers/mod.ts";
-import type { Policy } from "../policy/types.ts";
-import { orThrow } from "../run/mod.ts";
-import { tiny, tinyFile } from "./support/tiny_model.ts";
-import { withoutAdapter } from "./support/webgpu.ts";
+import type { Backend } from "../../backends/backend.ts";
+import { openReference } from "../../backends/reference/mod.ts";
+import { openWasm } from "../../backends/wasm/mod.ts";
+import { openWebGpu } from "../../backends/webgpu/mod.ts";
+import { type KvError, showError } from "../../cache/error.ts";
+import { generate, type GenerateOptions, inductionModel, type Model, openModel, type Recovery, type Step } from "../../model/mod.ts";
+import { h2o, keepAll, parsePolicy } from "../../papers/mod.ts";
+import type { Policy } from "../../policy/types.ts";
+import { orThrow } from "../../run/mod.ts";
+import { tiny, tinyFile } from "../support/tiny_model.ts";
+import { withoutAdapter } from "../support/webgpu.ts";
 
 /** A backend whose device goes away after so many runs. */
 function mortal(backend: Backend, runs: number): Backend {

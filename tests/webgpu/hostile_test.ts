@@ -1,12 +1,12 @@
 /** What only a run can know, on a device that the host does not wait for: nothing is written, and the next read says what was wrong. */
 import { assert, assertEquals } from "@std/assert";
 import * as E from "fp-ts/Either.js";
-import type { Backend, Binding, Weight } from "../backends/backend.ts";
-import { type OpName, opNames, ops } from "../backends/ops.ts";
-import { openWebGpu } from "../backends/webgpu/mod.ts";
-import { type Case, casesOf } from "../conformance/mod.ts";
-import { orThrow } from "../run/mod.ts";
-import { withoutAdapter } from "./support/webgpu.ts";
+import type { Backend, Binding, Weight } from "../../backends/backend.ts";
+import { type OpName, opNames, ops } from "../../backends/ops.ts";
+import { openWebGpu } from "../../backends/webgpu/mod.ts";
+import { type Case, casesOf } from "../../conformance/mod.ts";
+import { orThrow } from "../../run/mod.ts";
+import { withoutAdapter } from "../support/webgpu.ts";
 
 /** What the first read after a run said, and the buffers that are no longer as they were. */
 interface Outcome {

@@ -1,14 +1,14 @@
 /** Every op of the table on WebGPU against the reference, on the adapter of this machine, with and without each optional feature it has. */
 import { assertEquals } from "@std/assert";
-import type { Backend } from "../backends/backend.ts";
-import { type OpName, opNames } from "../backends/ops.ts";
-import { shaders } from "../backends/webgpu/_shaders.ts";
-import { allFeatures } from "../backends/webgpu/device.ts";
-import { openWebGpu } from "../backends/webgpu/mod.ts";
-import { hasVariant } from "../backends/webgpu/pipelines.ts";
-import { casesFor, runConformance } from "../conformance/mod.ts";
-import { orThrow } from "../run/mod.ts";
-import { adapterFeatures, adapterName, withoutAdapter } from "./support/webgpu.ts";
+import type { Backend } from "../../backends/backend.ts";
+import { type OpName, opNames } from "../../backends/ops.ts";
+import { shaders } from "../../backends/webgpu/_shaders.ts";
+import { allFeatures } from "../../backends/webgpu/device.ts";
+import { openWebGpu } from "../../backends/webgpu/mod.ts";
+import { hasVariant } from "../../backends/webgpu/pipelines.ts";
+import { casesFor, runConformance } from "../../conformance/mod.ts";
+import { orThrow } from "../../run/mod.ts";
+import { adapterFeatures, adapterName, withoutAdapter } from "../support/webgpu.ts";
 
 /** Runs the cases of these ops. */
 async function conform(t: Deno.TestContext, backend: Backend, tried: ReadonlyArray<OpName>): Promise<void> {

@@ -1,14 +1,14 @@
 /** Devices that are lost, memory that is not there, buffers of the caller's: one clear error each, and nothing of the caller's destroyed. */
 import { assert, assertEquals } from "@std/assert";
 import * as E from "fp-ts/Either.js";
-import { openReference } from "../backends/reference/mod.ts";
-import { openWebGpu } from "../backends/webgpu/mod.ts";
-import { disposeSession, inductionModel, openModel, prefill, step } from "../model/mod.ts";
-import { keepAll } from "../papers/mod.ts";
-import { orThrow } from "../run/mod.ts";
-import { startedScript } from "./support/command_line.ts";
-import { withoutAdapter } from "./support/webgpu.ts";
-import type { Cycles } from "./support/webgpu_cycles.ts";
+import { openReference } from "../../backends/reference/mod.ts";
+import { openWebGpu } from "../../backends/webgpu/mod.ts";
+import { disposeSession, inductionModel, openModel, prefill, step } from "../../model/mod.ts";
+import { keepAll } from "../../papers/mod.ts";
+import { orThrow } from "../../run/mod.ts";
+import { startedScript } from "../support/command_line.ts";
+import { withoutAdapter } from "../support/webgpu.ts";
+import type { Cycles } from "../support/webgpu_cycles.ts";
 
 const tagOf = <A>(result: E.Either<{ readonly _tag: string }, A>): string => E.isLeft(result) ? result.left._tag : "Right";
 

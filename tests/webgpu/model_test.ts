@@ -1,11 +1,11 @@
 /** Models on WebGPU next to other backends: the same text, the same rows. */
 import { assert, assertEquals } from "@std/assert";
 import * as E from "fp-ts/Either.js";
-import type { Backend } from "../backends/backend.ts";
-import { openReference } from "../backends/reference/mod.ts";
-import { openWasm } from "../backends/wasm/mod.ts";
-import { openWebGpu } from "../backends/webgpu/mod.ts";
-import { type KvError, showError } from "../cache/error.ts";
+import type { Backend } from "../../backends/backend.ts";
+import { openReference } from "../../backends/reference/mod.ts";
+import { openWasm } from "../../backends/wasm/mod.ts";
+import { openWebGpu } from "../../backends/webgpu/mod.ts";
+import { type KvError, showError } from "../../cache/error.ts";
 import {
   disposeSession,
   inductionModel,
@@ -17,13 +17,13 @@ import {
   promptTokens,
   readModelFile,
   step,
-} from "../model/mod.ts";
-import { shippedSurrogates } from "../model/shipped.ts";
-import { keepAll, parsePolicy } from "../papers/mod.ts";
-import type { Policy } from "../policy/types.ts";
-import { orThrow, readPositions } from "../run/mod.ts";
-import { realModel } from "./support/real_model.ts";
-import { withoutAdapter } from "./support/webgpu.ts";
+} from "../../model/mod.ts";
+import { shippedSurrogates } from "../../model/shipped.ts";
+import { keepAll, parsePolicy } from "../../papers/mod.ts";
+import type { Policy } from "../../policy/types.ts";
+import { orThrow, readPositions } from "../../run/mod.ts";
+import { realModel } from "../support/real_model.ts";
+import { withoutAdapter } from "../support/webgpu.ts";
 
 const file = await realModel();
 

@@ -1,17 +1,17 @@
 /** Policies whose ops stand at the end of the table, folded on WebGPU next to the reference: the same rows stay. */
 import { assert, assertEquals } from "@std/assert";
-import type { Backend } from "../backends/backend.ts";
-import { clusterOps } from "../backends/cluster_ops.ts";
-import { futureOps } from "../backends/future_ops.ts";
-import type { OpName } from "../backends/ops.ts";
-import { openReference } from "../backends/reference/mod.ts";
-import { openWebGpu } from "../backends/webgpu/mod.ts";
-import { wovenOps } from "../backends/woven_ops.ts";
-import { parsePolicy } from "../papers/mod.ts";
-import { dispose, openMemory, orThrow, read } from "../run/mod.ts";
-import { fold, planOf } from "./fold_support.ts";
-import { sampleOf } from "./support.ts";
-import { withoutAdapter } from "./support/webgpu.ts";
+import type { Backend } from "../../backends/backend.ts";
+import { clusterOps } from "../../backends/cluster_ops.ts";
+import { futureOps } from "../../backends/future_ops.ts";
+import type { OpName } from "../../backends/ops.ts";
+import { openReference } from "../../backends/reference/mod.ts";
+import { openWebGpu } from "../../backends/webgpu/mod.ts";
+import { wovenOps } from "../../backends/woven_ops.ts";
+import { parsePolicy } from "../../papers/mod.ts";
+import { dispose, openMemory, orThrow, read } from "../../run/mod.ts";
+import { fold, planOf } from "../fold_support.ts";
+import { sampleOf } from "../support.ts";
+import { withoutAdapter } from "../support/webgpu.ts";
 
 /** Every policy that needs such an op, in sizes that act on 46 tokens. */
 const policies: ReadonlyArray<string> = [
