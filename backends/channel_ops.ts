@@ -20,6 +20,10 @@ export const channelOps: Readonly<Record<Extract<OpName, "dropChannels">, OpSpec
       write("dropped", "u32", "Hkv keyDim"),
     ],
     params: [...u32("queries", "heads", "kvHeads", "keyDim"), choice("keyCodec", ["f32", "f16"]), ...u32("drop")],
-    tolerance: { nmse: 0, reason: "f64 sums of exact products in the order of queries, heads and rows; then zeros are written" },
+    tolerance: {
+      nmse: 0,
+      reason:
+        "f64 sums of exact products, f32 on WebGPU, which may part where energies are within 1e-6 of each other; then zeros are written",
+    },
   },
 };

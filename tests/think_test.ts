@@ -130,5 +130,5 @@ Deno.test("what ThinK does not go with is said before anything runs", async () =
   assertStringIncludes(await refused("think", all, 20), "an observation window from 1 to the prompt's 20 tokens");
   assertStringIncludes(await refused("think", { ...all, supports: (op) => op !== "dropChannels" }), "the op dropChannels");
   const stores = (codec: string): boolean => !codec.startsWith("f16k");
-  assertStringIncludes(await refused("encode(f16k60)", { ...all, name: "webgpu", stores }), "rows stored as f16k60");
+  assertStringIncludes(await refused("encode(f16k60)", { ...all, name: "small", stores }), "rows stored as f16k60");
 });

@@ -164,6 +164,8 @@ function checksFor(asked: Asked): ReadonlyArray<Dispatch> {
       return moved(asked, 2);
     case "foldValues":
       return [...rows(asked, "layout"), kept(asked, "layout", 3)];
+    case "dropChannels":
+      return [...rows(asked, "layout"), perSlot(asked, "kept", { 2: "layout", 4: "leaving", 5: "leave" }, "leave")];
     case "attendRows":
       return [...rows(asked, "layout"), kept(asked, "layout")];
     case "weave":

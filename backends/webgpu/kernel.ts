@@ -5,6 +5,7 @@
  * In every shader binding 0 is the parameters in the order of the op table, then extra words; binding 1 the status; binding 2 + i is operand i.
  * @module
  */
+import { keptChannels } from "../../cache/channels.ts";
 import { blockRows, codecOf } from "../../cache/codec.ts";
 import { type OpName, type OpParams, ops, type RowCodec } from "../ops.ts";
 import { type Instr, NONE, type Slot } from "../program.ts";
@@ -133,27 +134,29 @@ export function slotsIn(instr: Instr, name: string): (size: SizeOf) => number {
   return (size) => bytes === 0 ? 0 : Math.floor(size(instr.args[i] ?? NONE) / bytes);
 }
 
-/** How rows are stored: bits of a number, channels that share a scale and an offset, rows that do. */
+/** How rows are stored: bits of a number, channels that are written together or share a scale and an offset, rows that do, and channels that
+ * are stored if not all are. */
 export interface RowForm {
   readonly bits: number;
   readonly group: number;
   readonly block: number;
+  readonly kept: number;
 }
 
 /** The form of rows of `dim` channels under a codec. */
 export function formOf(name: RowCodec, dim: number): RowForm {
   const codec = codecOf(name);
-  if (codec._tag === "Plain") return { bits: codec.dtype === "f32" ? 32 : 16, group: 1, block: 1 };
-  // Refused before: no shader reads them.
-  if (codec._tag === "Channels") return { bits: 16, group: 1, block: 1 };
-  return { bits: codec.bits, group: codec.axis === "token" ? codec.group ?? Math.max(1, dim) : 1, block: blockRows(codec) };
+  if (codec._tag === "Plain") return { bits: codec.dtype === "f32" ? 32 : 16, group: 1, block: 1, kept: 0 };
+  if (codec._tag === "Channels") return { bits: 16, group: dim, block: 1, kept: keptChannels(dim, codec.percent) };
+  return { bits: codec.bits, group: codec.axis === "token" ? codec.group ?? Math.max(1, dim) : 1, block: blockRows(codec), kept: 0 };
 }
 
 /** The form of the rows in the binding of this name, as constants of `kernels/wgsl/parts/stored.wgsl`. */
-export const storedAs = (name: string, { bits, group, block }: RowForm): Readonly<Record<string, number>> => ({
+export const storedAs = (name: string, { bits, group, block, kept }: RowForm): Readonly<Record<string, number>> => ({
   [`${name}Bits`]: bits,
   [`${name}Group`]: group,
   [`${name}Block`]: block,
+  [`${name}Kept`]: kept,
 });
 
 /** A dispatch of the shader of the op's name and its entry of that name, parameters without extras. */

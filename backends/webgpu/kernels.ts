@@ -2,8 +2,7 @@
  * Every op this backend has, and what it cannot do of them.
  * @module
  */
-import { codecOf, type RowCodec, rowCodecs } from "../../cache/codec.ts";
-import { mapFns, type OpName } from "../ops.ts";
+import type { OpName } from "../ops.ts";
 import type { Instr, Slot } from "../program.ts";
 import { attend, attendReduce, attendRows } from "./attend.ts";
 import {
@@ -31,7 +30,7 @@ import { argmax, embed, glu, map, matmul, norm, rope, sinkGate } from "./dense.t
 import { expectedAttention, rerotate } from "./future.ts";
 import type { InstrOf, Kernel, WeightForm, Work } from "./kernel.ts";
 import { append, compact, copyRows, extend, lengthen, rejoin, slice, slide, transfer, truncate } from "./rows.ts";
-import { foldValues, lagSpread, obey, profile, promote, split } from "./rules.ts";
+import { dropChannels, foldValues, lagSpread, obey, profile, promote, split } from "./rules.ts";
 import { boundQuery, minmaxPages, pageScores } from "./select.ts";
 import { demote, insertRows, unweave, weave, weaveRows } from "./woven.ts";
 
@@ -94,13 +93,11 @@ const kernels: { readonly [O in OpName]?: Kernel<O> } = {
   clusterScores,
   rerotate,
   expectedAttention,
+  dropChannels,
 };
 
 /** Ops with a shader. */
 export const hasKernel = (op: OpName): boolean => Object.hasOwn(kernels, op);
-
-/** Rows that keep some of their channels have no shader yet. */
-export const storesRows = (codec: RowCodec): boolean => codecOf(codec)._tag !== "Channels";
 
 /** An instruction of any op, so that the compiler sees that its parameters are those of its kernel. */
 type Any<O extends OpName> = { readonly [P in O]: InstrOf<P> }[O];
@@ -114,9 +111,6 @@ export function workOf<O extends OpName>(instr: Any<O>, weightAt: (slot: Slot) =
 /** Channels per row up to which workgroup memory holds the queries of a tile. */
 const mostChannels = 256;
 
-/** The last function of `map` that its shader has. */
-const lastMapFn = "gelu";
-
 /** Which parameter is the codec of which. */
 const codecs = [
   ["keyDim", "keyCodec"],
@@ -127,11 +121,8 @@ const codecs = [
 /** Why an instruction cannot run here, or null. */
 export function refusal(instr: Instr): string | null {
   if (!hasKernel(instr.op)) return "it has no shader";
-  if (instr.op === "map" && mapFns.indexOf(instr.params.fn) > mapFns.indexOf(lastMapFn)) return `its shader has no ${instr.params.fn}`;
   const params: Readonly<Record<string, number | string | boolean>> = instr.params;
   for (const [dim, codec] of codecs) {
-    const name = rowCodecs.find((known) => known === params[codec]);
-    if (name !== undefined && !storesRows(name)) return `its shader does not read rows stored as ${name}`;
     if (params[codec] === "f16" && Number(params[dim]) % 2 === 1) return `rows of f16 are read by pairs, and ${dim} ${params[dim]} is odd`;
     const isAttention = instr.op === "attend" || instr.op === "attendRows";
     if (isAttention && Number(params[dim] ?? 0) > mostChannels) return `${dim} is at most ${mostChannels}, not ${params[dim]}`;

@@ -10,7 +10,7 @@ import type { Buffer } from "../../cache/types.ts";
 import type { Backend, Result } from "../backend.ts";
 import { adopt } from "./adopt.ts";
 import { type AdapterFacts, allFeatures, type Device, type Feature, foreignDevice, requestDevice } from "./device.ts";
-import { hasKernel, storesRows } from "./kernels.ts";
+import { hasKernel } from "./kernels.ts";
 import { alignment, held, mostBytes, openStore, release, reserve, showBuffer, type Store } from "./memory.ts";
 import { prepare, releaseProgram } from "./programs.ts";
 import { run } from "./run.ts";
@@ -95,7 +95,6 @@ function backendOf(store: Store): WebGpuBackend {
     device: store.device.gpu,
     caps: { maxBufferBytes: Math.min(store.maxBytes, mostBytes(store.device)), threads: 1, deterministic: false, alignment },
     supports: hasKernel,
-    stores: storesRows,
     alloc: (bytes, label) => () => pipe(open(), E.chain(() => alloc(store, bytes, label))),
     adopt: (gpu, label) => async () => {
       const ready = open();

@@ -15,15 +15,16 @@ import {
   operands,
   paramWords,
   plain,
+  type RowForm,
   type SizeOf,
   slotOf,
   slotsIn,
   storedAs,
 } from "./kernel.ts";
 
-/** Pieces that the shaders write a row in: words of plain rows, groups of codes. */
-export const pieces = (dim: number, { bits, group }: { readonly bits: number; readonly group: number }): number =>
-  Math.floor(dim / (bits >= 16 ? 32 / bits : group));
+/** Pieces that the shaders write a row in: words of plain rows, groups of codes, a whole row of some channels. */
+export const pieces = (dim: number, { bits, group, kept }: RowForm): number =>
+  Math.floor(dim / (bits >= 16 && kept === 0 ? 32 / bits : group));
 
 /** Rows and positions, then lengths. */
 export const append: Kernel<"append"> = (instr) => {

@@ -17,6 +17,12 @@ import {
   storedAs,
 } from "./kernel.ts";
 
+/** A workgroup per KV head. */
+export const dropChannels: Kernel<"dropChannels"> = (instr) => {
+  const { kvHeads, keyCodec, keyDim } = instr.params;
+  return only(plain(instr, () => groups(kvHeads), { constants: storedAs("keys", formOf(keyCodec, keyDim)) }));
+};
+
 /** A workgroup per head. */
 export const profile: Kernel<"profile"> = (instr) => only(plain(instr, () => groups(instr.params.heads)));
 

@@ -25,9 +25,13 @@ fn wordOf(row: u32, i: u32) -> u32 {
   return secondRows[at];
 }
 
-// The words that `wovenRowsPut` would write: one of plain numbers, or scale and offset of a group and its codes.
+// The words that `wovenRowsPut` would write: one of plain numbers, a whole row of some channels, or scale and offset of a group and its codes.
 fn copyPiece(slot: u32, piece: u32, row: u32) {
   let base = slot * wovenRowsWords(p.dim);
+  if (wovenRowsKept > 0u) {
+    for (var i = 0u; i < wovenRowsWords(p.dim); i++) { wovenRows[base + i] = wordOf(row, i); }
+    return;
+  }
   wovenRows[base + piece] = wordOf(row, piece);
   if (wovenRowsBits >= 16u) { return; }
   let words = wovenRowsGroup * wovenRowsBits / 32u;

@@ -1,6 +1,7 @@
 /** Policies whose ops stand at the end of the table, folded on WebGPU next to the reference: the same rows stay. */
 import { assert, assertEquals } from "@std/assert";
 import type { Backend } from "../../backends/backend.ts";
+import { channelOps } from "../../backends/channel_ops.ts";
 import { clusterOps } from "../../backends/cluster_ops.ts";
 import { futureOps } from "../../backends/future_ops.ts";
 import type { OpName } from "../../backends/ops.ts";
@@ -20,6 +21,8 @@ const policies: ReadonlyArray<string> = [
   "keydiff(20)|rerotate",
   "diffkv(1.2, low=0.4, window=4)",
   "h2o(20)+encode(q8, values=q4, at=append, recent=5)",
+  "think(40%, queries=4, recent=2)",
+  "snapkv(20, window=4)+think(40%, queries=4, recent=2)",
   "tova(20)|decoding+encode(q4g32, values=q4g32, at=append, recent=5)",
 ];
 
@@ -42,7 +45,8 @@ async function folded(backend: Backend, text: string) {
 }
 
 Deno.test({
-  name: "webgpu keeps the rows that the reference keeps under clusters, expected attention, re-rotation and eviction among codes",
+  name:
+    "webgpu keeps the rows that the reference keeps under clusters, expected attention, re-rotation, eviction among codes and keys without channels",
   ignore: withoutAdapter,
   fn: async () => {
     await using reference = await orThrow(openReference());
@@ -56,7 +60,12 @@ Deno.test({
       assert(apart < 1e-4, `${text}: attention is ${apart} apart`);
       for (const op of actual.seen) seen.add(op);
     }
-    const late = [...Object.keys(wovenOps), ...Object.keys(clusterOps), ...Object.keys(futureOps)] as ReadonlyArray<OpName>;
+    const late = [
+      ...Object.keys(wovenOps),
+      ...Object.keys(clusterOps),
+      ...Object.keys(futureOps),
+      ...Object.keys(channelOps),
+    ] as ReadonlyArray<OpName>;
     assertEquals(late.filter((op) => !seen.has(op)), []);
   },
 });

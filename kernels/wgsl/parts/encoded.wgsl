@@ -39,13 +39,57 @@ fn encodedRange(low: f32, high: f32) -> u32 {
 
 // Pieces that a row of dim channels is written in, and channels of a piece.
 fn encodedChannels() -> u32 {
-  if (encodedBits >= 16u) { return 32u / encodedBits; }
+  if (encodedBits >= 16u && encodedKept == 0u) { return 32u / encodedBits; }
   return encodedGroup;
+}
+
+// The size of a number as bits that compare as it does; NaN is largest.
+fn encodedSize(row: u32, c: u32) -> u32 { return bitcast<u32>(encodedSource(row, c)) & 0x7FFFFFFFu; }
+
+// The size of which as many numbers of a row as are kept are at least.
+fn encodedCut(dim: u32, row: u32) -> u32 {
+  var cut = 0u;
+  for (var bit = 0x40000000u; bit > 0u; bit >>= 1u) {
+    var count = 0u;
+    for (var c = 0u; c < dim; c++) { count += u32(encodedSize(row, c) >= (cut | bit)); }
+    if (count >= encodedKept) { cut |= bit; }
+  }
+  return cut;
+}
+
+// The largest numbers of a row, of equal ones those of the lowest channels, behind a bit for each channel.
+fn encodedThin(slot: u32, dim: u32, row: u32) {
+  let base = slot * encodedWords(dim);
+  let halves = base + (dim + 31u) / 32u;
+  let cut = encodedCut(dim, row);
+  var equal = encodedKept;
+  for (var c = 0u; c < dim; c++) { equal -= u32(encodedSize(row, c) > cut); }
+  var bits = 0u;
+  var pair = 0u;
+  var count = 0u;
+  for (var c = 0u; c < dim; c++) {
+    let size = encodedSize(row, c);
+    if (size > cut || (size == cut && equal > 0u)) {
+      equal -= u32(size == cut);
+      bits |= 1u << (c % 32u);
+      pair |= halfBits(encodedSource(row, c)) << (16u * (count & 1u));
+      if ((count & 1u) == 1u) {
+        encoded[halves + count / 2u] = pair;
+        pair = 0u;
+      }
+      count += 1u;
+    }
+    if (c % 32u == 31u || c + 1u == dim) {
+      encoded[base + c / 32u] = bits;
+      bits = 0u;
+    }
+  }
 }
 
 // Writes piece number `piece` of a row that stands alone, from the source's row `row`.
 fn encodedPut(slot: u32, piece: u32, dim: u32, row: u32) {
   if (encodedBits == 32u) { encoded[slot * dim + piece] = bitcast<u32>(encodedSource(row, piece)); return; }
+  if (encodedKept > 0u) { encodedThin(slot, dim, row); return; }
   if (encodedBits == 16u) {
     let pair = halfBits(encodedSource(row, 2u * piece)) | (halfBits(encodedSource(row, 2u * piece + 1u)) << 16u);
     encoded[slot * (dim / 2u) + piece] = pair;

@@ -1,9 +1,11 @@
-// Numbers of the rows in the binding `stored`: f32, f16, or affine codes, `q * scale + offset`, as `cache/codec.ts` lays them out. A shader takes
-// this part in under the name of its binding.
+// Numbers of the rows in the binding `stored`: f32, f16, f16 of some channels (`cache/channels.ts`), or affine codes, `q * scale + offset`, as
+// `cache/codec.ts` lays them out. A shader takes this part in under the name of its binding.
 override storedBits: u32 = 32u;
 // Channels that share a scale and an offset, and rows that do: more than one row if codes are per channel.
 override storedGroup: u32 = 1u;
 override storedBlock: u32 = 1u;
+// Channels of a row that are stored behind a bit for each channel; 0 where all are stored and no bits.
+override storedKept: u32 = 0u;
 
 // The largest code.
 fn storedMost() -> u32 { return 0xFFFFFFFFu >> (32u - storedBits); }
@@ -13,6 +15,7 @@ fn storedHalf(i: u32) -> f32 { return unpack2x16float(stored[i >> 1u] >> (16u * 
 // Words of a row, or of a block of rows that stand together.
 fn storedWords(dim: u32) -> u32 {
   if (storedBits == 32u) { return dim; }
+  if (storedKept > 0u) { return (dim + 31u) / 32u + storedKept / 2u; }
   if (storedBits == 16u) { return dim / 2u; }
   if (storedBlock > 1u) { return dim + storedBlock * dim * storedBits / 32u; }
   return dim / storedGroup + dim * storedBits / 32u;
@@ -35,8 +38,20 @@ fn storedPair(slot: u32, c: u32, dim: u32) -> vec2f {
   return unpack2x16float(stored[slot * storedWords(dim) + c / storedGroup]);
 }
 
+// Channel c of a row that may not have it, which is 0 then. A row that names more channels than it has room for is read up to its end.
+fn storedThinned(slot: u32, c: u32, dim: u32) -> f32 {
+  let base = slot * storedWords(dim);
+  let bits = stored[base + c / 32u];
+  if (((bits >> (c % 32u)) & 1u) == 0u) { return 0.0; }
+  var before = countOneBits(bits & ((1u << (c % 32u)) - 1u));
+  for (var w = 0u; w < c / 32u; w++) { before += countOneBits(stored[base + w]); }
+  if (before >= storedKept) { return 0.0; }
+  return storedHalf(2u * (base + (dim + 31u) / 32u) + before);
+}
+
 fn storedAt(slot: u32, c: u32, dim: u32) -> f32 {
   if (storedBits == 32u) { return bitcast<f32>(stored[slot * dim + c]); }
+  if (storedKept > 0u) { return storedThinned(slot, c, dim); }
   if (storedBits == 16u) { return storedHalf(slot * dim + c); }
   let pair = storedPair(slot, c, dim);
   let code = (storedCode(slot, c, dim) >> (c * storedBits % 32u)) & storedMost();
@@ -45,7 +60,7 @@ fn storedAt(slot: u32, c: u32, dim: u32) -> f32 {
 
 // Channels c to c + 3, c a multiple of 4; zeros beyond dim, which under codes is a multiple of 4.
 fn storedFour(slot: u32, c: u32, dim: u32) -> vec4f {
-  if (c + 3u >= dim) {
+  if (c + 3u >= dim || storedKept > 0u) {
     var last = vec4f(storedAt(slot, c, dim), 0.0, 0.0, 0.0);
     if (c + 1u < dim) { last.y = storedAt(slot, c + 1u, dim); }
     if (c + 2u < dim) { last.z = storedAt(slot, c + 2u, dim); }
