@@ -94,7 +94,7 @@ async () => {
   const { chunk, codec } = options;
   const unfit = policies.map((policy) => planFor(model, policy, ids.length, { chunk, codec })).find(E.isLeft);
   if (unfit !== undefined) return unfit;
-  // What is compiled and warmed up once is nobody's cost.
+  // What is compiled and warmed up once is nobody's cost. No logits are read: greedy decoding takes the token that the backend finds.
   const warm = await prefill(model, keepAll, { chunk, codec })(ids.slice(0, chunk))();
   if (E.isLeft(warm)) return warm;
   disposeSession(warm.right)();
@@ -122,7 +122,7 @@ async function readPrompt(
   const { chunk, codec, turns, steps } = options;
   const progress = (done: number): void => options.progress(`${policy.text}: reading`, done, ids.length);
   const start = performance.now();
-  const session = await prefill(watch.model, policy, { chunk, codec, room: turns * steps, progress })(ids)();
+  const session = await prefill(watch.model, policy, { chunk, codec, room: turns * steps, answer: "token", progress })(ids)();
   if (E.isLeft(session)) return session;
   const seconds = (performance.now() - start) / 1000;
   const { cache } = session.right;

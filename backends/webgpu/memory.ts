@@ -73,6 +73,8 @@ export interface Store {
   readonly weights: Map<number, HeldWeight>;
   readonly programs: Map<number, HeldProgram>;
   readonly pipelines: Map<string, Promise<GPUComputePipeline>>;
+  /** Writes a part of a word; null until something asks for that. */
+  poke: GPUComputePipeline | null;
   /** Scratch that all programs share: runs follow one another on the queue. */
   readonly regions: GPUBuffer[];
   /** Complaint of a run: code, instruction, program. */
@@ -102,6 +104,7 @@ export const openStore = (device: Device, maxBytes: number): Store => ({
   weights: new Map(),
   programs: new Map(),
   pipelines: new Map(),
+  poke: null,
   regions: [],
   status: fixture(device, "status"),
   empty: fixture(device, "empty"),

@@ -20,11 +20,13 @@ export async function pipelinesOf(store: Store, dispatches: ReadonlyArray<Dispat
     const key = keyOf(dispatch);
     const found = store.pipelines.get(key) ?? compile(store, dispatch);
     store.pipelines.set(key, found);
-    return found;
+    return { key, found };
   });
   try {
-    return E.right(await Promise.all(wanted));
+    return E.right(await Promise.all(wanted.map(({ found }) => found)));
   } catch (thrown) {
+    // What failed is tried again by whoever asks next: memory may be there then.
+    for (const { key, found } of wanted) found.catch(() => store.pipelines.get(key) === found && store.pipelines.delete(key));
     const alive = await store.device.settled();
     const because = String(thrown);
     return E.isLeft(alive)

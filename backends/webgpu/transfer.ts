@@ -36,13 +36,17 @@ export const write = (store: Store, buffer: Buffer, offset: number, bytes: Uint8
   );
 
 /** The bytes of a write that fall into the word at `word`. */
-function poke({ device: { gpu } }: Store, target: GPUBuffer, word: number, offset: number, bytes: Uint8Array): void {
+function poke(store: Store, target: GPUBuffer, word: number, offset: number, bytes: Uint8Array): void {
+  const { gpu } = store.device;
   const mask = new Uint8Array(4).map((_, i) => word + i >= offset && word + i < offset + bytes.length ? 255 : 0);
   const bits = new Uint8Array(4).map((_, i) => bytes[word + i - offset] ?? 0);
   const params = gpu.createBuffer({ size: 16, usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST });
   const wordOf = (four: Uint8Array): number => new DataView(four.buffer).getUint32(0, true);
   gpu.queue.writeBuffer(params, 0, Uint32Array.of(word / 4, wordOf(mask), wordOf(bits), 0));
-  const pipeline = gpu.createComputePipeline({ layout: "auto", compute: { module: gpu.createShaderModule({ code: shaders.poke }) } });
+  const pipeline = store.poke ??= gpu.createComputePipeline({
+    layout: "auto",
+    compute: { module: gpu.createShaderModule({ code: shaders.poke }) },
+  });
   const encoder = gpu.createCommandEncoder({ label: "poke" });
   const pass = encoder.beginComputePass();
   pass.setPipeline(pipeline);
