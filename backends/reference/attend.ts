@@ -4,7 +4,7 @@
  * @module
  */
 import type { OpParams } from "../ops.ts";
-import { at, emptyLse, type Head, headsOf, type Kernel, noQuery, type Operands, widened } from "./kernel.ts";
+import { at, dot, emptyLse, type Head, headsOf, type Kernel, noQuery, type Operands, widened } from "./kernel.ts";
 
 /** What both ops share: whose rows, and how a score is made. */
 interface Scoring {
@@ -25,9 +25,7 @@ export const visible = (row: number, query: number, window: number): boolean =>
 
 /** Score of the row at `slot` for the query that starts at `q0`. */
 export function score(scoring: Products, q: Float32Array, q0: number, keys: Float32Array, slot: number): number {
-  let sum = 0;
-  for (let c = 0; c < scoring.keyDim; c++) sum += at(q, q0 + c) * at(keys, slot * scoring.keyDim + c);
-  const scaled = sum * Math.fround(scoring.scale);
+  const scaled = dot(q, q0, keys, slot * scoring.keyDim, scoring.keyDim) * Math.fround(scoring.scale);
   const cap = Math.fround(scoring.softcap);
   return cap > 0 ? cap * Math.tanh(scaled / cap) : scaled;
 }
@@ -81,7 +79,8 @@ function attendOver(
 function weightedSum(dim: number, values: Float32Array, slots: ReadonlyArray<number>, weights: ReadonlyArray<number>): Float64Array {
   const sum = new Float64Array(dim);
   for (const [t, slot] of slots.entries()) {
-    for (let c = 0; c < dim; c++) sum[c] = at(sum, c) + at(weights, t) * at(values, slot * dim + c);
+    const weight = at(weights, t);
+    for (let c = 0; c < dim; c++) sum[c] = (sum[c] ?? NaN) + weight * (values[slot * dim + c] ?? NaN);
   }
   return sum;
 }

@@ -4,7 +4,7 @@
  * Source: ClusterKV, arXiv 2412.03213, section III.
  * @module
  */
-import { at, type Head, headsOf, type Kernel, type Operands, widened } from "./kernel.ts";
+import { at, dot, type Head, headsOf, type Kernel, type Operands, widened } from "./kernel.ts";
 
 /** The label of a slot, or -1. */
 export const labelAt = (labels: ArrayLike<number>, slot: number, { capacity }: Head, stride: number): number => {
@@ -23,12 +23,6 @@ export function hash(seed: number, c: number): number {
 /** Labels in use, or where they end: one more than the largest. */
 const labelsIn = (labels: ArrayLike<number>, head: Head, stride: number): number =>
   Array.from({ length: head.length }, (_, t) => labelAt(labels, head.start + t, head, stride) + 1).reduce((a, b) => Math.max(a, b), 0);
-
-const dot = (a: ArrayLike<number>, from: number, b: ArrayLike<number>, dim: number): number => {
-  let sum = 0;
-  for (let c = 0; c < dim; c++) sum += at(a, from + c) * at(b, c);
-  return sum;
-};
 
 /** Means of the rows of each cluster; a cluster without rows keeps what it had. */
 function meansOf(keys: ArrayLike<number>, from: number, dim: number, own: ReadonlyArray<number>, before: ReadonlyArray<Float64Array>) {
@@ -67,9 +61,9 @@ export const kmeans: Kernel<"kmeans"> = ({ heads, dim, codec, per, count, sinks,
       return Float64Array.from({ length: dim }, (_, d) => at(keys, (from + row) * dim + d));
     });
     const assign = (): ReadonlyArray<number> => {
-      const inverse = means.map((m) => 1 / (Math.sqrt(dot(m, 0, m, dim)) + 1e-8));
+      const inverse = means.map((m) => 1 / (Math.sqrt(dot(m, 0, m, 0, dim)) + 1e-8));
       return Array.from({ length: n }, (_, i) => {
-        const cosines = means.map((m, c) => dot(keys, (from + i) * dim, m, dim) * at(inverse, c));
+        const cosines = means.map((m, c) => dot(keys, (from + i) * dim, m, 0, dim) * at(inverse, c));
         return cosines.reduce((best, x, c) => x > at(cosines, best) ? c : best, 0);
       });
     };
@@ -116,7 +110,7 @@ export const clusterScores: Kernel<"clusterScores"> = ({ heads, kvHeads, dim, st
   for (const [h, head] of headsOf(operands.u32("layout"), kvHeads).entries()) {
     const scores = Array.from({ length: labelsIn(labels, head, stride) }, (_, c) => {
       const centroid = centroidAt(operands, head.start + c * stride, rowBytes, dim);
-      return Array.from({ length: group }, (_, g) => dot(q, (h * group + g) * dim, centroid, dim)).reduce((a, b) => Math.max(a, b));
+      return Array.from({ length: group }, (_, g) => dot(q, (h * group + g) * dim, centroid, 0, dim)).reduce((a, b) => Math.max(a, b));
     });
     promises.set(scores, head.start);
     for (let t = 0; t < head.length; t++) {

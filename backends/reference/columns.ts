@@ -2,7 +2,7 @@
  * Ops that give or change one number per row: `reduce`, `meanUnit`, `similarity`, `positions`, `pool`, `headMean`, `projectedNorm`.
  * @module
  */
-import { at, headsOf, type Kernel, type Rows, widened } from "./kernel.ts";
+import { at, dot, headsOf, type Kernel, type Rows, widened } from "./kernel.ts";
 
 const folds: Readonly<Record<"l1" | "l2" | "sum" | "mean" | "max", (row: ArrayLike<number>) => number>> = {
   l1: (row) => sum(row.length, (c) => Math.abs(at(row, c))),
@@ -104,7 +104,7 @@ export const projectedNorm: Kernel<"projectedNorm"> = ({ heads, kvHeads, dim, co
       const row = rowAt(rows, slot, dim);
       for (let g = 0; g < group; g++) {
         const of = (h * group + g) * dim * dim;
-        const square = sum(dim, (c) => at(row, c) * sum(dim, (d) => at(gram, of + c * dim + d) * at(row, d)));
+        const square = sum(dim, (c) => at(row, c) * dot(gram, of + c * dim, rows, slot * dim, dim));
         out[slot * group + g] = Math.sqrt(Math.max(0, square));
       }
     }

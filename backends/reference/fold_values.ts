@@ -2,7 +2,7 @@
  * `foldValues`: what leaves is folded into its nearest survivor.
  * @module
  */
-import { at, headsOf, type Kernel, widened } from "./kernel.ts";
+import { at, dot, headsOf, type Kernel, widened } from "./kernel.ts";
 
 /** Shorter keys count as having this norm. */
 const least = 1e-12;
@@ -17,16 +17,12 @@ export const foldValues: Kernel<"foldValues"> = (params, operands) => {
     const kept = [...keep.subarray(start, start + at(counts, h))];
     if (kept.length === 0) continue;
     const stays = new Set(kept);
-    const dot = (of: Float32Array, dim: number, i: number, j: number): number => {
-      let sum = 0;
-      for (let c = 0; c < dim; c++) sum += at(of, (start + i) * dim + c) * at(of, (start + j) * dim + c);
-      return sum;
-    };
-    const norm = (of: Float32Array, dim: number, i: number): number => Math.sqrt(dot(of, dim, i, i));
+    const product = (of: Float32Array, dim: number, i: number, j: number): number => dot(of, (start + i) * dim, of, (start + j) * dim, dim);
+    const norm = (of: Float32Array, dim: number, i: number): number => Math.sqrt(product(of, dim, i, i));
     const keyNorms = Array.from({ length }, (_, i) => Math.max(norm(keys, keyDim, i), least));
     const sums = new Map<number, { weight: number; value: Float64Array }>();
     for (const [i, e] of Array.from({ length }, (_, t) => t).filter((t) => !stays.has(t)).entries()) {
-      const cosines = kept.map((t) => dot(keys, keyDim, e, t) / at(keyNorms, e) / at(keyNorms, t));
+      const cosines = kept.map((t) => product(keys, keyDim, e, t) / at(keyNorms, e) / at(keyNorms, t));
       const place = cosines.reduce((most, c, t) => c > at(cosines, most) ? t : most, 0);
       const [target, own] = [at(kept, place), norm(before, valueDim, e)];
       const both = own + norm(before, valueDim, target);

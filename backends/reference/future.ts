@@ -2,7 +2,7 @@
  * Positions to come: rerotate, expectedAttention.
  * @module
  */
-import { at, headsOf, type Kernel, noQuery } from "./kernel.ts";
+import { at, dot, headsOf, type Kernel, noQuery, widened } from "./kernel.ts";
 
 /** Keys turned back to contiguous positions. */
 export const rerotate: Kernel<"rerotate"> = ({ heads, dim, codec, dims, count }, operands) => {
@@ -31,7 +31,7 @@ export const expectedAttention: Kernel<"expectedAttention"> = (
   operands,
 ) => {
   const [q, positions, table] = [operands.f32("q"), operands.u32("queryPosition"), operands.f32("table")];
-  const [keys, out, last] = [operands.rows("keys", keyCodec, keyDim), operands.f32("out"), operands.f32("logits")];
+  const [keys, out, last] = [widened(operands.rows("keys", keyCodec, keyDim)), operands.f32("out"), operands.f32("logits")];
   const [group, half] = [heads / kvHeads, dims / 2];
   const seen = Array.from({ length: queries }, (_, i) => i).filter((i) => at(positions, i) !== noQuery && at(positions, i) >= sinks);
   const mapped = (i: number, head: number): Float64Array => {
@@ -48,7 +48,7 @@ export const expectedAttention: Kernel<"expectedAttention"> = (
     for (let g = 0; g < group; g++) {
       const own = seen.map((i) => mapped(i, h * group + g));
       const logits = Array.from({ length }, (_, t) => {
-        const dots = own.map((x) => x.reduce((sum, y, c) => sum + y * at(keys, (start + t) * keyDim + c), 0) * scale);
+        const dots = own.map((x) => dot(x, 0, keys, (start + t) * keyDim, keyDim) * scale);
         const mean = dots.reduce((a, b) => a + b, 0) / Math.max(1, dots.length);
         const variance = dots.reduce((a, b) => a + (b - mean) ** 2, 0) / Math.max(1, dots.length);
         return spread ? mean + variance / 2 : mean;

@@ -2,26 +2,22 @@
  * The gate of Fast KVzip.
  * @module
  */
-import { at, type Kernel } from "./kernel.ts";
+import { at, dot, type Kernel } from "./kernel.ts";
 
 /** Fast KVzip, arXiv 2601.17668, section 3: the softmax weight of a token's own key among learned sinks, mean over the group. */
 export const sinkGate: Kernel<"sinkGate"> = ({ m, heads, kvHeads, dim, count, scale }, operands) => {
   const [q, k, sinks, bias, out] = ["q", "k", "sinks", "bias", "out"].map(operands.f32);
   if (q === undefined || k === undefined || sinks === undefined || bias === undefined || out === undefined) return;
   const group = heads / kvHeads;
-  const dot = (a: Float32Array, atA: number, b: Float32Array, atB: number): number => {
-    let sum = 0;
-    for (let c = 0; c < dim; c++) sum += at(a, atA + c) * at(b, atB + c);
-    return Math.fround(scale) * sum;
-  };
+  const logit = (keys: Float32Array, from: number, query: number): number => Math.fround(scale) * dot(keys, from, q, query, dim);
   for (let i = 0; i < m * kvHeads; i++) {
     const [token, h] = [Math.floor(i / kvHeads), i % kvHeads];
     let mean = 0;
     for (let g = h * group; g < (h + 1) * group; g++) {
       const query = (token * heads + g) * dim;
-      const own = dot(k, i * dim, q, query) + at(bias, g);
+      const own = logit(k, i * dim, query) + at(bias, g);
       let others = 0;
-      for (let s = 0; s < count; s++) others += Math.exp(dot(sinks, (h * count + s) * dim, q, query) - own);
+      for (let s = 0; s < count; s++) others += Math.exp(logit(sinks, (h * count + s) * dim, query) - own);
       mean += 1 / (1 + others) / group;
     }
     out[i] = mean;

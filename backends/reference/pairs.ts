@@ -2,7 +2,7 @@
  * Ops that compare the rows of a head with each other: `newestLike`, `redundancy`.
  * @module
  */
-import { at, type Head, headsOf, type Kernel, type Operands, type Rows, widened } from "./kernel.ts";
+import { at, dot, type Head, headsOf, type Kernel, type Operands, type Rows, widened } from "./kernel.ts";
 
 /** Stands for "no row". */
 export const noRow = 0xFFFFFFFF;
@@ -14,11 +14,7 @@ const least = 1e-12;
 const cosines = ({ start }: Head, dim: number, from: Rows, norms: Float32Array): (i: number, j: number) => number => {
   const rows = widened(from.subarray(start * dim));
   const norm = (i: number): number => Math.max(at(norms, start + i), least);
-  return (i, j) => {
-    let dot = 0;
-    for (let c = 0; c < dim; c++) dot += at(rows, i * dim + c) * at(rows, j * dim + c);
-    return dot / norm(i) / norm(j);
-  };
+  return (i, j) => dot(rows, i * dim, rows, j * dim, dim) / norm(i) / norm(j);
 };
 
 /** Each row's newest other row of similar direction. */
@@ -54,10 +50,7 @@ export const redundancy: Kernel<"redundancy"> = ({ heads, dim, codec, spares }, 
 
 /** Mean cosine of each row with all rows of its head, itself included: its unit vector times the mean of theirs. */
 function withAnchor({ start, length }: Head, dim: number, operands: Operands, h: number, rows: Rows, norms: Float32Array): number[] {
-  const anchor = operands.f32("anchor").subarray(h * dim, (h + 1) * dim);
-  return Array.from({ length }, (_, i) => {
-    let dot = 0;
-    for (let c = 0; c < dim; c++) dot += at(rows, (start + i) * dim + c) * at(anchor, c);
-    return dot / Math.max(at(norms, start + i), least);
-  });
+  const [numbers, anchor] = [widened(rows), operands.f32("anchor")];
+  const along = (i: number): number => dot(numbers, (start + i) * dim, anchor, h * dim, dim);
+  return Array.from({ length }, (_, i) => along(i) / Math.max(at(norms, start + i), least));
 }
