@@ -33,17 +33,17 @@ const isLearned = (family: string): boolean => family.startsWith("kvzap");
 /** A family that a forward pass over the text was run for. */
 export const isOracle = (family: string): boolean => family.startsWith("kvzip");
 
-/** The goals for every learned family. */
+/** The goals for every learned family, at every length. */
 export function goalsSection(summaries: ReadonlyArray<TaskSummary>): Section {
   const families = allFamilies(summaries).filter((family) => isLearned(family) || isOracle(family));
-  const rows = GOALS.flatMap((goal): ReadonlyArray<ReadonlyArray<string>> => {
-    const summary = summaries.find(({ task }) => task === goal.task);
-    if (summary === undefined) return [];
-    return families.flatMap((family) => {
-      const value = valueAt(summary, family, goal.measure, shareAt(summary, goal.budget));
-      return value === null ? [] : [[goal.text, family, shown(value), verdict(goal, value)]];
-    });
-  });
+  const rows = GOALS.flatMap((goal) =>
+    summaries.filter(({ task }) => task === goal.task).flatMap((summary) =>
+      families.flatMap((family): ReadonlyArray<ReadonlyArray<string>> => {
+        const value = valueAt(summary, family, goal.measure, shareAt(summary, goal.budget));
+        return value === null ? [] : [[goal.text, length(summary), family, `${shown(value)} (${value.documents})`, verdict(goal, value)]];
+      })
+    )
+  );
   return {
     title: "Goals",
     lead: [
@@ -51,7 +51,7 @@ export function goalsSection(summaries: ReadonlyArray<TaskSummary>): Section {
       "“surely not” that none of it is.",
     ],
     plots: [],
-    tables: [{ titles: ["goal", "policy", "found", "met"], rows }],
+    tables: [{ titles: ["goal", "tokens", "policy", "found (documents)", "met"], rows }],
   };
 }
 
@@ -61,7 +61,10 @@ function verdict({ measure, limit }: Goal, { value, low, high }: Interval): stri
   return good(value) ? all ? "yes, surely" : "yes" : good(low) || good(high) ? "no" : "surely not";
 }
 
-/** Learned families against the best baseline and the oracle, task by task. */
+/** Tokens read, on average. */
+const length = ({ tokens }: TaskSummary): string => tokens.toFixed(0);
+
+/** Learned families against the best baseline and the oracle, task by task and length by length. */
 export function standingSection(summaries: ReadonlyArray<TaskSummary>): Section {
   const rows = summaries.filter(({ task }) => ["T1", "T2", "T7", "T8"].includes(task)).flatMap((summary) =>
     budgetsOf(summary).flatMap((budget) => familiesOf(summary).filter(isLearned).flatMap((family) => standing(summary, family, budget)))
@@ -73,7 +76,7 @@ export function standingSection(summaries: ReadonlyArray<TaskSummary>): Section 
       "was found.",
     ],
     plots: [],
-    tables: [{ titles: ["task", "rows", "policy", "best baseline", "policy − baseline", "policy − KVzip+"], rows }],
+    tables: [{ titles: ["task", "tokens", "rows", "policy", "best baseline", "policy − baseline", "policy − KVzip+"], rows }],
   };
 }
 
@@ -91,6 +94,7 @@ function standing(summary: TaskSummary, family: string, budget: number): Readonl
     other === undefined ? "–" : shown(differenceAt(summary, family, other, measure.name, share));
   return [[
     `${summary.task} ${measure.title}`,
+    length(summary),
     `${(100 * budget).toFixed(0)}%`,
     family,
     `${baseline} ${shown(valueAt(summary, baseline, measure.name, share))}`,

@@ -63,6 +63,20 @@ export async function storeRuns(name: string, runs: ReadonlyArray<Runs>, task: s
 export const storedRuns = async (name: string): Promise<Stored> =>
   JSON.parse(await Deno.readTextFile(new URL(`data/${name}.json`, RESULTS)));
 
+/** How a row of a page is made again. */
+export function repeatedBy(runs: ReadonlyArray<Runs>): string {
+  const [first] = runs;
+  const sizes = runs.flatMap(({ arguments: { tokens, scored }, records }) =>
+    [...new Set(records.map(({ task }) => task))].map((task) => {
+      const items = new Set(records.flatMap((record) => record.task === task ? [record.item] : [])).size;
+      return `\`--tasks ${task} --items ${items} --tokens ${tokens} --scored ${scored}\``;
+    })
+  );
+  return "To repeat a row: `kvfold eval --model smollm2 --policies 'ROW' --out FOLDER` with its task's " +
+    `${sizes.join(", ")}; model ${first?.arguments.model}, backend ${first?.arguments.backend}, seed ${first?.arguments.seed}, ` +
+    `the built-in texts (${first?.arguments.documents}). Random rows and the oracle come with \`--budgets\`.`;
+}
+
 /** Writes `NAME.md` with the notes that stand in `data/NAME_notes.md` behind it, formatted. */
 export async function writePage(name: string, task: string, text: string): Promise<void> {
   const notes = await Deno.readTextFile(new URL(`data/${name}_notes.md`, RESULTS)).catch(() => "");
