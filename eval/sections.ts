@@ -233,6 +233,9 @@ export const headsSection = (records: ReadonlyArray<EvalRecord>): TaskEither<KvE
 const meanShares = (records: ReadonlyArray<EvalRecord>): ReadonlyArray<ReadonlyArray<number>> =>
   (records[0]?.kept ?? []).map((layer, l) => layer.map((_, h) => mean(records.map(({ kept, tokens }) => (kept[l]?.[h] ?? 0) / tokens))));
 
+/** Milliseconds from which a bar would hide all others. */
+const LONG = 5000;
+
 /** Time that policies take at the end of the prompt. */
 export const timeSection = (summary: TaskSummary): TaskEither<KvError, Section | null> => async () => {
   const bars = summary.rows.filter(({ family, ms }) => !CONTROLS.includes(family) && ms > 0).map(({ method, ms }) => ({
@@ -240,14 +243,19 @@ export const timeSection = (summary: TaskSummary): TaskEither<KvError, Section |
     value: ms,
   }));
   if (bars.length === 0) return E.right(null);
+  // Reading the prompt again takes seconds, beside which nothing else would be seen.
+  const [drawn, long] = [bars.filter(({ value }) => value < LONG), bars.filter(({ value }) => value >= LONG)];
   const about = `milliseconds at the end of ${Math.round(summary.tokens)} tokens`;
   const svg = await barChart({
     title: "Deciding and compacting",
     subtitle: `${about}, mean over the items of ${summary.task}`,
     x: { title: "ms" },
-    bars,
+    bars: drawn.length === 0 ? long : drawn,
   })();
   if (E.isLeft(svg)) return svg;
-  const lead = "Measured beside whatever else the machine did: an order of magnitude, not a benchmark.";
+  const beyond = drawn.length === 0 || long.length === 0
+    ? ""
+    : ` Not drawn: ${long.map(({ name, value }) => `${name} ${(value / 1000).toFixed(0)} s`).join(", ")}.`;
+  const lead = `Measured beside whatever else the machine did: an order of magnitude, not a benchmark.${beyond}`;
   return E.right({ title: "Time", lead: [lead], plots: [{ name: "time", about, svg: svg.right }], tables: [] });
 };

@@ -63,6 +63,13 @@ export interface LineChart {
   readonly dots?: boolean;
 }
 
+/** How series look that share a colour, the first of them first. */
+const ROUNDS = [
+  { shape: "circle", dash: [1, 0] },
+  { shape: "square", dash: [6, 3] },
+  { shape: "triangle-up", dash: [2, 2] },
+] as const;
+
 /** Lines over a number, each point with its interval as a whisker. Left where there is nothing finite to draw.
  *
  * ```ts
@@ -78,12 +85,19 @@ export const lineChart = (chart: LineChart): TaskEither<KvError, string> => {
   if (rows.length === 0) return nothing(chart.title);
   const names = chart.series.map(({ name }) => name);
   const x = { field: "x", type: "quantitative" as const, ...axisOf(chart.x) };
-  const color = {
+  const places = chart.series.map(({ colour }, i) => colour ?? i);
+  const told = <A>(range: A[]) => ({
     field: "name",
     type: "nominal" as const,
-    scale: { domain: names, range: chart.series.map(({ colour }, i) => COLOURS[(colour ?? i) % COLOURS.length] ?? "") },
+    scale: { domain: names, range },
     legend: names.length > 1 ? { title: null, symbolOpacity: 1 } : null,
-  };
+  });
+  // One colour means two series once all are used: the second has squares on a dashed line.
+  const round = (place: number): number => Math.floor(place / COLOURS.length) % ROUNDS.length;
+  const color = told(places.map((place) => COLOURS[place % COLOURS.length] ?? ""));
+  const shape = told(places.map((place) => ROUNDS[round(place)]?.shape ?? "circle"));
+  const strokeDash = told(places.map((place) => [...ROUNDS[round(place)]?.dash ?? []]));
+  const looks = places.some((place) => round(place) > 0) ? { shape, strokeDash } : {};
   const y = { field: "y", type: "quantitative" as const, ...axisOf(chart.y) };
   return svgOf(chart.title, {
     ...frame(chart),
@@ -95,7 +109,10 @@ export const lineChart = (chart: LineChart): TaskEither<KvError, string> => {
         mark: { type: "rule", opacity: 0.45 },
         encoding: { y: { ...y, field: "low" }, y2: { field: "high" } },
       },
-      { mark: { type: "line", strokeWidth: 2, point: chart.dots === false ? false : { filled: true, size: 45 } }, encoding: { y } },
+      {
+        mark: { type: "line", strokeWidth: 2, point: chart.dots === false ? false : { filled: true, size: 45 } },
+        encoding: { y, ...looks },
+      },
     ],
   });
 };
@@ -138,7 +155,7 @@ export interface BarChart {
 export const barChart = (chart: BarChart): TaskEither<KvError, string> => {
   const values = chart.bars.filter(({ value }) => Number.isFinite(value));
   if (values.length === 0) return nothing(chart.title);
-  const y = { field: "name", type: "nominal" as const, sort: null, axis: { title: null, labelLimit: 320, ticks: false, domain: false } };
+  const y = { field: "name", type: "nominal" as const, sort: null, axis: { title: null, labelLimit: 520, ticks: false, domain: false } };
   const x = { field: "value", type: "quantitative" as const, ...axisOf(chart.x) };
   return svgOf(chart.title, {
     ...frame({ ...chart, height: 24 * values.length }),

@@ -32,7 +32,7 @@ const CONFIG: Config = {
   font: "system-ui, sans-serif",
   title: { color: INK, anchor: "start", fontSize: 14, subtitleColor: INK, subtitleFontSize: 12, offset: 12 },
   axis: { labelColor: INK, titleColor: INK, domainColor: INK, tickColor: INK, gridColor: RULE, labelFontSize: 12, titleFontSize: 12 },
-  legend: { labelColor: INK, titleColor: INK, labelFontSize: 12, titleFontSize: 12, labelLimit: 320 },
+  legend: { labelColor: INK, titleColor: INK, labelFontSize: 12, titleFontSize: 12, labelLimit: 520 },
   header: { labelColor: INK, titleColor: INK },
   view: { stroke: null },
   range: { category: [...COLOURS] },
