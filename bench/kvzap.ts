@@ -17,7 +17,7 @@ import { bound, emptyDraft, finish } from "../plan/draft.ts";
 import { planPolicy } from "../plan/mod.ts";
 import type { Draft, LayerSlots, LearnedForm } from "../plan/types.ts";
 import { orThrow } from "../run/mod.ts";
-import { timeCase } from "./run_case.ts";
+import { runByRun, timeCase } from "./run_case.ts";
 
 /** Milliseconds for a chunk, and KVzap's share of them. */
 export interface KvzapCost {
@@ -104,7 +104,7 @@ export async function kvzapCosts(path: string, ids: ReadonlyArray<number>, secon
   const chunkMilliseconds = await timeChunk(backend, path, ids);
   for (const scorer of ["linear", "mlp"] as const) {
     const one = await caseFor(scorer);
-    const timing = await timeCase(backend, oracle, { name: one.label, one, bytes: 0, operations: 0, limit: "read" }, seconds);
+    const timing = await timeCase(backend, oracle, { name: one.label, one, bytes: 0, operations: 0, limit: "read" }, runByRun(seconds));
     const policyMilliseconds = timing.fastest * 1000 * layers;
     costs.push({ scorer, chunkMilliseconds, policyMilliseconds, share: policyMilliseconds / chunkMilliseconds });
   }

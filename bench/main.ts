@@ -1,8 +1,6 @@
 /**
  * The benches (`deno task bench`): every op against the peaks of the machine, appends, and the whole model against native
- * llama.cpp and against wllama in Chromium. Options: `--json` prints {machine, peaks, ops, appends, endToEnd, kvzap, kvtc} alone; `--ops`, `--appends`, `--model`, `--kvzap`, `--kvtc` run only
- * those parts, `--webgpu` the table of ops on WebGPU; `--quick` times each op for 0.1 s and the model at 512 tokens;
- * `--lengths 512,2048,8160`. Policies are timed side by side by `deno task kvfold bench`.
+ * llama.cpp and against wllama in Chromium. `--help` lists the options.
  * @module
  */
 import { parseArgs } from "@std/cli/parse-args";
@@ -20,7 +18,7 @@ import { type KvtcSpeed, kvtcSpeeds } from "./kvtc.ts";
 import { type KvzapCost, kvzapCosts } from "./kvzap.ts";
 import { measurePeaks, type Peaks } from "./peaks.ts";
 import type { Prompt } from "./peers/wllama_page.ts";
-import { type OpTiming, timeCase } from "./run_case.ts";
+import { type OpTiming, runByRun, timeCase } from "./run_case.ts";
 import type { Speed } from "./run_model.ts";
 import { benchWebGpu } from "./webgpu.ts";
 
@@ -45,7 +43,7 @@ async function ops(build: Build, threads: number, peaks: Peaks, seconds: number)
   await using oracle = await orThrow(openReference());
   const results: OpResult[] = [];
   for (const bench of benchCases().filter(({ name }) => threads === 1 || name.startsWith("attend 1 query"))) {
-    const timing = await timeCase(backend, oracle, bench, seconds);
+    const timing = await timeCase(backend, oracle, bench, runByRun(seconds));
     const rate = bench.limit === "read" ? timing.gigabytesPerSecond : timing.gigaopsPerSecond;
     results.push({ ...timing, threads, limit: bench.limit, share: rate / peaks[bench.limit] });
   }
@@ -139,17 +137,46 @@ async function webGpu(seconds: number, asJson: boolean): Promise<void> {
   if (asJson) console.log(JSON.stringify({ machine, webgpu }));
 }
 
-async function main(): Promise<void> {
-  const flags = parseArgs(Deno.args, {
-    boolean: ["json", "quick", "ops", "appends", "model", "kvzap", "kvtc", "webgpu"],
+const usage = `deno task bench [OPTIONS]: speeds of this machine, some 20 minutes of them
+
+  --ops --appends --model --kvzap --kvtc   only these parts
+  --webgpu                                 the table of ops on WebGPU alone
+  --lengths 512,2048,8160                  tokens that the model reads
+  --quick                                  each op for 0.1 s, the model at 512 tokens
+  --json                                   {machine, peaks, ops, appends, endToEnd, kvzap, kvtc} and nothing else
+
+Policies are timed side by side by deno task kvfold bench.`;
+
+/** The options, or null after a word on what is wrong or asked. */
+function optionsOf(args: ReadonlyArray<string>) {
+  const unknown: string[] = [];
+  const flags = parseArgs([...args], {
+    boolean: ["help", "json", "quick", "ops", "appends", "model", "kvzap", "kvtc", "webgpu"],
     string: ["lengths"],
+    unknown: (arg) => unknown.push(arg) < 0,
   });
+  const lengths = String(flags["lengths"] ?? (flags["quick"] === true ? "512" : "512,2048,8160")).split(",").map(Number);
+  const wrong = unknown[0] !== undefined
+    ? `${unknown[0]} is no option, see --help`
+    : lengths.every((n) => Number.isInteger(n) && n > 0)
+    ? null
+    : `--lengths ${flags["lengths"]}: allowed are whole numbers from 1, with commas between`;
+  if (flags["help"] !== true && wrong === null) return { flags, lengths };
+  if (flags["help"] === true) console.log(usage);
+  else console.error(wrong);
+  Deno.exitCode = flags["help"] === true ? 0 : 1;
+  return null;
+}
+
+async function main(): Promise<void> {
+  const options = optionsOf(Deno.args);
+  if (options === null) return;
+  const { flags, lengths } = options;
   if (flags["webgpu"] === true) return await webGpu(flags["quick"] === true ? 0.1 : 0.4, flags["json"] === true);
   const parts = ["ops", "appends", "model", "kvzap", "kvtc"] as const;
   const wants = (part: (typeof parts)[number]): boolean => flags[part] === true || !parts.some((one) => flags[one] === true);
   const show = flags["json"] === true ? () => {} : (print: () => void) => print();
   const note = (line: string): void => console.error(line);
-  const lengths = String(flags["lengths"] ?? (flags["quick"] === true ? "512" : "512,2048,8160")).split(",").map(Number);
   const report: {
     peaks: Record<string, Peaks>;
     ops: OpResult[];

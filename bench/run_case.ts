@@ -19,13 +19,18 @@ export interface OpTiming extends Timing {
   readonly gigaopsPerSecond: number;
 }
 
-/** Times a case; throws the reason if the backend disagrees with the oracle. */
-export async function timeCase(backend: Backend, oracle: Backend, bench: BenchCase, seconds: number): Promise<OpTiming> {
+/** Times a case as `measure` does; throws the reason if the backend disagrees with the oracle. */
+export async function timeCase(
+  backend: Backend,
+  oracle: Backend,
+  bench: BenchCase,
+  measure: (open: OpenCase) => Timing | Promise<Timing>,
+): Promise<OpTiming> {
   const { failures } = await checkOp(backend, oracle)(bench.one);
   if (failures.length > 0) throw new Error(`${backend.name} fails ${bench.name} before it is timed: ${failures.join("; ")}`);
   const open = await openCase(backend, bench);
   try {
-    const timing = time(() => open.run(), { seconds, before: open.reset });
+    const timing = await measure(open);
     return {
       ...timing,
       name: bench.name,
@@ -45,6 +50,9 @@ export interface OpenCase {
   readonly reset: () => void;
   readonly close: () => Promise<void>;
 }
+
+/** Measures run by run, each on the memory that the case begins with. */
+export const runByRun = (seconds: number) => ({ run, reset }: OpenCase): Timing => time(run, { seconds, before: reset });
 
 /** Puts a case's memory on a backend. */
 export async function openCase(backend: Backend, { one }: BenchCase): Promise<OpenCase> {

@@ -6,19 +6,15 @@
 import type { Backend } from "../backends/backend.ts";
 import { openReference } from "../backends/reference/mod.ts";
 import { openWebGpu } from "../backends/webgpu/mod.ts";
-import { checkOp } from "../conformance/check.ts";
 import { orThrow } from "../run/or_throw.ts";
 import { type BenchCase, benchCases } from "./cases.ts";
-import { openCase } from "./run_case.ts";
+import { type OpTiming, timeCase } from "./run_case.ts";
 import { summary, type Timing } from "./time.ts";
 
 /** A case on the device. */
-export interface GpuTiming extends Timing {
-  readonly name: string;
+export interface GpuTiming extends OpTiming {
   /** Bytes that the op must read or write. */
   readonly bytes: number;
-  readonly gigabytesPerSecond: number;
-  readonly gigaopsPerSecond: number;
   /** Of the bytes per second that a copy moves. */
   readonly share: number;
 }
@@ -78,24 +74,14 @@ interface Bench {
 }
 
 async function timeOp({ backend, oracle, wait, seconds, copy }: Bench, bench: BenchCase): Promise<GpuTiming> {
-  const { failures } = await checkOp(backend, oracle)(bench.one);
-  if (failures.length > 0) throw new Error(`webgpu fails ${bench.name} before it is timed: ${failures.join("; ")}`);
-  const open = await openCase(backend, bench);
-  const work = (): void => {
-    open.reset();
-    open.run();
-  };
-  const timing = await timed(work, wait, mostRuns(bench), seconds);
-  await open.close();
-  const gigabytesPerSecond = bench.bytes / timing.median / 1e9;
-  return {
-    ...timing,
-    name: bench.name,
-    bytes: bench.bytes,
-    gigabytesPerSecond,
-    gigaopsPerSecond: bench.operations / timing.median / 1e9,
-    share: gigabytesPerSecond / copy,
-  };
+  const timing = await timeCase(backend, oracle, bench, ({ run, reset }) => {
+    const work = (): void => {
+      reset();
+      run();
+    };
+    return timed(work, wait, mostRuns(bench), seconds);
+  });
+  return { ...timing, bytes: bench.bytes, share: timing.gigabytesPerSecond / copy };
 }
 
 /** Times every case on the device that the runtime gives; `note` hears of the device, and of each case as it is done. */

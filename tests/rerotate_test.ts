@@ -4,6 +4,7 @@
  */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import * as E from "fp-ts/Either.js";
+import { openReference } from "../backends/reference/mod.ts";
 import { showError } from "../cache/mod.ts";
 import { disposeSession, type Model, openModel, planFor, prefill, readModelFile, type Session, step } from "../model/mod.ts";
 import { parsePolicy } from "../papers/mod.ts";
@@ -63,7 +64,6 @@ onEveryBackend("heads of unequal lengths are refused, and nothing is lost or lef
 });
 
 Deno.test("turning keys is refused beside codes and beside what acts while decoding", async () => {
-  const { openReference } = await import("../backends/reference/mod.ts");
   await using backend = await orThrow(openReference());
   await using model = await orThrow(openModel(backend, file));
   const refused = async (text: string): Promise<string> => {

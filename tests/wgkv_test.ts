@@ -4,6 +4,7 @@
  */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import * as E from "fp-ts/Either.js";
+import { openReference } from "../backends/reference/mod.ts";
 import { showError } from "../cache/mod.ts";
 import { disposeSession, type Model, openModel, prefill, readModelFile, readSafetensors, type Safetensors, step } from "../model/mod.ts";
 import { planFor, type TensorToWrite, writeSafetensors } from "../model/mod.ts";
@@ -149,7 +150,6 @@ onEveryGate(
 );
 
 Deno.test("a file of gates with a wrong shape, a missing or a spare tensor is refused by its name", async () => {
-  const { openReference } = await import("../backends/reference/mod.ts");
   await using backend = await orThrow(openReference());
   const refused = async (tensors: ReadonlyArray<TensorToWrite>): Promise<string> => {
     const opened = await openModel(backend, file, { surrogates: { wgkv: await written(tensors) } })();
@@ -167,7 +167,6 @@ Deno.test("a file of gates with a wrong shape, a missing or a spare tensor is re
 });
 
 Deno.test("without gates, or with weights of another kind under their name, the plan says what to do", async () => {
-  const { openReference } = await import("../backends/reference/mod.ts");
   await using backend = await orThrow(openReference());
   await using model = await orThrow(openModel(backend, file));
   const plan = planFor(model, await orThrow(parsePolicy("wgkv")), 10);
