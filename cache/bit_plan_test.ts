@@ -1,7 +1,39 @@
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
-import { type BitPlan, type BitProblem, bitsOf, type CoefficientType, coefficientTypes, groupBits, planBits, reachOf } from "./bit_plan.ts";
-import { coefficientBytes, decodeCoefficients, dequantised, encodeCoefficients, quantiseGroup, toFp8 } from "./coefficients.ts";
+import {
+  type BitPlan,
+  type BitProblem,
+  bitsOf,
+  type CoefficientGroup,
+  type CoefficientType,
+  coefficientTypes,
+  groupBits,
+  planBits,
+  reachOf,
+} from "./bit_plan.ts";
+import { coefficientBytes, decodeTokens, dequantised, encodeTokens, measureGroup, quantised, toFp8 } from "./coefficients.ts";
+
+/** Scale and shift of a group as they are stored. */
+function pairOf(x: Float32Array, from: number, size: number, type: CoefficientType): readonly [scale: number, shift: number] {
+  const pair = new Float16Array(2);
+  measureGroup(x, from, size, type, pair);
+  return [pair[0] ?? NaN, pair[1] ?? NaN];
+}
+
+/** Planes of coefficients x f32 [tokens, reach]. */
+function encoded(groups: ReadonlyArray<CoefficientGroup>, x: Float32Array): Uint8Array {
+  const tokens = x.length / reachOf(groups);
+  const bytes = new Uint8Array(coefficientBytes(groups, tokens));
+  encodeTokens(groups, { bytes, tokens }, 0, x);
+  return bytes;
+}
+
+/** The reverse. */
+function decoded(groups: ReadonlyArray<CoefficientGroup>, bytes: Uint8Array, tokens: number): Float32Array {
+  const x = new Float32Array(tokens * reachOf(groups));
+  decodeTokens(groups, { bytes, tokens }, 0, tokens, x);
+  return x;
+}
 
 /** The problem of rows [rows, width]. */
 function problemOf(x: Float32Array, width: number, over: Pick<BitProblem, "sizes" | "types" | "overhead">): BitProblem {
@@ -9,9 +41,10 @@ function problemOf(x: Float32Array, width: number, over: Pick<BitProblem, "sizes
   const error = (end: number, size: number, type: CoefficientType): number => {
     let sum = 0;
     for (const row of rows) {
-      const codes = new Uint8Array(size);
-      const [scale, shift] = quantiseGroup(x, row + end - size, size, type, codes);
-      codes.forEach((code, i) => sum += ((x[row + end - size + i] ?? 0) - dequantised(type, code, scale, shift)) ** 2);
+      const [scale, shift] = pairOf(x, row + end - size, size, type);
+      for (const v of x.subarray(row + end - size, row + end)) {
+        sum += (v - dequantised(type, quantised(type, v, scale, shift), scale, shift)) ** 2;
+      }
     }
     return sum;
   };
@@ -59,8 +92,8 @@ Deno.test("laws of plans: as good as trying everything, never worse with more bi
       assert(Math.abs(plan.error - leastByTrying(problem, 0, budget)) <= scale);
       assert(planBits(problem, budget + 3).error <= plan.error + scale);
       assert(plan.bits <= budget && plan.bits === plan.groups.reduce((sum, group) => sum + groupBits(group, 4), 0));
-      const back = decodeCoefficients(plan.groups, encodeCoefficients(plan.groups, x, 5), 3);
       const reach = reachOf(plan.groups);
+      const back = decoded(plan.groups, encoded(plan.groups, x.filter((_, i) => i % 5 < reach)), 3);
       const lost = x.reduce((sum, v, i) => sum + (v - (i % 5 < reach ? back[Math.floor(i / 5) * reach + i % 5] ?? 0 : 0)) ** 2, 0);
       // Decoded numbers are f32, the programme's are f64.
       assert(Math.abs(lost - plan.error) <= 1e-4 * (1 + plan.error), `${lost} ${plan.error}`);
@@ -76,18 +109,26 @@ Deno.test("effective bits of a coefficient are those of the paper: 4, 6 and 10 i
 
 Deno.test("coding token by token gives the bytes of coding at once, in planes, and as many as the plan says", () => {
   const groups = [{ size: 1, type: "int8" }, { size: 2, type: "none" }, { size: 3, type: "int2" }, { size: 2, type: "fp8" }] as const;
-  const x = Float32Array.from({ length: 10 * 40 }, (_, i) => Math.sin(i * i));
-  const all = encodeCoefficients(groups, x, 10);
-  const each = Array.from({ length: 40 }, (_, t) => encodeCoefficients(groups, x.subarray(10 * t, 10 * t + 10), 10));
+  const x = Float32Array.from({ length: 8 * 40 }, (_, i) => Math.sin(i * i));
+  const all = encoded(groups, x);
+  const each = Array.from({ length: 40 }, (_, t) => encoded(groups, x.subarray(8 * t, 8 * t + 8)));
   assertEquals(all.length, 40 * (1 + 4 + 1 + 4 + 2 + 2));
   assertEquals([all.length, all.length], [coefficientBytes(groups, 40), each.reduce((sum, one) => sum + one.length, 0)]);
   assertEquals([...all].sort((a, b) => a - b), each.flatMap((one) => [...one]).sort((a, b) => a - b));
-  assertEquals(decodeCoefficients(groups, all, 40), Float32Array.from(each.flatMap((one) => [...decodeCoefficients(groups, one, 1)])));
+  assertEquals(decoded(groups, all, 40), Float32Array.from(each.flatMap((one) => [...decoded(groups, one, 1)])));
+  const tiles = new Uint8Array(all.length);
+  for (const from of [16, 0, 32]) {
+    encodeTokens(groups, { bytes: tiles, tokens: 40 }, from, x.subarray(8 * from, 8 * Math.min(40, from + 16)));
+  }
+  assertEquals(tiles, all);
+  const part = new Float32Array(8 * 5);
+  decodeTokens(groups, { bytes: all, tokens: 40 }, 7, 5, part);
+  assertEquals(part, decoded(groups, all, 40).subarray(8 * 7, 8 * 12));
 });
 
 Deno.test("a constant group decodes to its number, and 8-bit floats know 256, 288 and 448", () => {
-  const [scale, shift] = quantiseGroup(Float32Array.of(2.5, 2.5), 0, 2, "int4", new Uint8Array(2));
-  assertEquals([scale, shift], [0, 2.5]);
+  assertEquals(pairOf(Float32Array.of(2.5, 2.5), 0, 2, "int4"), [0, 2.5]);
+  assertEquals([...decoded([{ size: 2, type: "int4" }], encoded([{ size: 2, type: "int4" }], Float32Array.of(2.5, 2.5)), 1)], [2.5, 2.5]);
   for (const x of [0, 2 ** -9, 7 * 2 ** -9, 2 ** -6, 1, 1.125, 240, 256, 288, 448]) {
     assertEquals([dequantised("fp8", toFp8(x), 1, 0), dequantised("fp8", toFp8(-x), 1, 0)], [x, x === 0 ? 0 : -x]);
   }

@@ -19,17 +19,17 @@ export const coefficientBytes = (groups: ReadonlyArray<CoefficientGroup>, tokens
   tokens * groups.reduce((sum, group) => sum + codeBytes(group) + pairBytes(group.type), 0);
 
 const LARGEST_HALF = 65504;
-const halfOf = (x: number): number => Math.f16round(x > LARGEST_HALF ? LARGEST_HALF : x < -LARGEST_HALF ? -LARGEST_HALF : x);
+const limited = (x: number): number => x > LARGEST_HALF ? LARGEST_HALF : x < -LARGEST_HALF ? -LARGEST_HALF : x;
 
-/** Writes the codes of x[from, from + size) to the first `size` places of `codes`; gives scale and shift as they are stored. A constant group
- * has scale 0 and decodes to its shift. */
-export function quantiseGroup(
-  x: Float32Array,
-  from: number,
-  size: number,
-  type: CoefficientType,
-  codes: Uint8Array,
-): readonly [scale: number, shift: number] {
+/** Largest number of E4M3: 1.75 * 2^8. */
+const LARGEST_FP8 = 448;
+
+/** Largest code of a type, or number of an fp8. */
+const mostOf: Readonly<Record<CoefficientType, number>> = { none: 0, int2: 3, int4: 15, fp8: LARGEST_FP8, int8: 255 };
+
+/** Puts scale and shift of x[from, from + size) into `pair`, which rounds them to what is stored. A constant group has scale 0 and decodes to
+ * its shift. */
+export function measureGroup(x: Float32Array, from: number, size: number, type: CoefficientType, pair: Float16Array): void {
   let low = Infinity;
   let high = -Infinity;
   for (let i = from; i < from + size; i++) {
@@ -37,91 +37,152 @@ export function quantiseGroup(
     if (v < low) low = v;
     if (v > high) high = v;
   }
-  if (type === "fp8") {
-    const scale = halfOf(Math.max(high, -low) / LARGEST_FP8);
-    const factor = scale === 0 ? 0 : 1 / scale;
-    for (let i = 0; i < size; i++) codes[i] = toFp8((x[from + i] ?? 0) * factor);
-    return [scale, 0];
-  }
-  const most = 2 ** bitsOf[type] - 1;
-  const shift = halfOf(low);
-  const scale = halfOf((high - low) / most);
-  const factor = scale === 0 ? 0 : 1 / scale;
-  for (let i = 0; i < size; i++) {
-    const q = ((x[from + i] ?? 0) - shift) * factor + 0.5;
-    codes[i] = q < 0 ? 0 : q > most ? most : q;
-  }
-  return [scale, shift];
+  pair[0] = limited((type === "fp8" ? Math.max(high, -low) : high - low) / mostOf[type]);
+  pair[1] = type === "fp8" ? 0 : limited(low);
 }
 
-/** Puts codes side by side from a byte on, lowest bits first. */
-function pack(codes: Uint8Array, size: number, bits: number, out: Uint8Array, at: number): void {
-  if (bits === 8) return out.set(codes.subarray(0, size), at);
-  const each = 8 / bits;
-  for (let i = 0; i < size; i += each, at++) {
-    let byte = 0;
-    for (let k = 0; k < each && i + k < size; k++) byte |= (codes[i + k] ?? 0) << k * bits;
-    out[at] = byte;
+const inverse = (scale: number): number => scale === 0 ? 0 : 1 / scale;
+
+/** The code of a number on an even grid. */
+function codeOf(x: number, shift: number, factor: number, most: number): number {
+  const q = (x - shift) * factor + 0.5;
+  return q < 0 ? 0 : q > most ? most : q | 0;
+}
+
+/** The code of a number under a pair. */
+export const quantised = (type: CoefficientType, x: number, scale: number, shift: number): number =>
+  type === "fp8" ? toFp8(x * inverse(scale)) : codeOf(x, shift, inverse(scale), mostOf[type]);
+
+/** Codes of x[from, end) side by side from a byte on, lowest bits first. */
+function pack(x: Float32Array, from: number, end: number, type: CoefficientType, pair: Float16Array, out: Uint8Array, at: number): void {
+  const shift = pair[1] ?? 0;
+  const factor = inverse(pair[0] ?? 0);
+  const most = mostOf[type];
+  const each = 8 / bitsOf[type];
+  const whole = end - (end - from) % each;
+  let i = from;
+  if (type === "fp8") { for (; i < end; i++) out[at++] = toFp8((x[i] ?? 0) * factor); }
+  else if (each === 1) { for (; i < end; i++) out[at++] = codeOf(x[i] ?? 0, shift, factor, most); }
+  else if (each === 2) {
+    for (; i < whole; i += 2) out[at++] = codeOf(x[i] ?? 0, shift, factor, 15) | codeOf(x[i + 1] ?? 0, shift, factor, 15) << 4;
+  } else {
+    for (; i < whole; i += 4) {
+      out[at++] = codeOf(x[i] ?? 0, shift, factor, 3) | codeOf(x[i + 1] ?? 0, shift, factor, 3) << 2 |
+        codeOf(x[i + 2] ?? 0, shift, factor, 3) << 4 | codeOf(x[i + 3] ?? 0, shift, factor, 3) << 6;
+    }
   }
+  for (let k = 0; i < end; i++, k += bitsOf[type]) out[at] = (k === 0 ? 0 : out[at] ?? 0) | codeOf(x[i] ?? 0, shift, factor, most) << k;
+}
+
+/** The reverse of {@link pack}: numbers x[from, end). */
+function unpack(
+  bytes: Uint8Array,
+  at: number,
+  type: CoefficientType,
+  pair: Float16Array,
+  x: Float32Array,
+  from: number,
+  end: number,
+): void {
+  const scale = pair[0] ?? 0;
+  const shift = pair[1] ?? 0;
+  const bits = bitsOf[type];
+  const whole = end - (end - from) % (8 / bits);
+  let i = from;
+  if (type === "fp8") { for (; i < end; i++) x[i] = (FP8[bytes[at++] ?? 0] ?? 0) * scale; }
+  else if (bits === 8) { for (; i < end; i++) x[i] = (bytes[at++] ?? 0) * scale + shift; }
+  else if (bits === 4) {
+    for (; i < whole; i += 2) {
+      const byte = bytes[at++] ?? 0;
+      x[i] = (byte & 15) * scale + shift;
+      x[i + 1] = (byte >> 4) * scale + shift;
+    }
+  } else {
+    for (; i < whole; i += 4) {
+      const byte = bytes[at++] ?? 0;
+      x[i] = (byte & 3) * scale + shift;
+      x[i + 1] = (byte >> 2 & 3) * scale + shift;
+      x[i + 2] = (byte >> 4 & 3) * scale + shift;
+      x[i + 3] = (byte >> 6) * scale + shift;
+    }
+  }
+  for (let k = 0; i < end; i++, k += bits) x[i] = ((bytes[at] ?? 0) >> k & mostOf[type]) * scale + shift;
 }
 
 /** The number that a code stands for. */
 export const dequantised = (type: CoefficientType, code: number, scale: number, shift: number): number =>
   type === "fp8" ? (FP8[code] ?? 0) * scale : code * scale + shift;
 
-/** Bytes of coefficients f32 [tokens, width]; width is at least what the plan reaches. */
-export function encodeCoefficients(groups: ReadonlyArray<CoefficientGroup>, x: Float32Array, width: number): Uint8Array<ArrayBuffer> {
-  const tokens = width === 0 ? 0 : x.length / width;
-  const out = new Uint8Array(coefficientBytes(groups, tokens));
-  const view = new DataView(out.buffer);
-  let [plane, first] = [0, 0];
-  for (const group of groups) {
-    const { size, type } = group;
-    const bits = bitsOf[type];
-    const own = new Uint8Array(size);
-    const codes = plane + tokens * pairBytes(type);
-    for (let t = 0; type !== "none" && t < tokens; t++) {
-      const [scale, shift] = quantiseGroup(x, t * width + first, size, type, own);
-      pack(own, size, bits, out, codes + t * codeBytes(group));
-      view.setFloat16(plane + 2 * t, scale, true);
-      if (type !== "fp8") view.setFloat16(plane + 2 * (tokens + t), shift, true);
-    }
-    plane = type === "none" ? plane : codes + tokens * codeBytes(group);
-    first += size;
-  }
-  return out;
+/** Bytes of all tokens. */
+export interface Planes {
+  readonly bytes: Uint8Array;
+  readonly tokens: number;
 }
 
-/** Coefficients f32 [tokens, reach] of the bytes that {@link encodeCoefficients} gives; those of `none` are 0. */
-export function decodeCoefficients(groups: ReadonlyArray<CoefficientGroup>, bytes: Uint8Array, tokens: number): Float32Array<ArrayBuffer> {
+/** A group of a plan, and where it lies. */
+interface Placed extends CoefficientGroup {
+  /** First coefficient. */
+  readonly first: number;
+  /** First byte of its scales, of its shifts, of its codes. */
+  readonly scales: number;
+  readonly shifts: number;
+  readonly codes: number;
+  /** Bytes of the codes of a token. */
+  readonly step: number;
+}
+
+/** The groups that have bytes. */
+function placed(groups: ReadonlyArray<CoefficientGroup>, tokens: number): ReadonlyArray<Placed> {
+  const all: Placed[] = [];
+  let [plane, first] = [0, 0];
+  for (const group of groups) {
+    const codes = plane + tokens * pairBytes(group.type);
+    if (group.type !== "none") all.push({ ...group, first, scales: plane, shifts: plane + 2 * tokens, codes, step: codeBytes(group) });
+    plane = codes + tokens * codeBytes(group);
+    first += group.size;
+  }
+  return all;
+}
+
+/** Writes coefficients x f32 [count, reach] of tokens from `from` on to their places. */
+export function encodeTokens(groups: ReadonlyArray<CoefficientGroup>, { bytes, tokens }: Planes, from: number, x: Float32Array): void {
   const width = reachOf(groups);
-  const out = new Float32Array(tokens * width);
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  let [plane, first] = [0, 0];
-  for (const group of groups) {
-    const { size, type } = group;
-    if (type !== "none") {
-      const bits = bitsOf[type];
-      const mask = 2 ** bits - 1;
-      const codes = plane + tokens * pairBytes(type);
-      for (let t = 0; t < tokens; t++) {
-        const scale = view.getFloat16(plane + 2 * t, true);
-        const shift = type === "fp8" ? 0 : view.getFloat16(plane + 2 * (tokens + t), true);
-        const [at, to] = [codes + t * codeBytes(group), t * width + first];
-        for (let i = 0; i < size; i++) {
-          const code = (bytes[at + (i * bits >> 3)] ?? 0) >> (i * bits & 7) & mask;
-          out[to + i] = type === "fp8" ? (FP8[code] ?? 0) * scale : code * scale + shift;
-        }
-      }
-      plane = codes + tokens * codeBytes(group);
+  const pair = new Float16Array(2);
+  const halves = new Uint8Array(pair.buffer);
+  for (const { size, type, first, scales, shifts, codes, step } of placed(groups, tokens)) {
+    for (let t = from, at = first; at < x.length; t++, at += width) {
+      measureGroup(x, at, size, type, pair);
+      pack(x, at, at + size, type, pair, bytes, codes + t * step);
+      bytes[scales + 2 * t] = halves[0] ?? 0;
+      bytes[scales + 2 * t + 1] = halves[1] ?? 0;
+      if (type === "fp8") continue;
+      bytes[shifts + 2 * t] = halves[2] ?? 0;
+      bytes[shifts + 2 * t + 1] = halves[3] ?? 0;
     }
-    first += size;
   }
-  return out;
 }
 
-/** Largest number of E4M3: 1.75 * 2^8. */
-const LARGEST_FP8 = 448;
+/** The reverse: coefficients of `count` tokens from `from` on to x f32 [count, reach]. Those of `none` stay as they are. */
+export function decodeTokens(
+  groups: ReadonlyArray<CoefficientGroup>,
+  { bytes, tokens }: Planes,
+  from: number,
+  count: number,
+  x: Float32Array,
+): void {
+  const width = reachOf(groups);
+  const pair = new Float16Array(2);
+  const halves = new Uint8Array(pair.buffer);
+  for (const { size, type, first, scales, shifts, codes, step } of placed(groups, tokens)) {
+    for (let t = from, at = first; t < from + count; t++, at += width) {
+      halves[0] = bytes[scales + 2 * t] ?? 0;
+      halves[1] = bytes[scales + 2 * t + 1] ?? 0;
+      halves[2] = type === "fp8" ? 0 : bytes[shifts + 2 * t] ?? 0;
+      halves[3] = type === "fp8" ? 0 : bytes[shifts + 2 * t + 1] ?? 0;
+      unpack(bytes, codes + t * step, type, pair, x, at, at + size);
+    }
+  }
+}
 
 /** The numbers of E4M3 "fn": sign, 4 bits of exponent with bias 7, 3 bits of mantissa; no infinities, 0x7f and 0xff are NaN and never written. */
 const FP8: Float32Array = Float32Array.from({ length: 256 }, (_, code) => {

@@ -120,3 +120,14 @@ export async function multiplier(
   close();
   return E.isLeft(forward) ? forward : backward as E.Left<KvError>;
 }
+
+/** x^T x of one batch, f32 [width, width], added to `sum`. */
+export async function addSquares(data: Batches, batch: Batch, sum: Float64Array): Promise<E.Either<KvError, void>> {
+  const made = await multiplier(data, batch, data.width);
+  if (E.isLeft(made)) return made;
+  const part = await made.right.backward(batch.turned);
+  made.right.close();
+  if (E.isLeft(part)) return part;
+  for (let i = 0; i < sum.length; i++) sum[i] = (sum[i] ?? 0) + (part.right[i] ?? 0);
+  return E.right(undefined);
+}

@@ -6,8 +6,8 @@
 import * as E from "fp-ts/Either.js";
 import type * as TE from "fp-ts/TaskEither.js";
 import type { Backend } from "../backends/backend.ts";
-import { groupSizes } from "../cache/bit_plan.ts";
-import { dequantised, quantiseGroup } from "../cache/coefficients.ts";
+import { type CoefficientType, groupSizes } from "../cache/bit_plan.ts";
+import { dequantised, measureGroup, quantised } from "../cache/coefficients.ts";
 import type { KvError } from "../cache/error.ts";
 import type { Model } from "../model/model.ts";
 import { disposeSession, prefill } from "../model/session.ts";
@@ -18,7 +18,7 @@ import { numbersOf } from "../model/transform_split.ts";
 import { keepAll } from "../papers/mod.ts";
 import { tiersIn } from "../run/cache_table.ts";
 import { takeOut } from "../run/save.ts";
-import { freeBatches, loadBatches, multiplier } from "./batches.ts";
+import { addSquares, freeBatches, loadBatches } from "./batches.ts";
 import { symmetricEigen } from "./eigen.ts";
 
 /** What is calibrated, and on what. */
@@ -92,16 +92,18 @@ async function addPrompt(
   const { table, parts } = saved.right;
   const split = tiersIn(table, shape, parts).tiers.map((tier) => ({ tier, positions: numbersOf(tier.parts[0]) }));
   const work: Work = {
-    backend: model.backend,
+    memory: model.memory,
     shape,
     coding: { ratio: 1, sinks: SINKS, recent: 0 },
     table,
     split,
-    angles: anglesFor(table),
+    angles: anglesFor(table, -1),
   };
   for (const one of sums) {
-    const { x, tokens: count } = gatherTokens(work, one, one.stream);
-    const added = await addSquares(model.backend, one, x);
+    const gathered = await gatherTokens(work, one, one.stream)();
+    if (E.isLeft(gathered)) return gathered;
+    const { x, tokens: count } = gathered.right;
+    const added = await addTokens(model.backend, one, x);
     if (E.isLeft(added)) return added;
     for (let i = 0; i < x.length; i++) one.total[i % one.width] = (one.total[i % one.width] ?? 0) + (x[i] ?? 0);
     one.count += count;
@@ -113,17 +115,13 @@ async function addPrompt(
   return E.right(undefined);
 }
 
-async function addSquares(backend: Backend, { width, squares }: Sums, x: Float32Array): Promise<E.Either<KvError, void>> {
+async function addTokens(backend: Backend, { width, squares }: Sums, x: Float32Array): Promise<E.Either<KvError, void>> {
   const data = loadBatches(backend, x, width);
   if (E.isLeft(data)) return data;
   try {
     for (const batch of data.right.batches) {
-      const made = await multiplier(data.right, batch, width);
-      if (E.isLeft(made)) return made;
-      const part = await made.right.backward(batch.turned);
-      made.right.close();
-      if (E.isLeft(part)) return part;
-      for (let i = 0; i < squares.length; i++) squares[i] = (squares[i] ?? 0) + (part.right[i] ?? 0);
+      const added = await addSquares(data.right, batch, squares);
+      if (E.isLeft(added)) return added;
     }
     return E.right(undefined);
   } finally {
@@ -160,7 +158,7 @@ function componentsOf({ stream, width, total, squares, samples, count }: Sums, g
 /** Squared errors by type, size and end of a group; 0 where there is no such group. */
 function errorsOf(rows: ReadonlyArray<Float32Array>, rank: number): Float32Array {
   const out = new Float32Array(measuredTypes.length * groupSizes.length * rank);
-  const codes = new Uint8Array(rank);
+  const pair = new Float16Array(2);
   let at = 0;
   for (const type of measuredTypes) {
     for (const size of groupSizes) {
@@ -168,12 +166,19 @@ function errorsOf(rows: ReadonlyArray<Float32Array>, rank: number): Float32Array
         if (size > end) continue;
         let sum = 0;
         for (const d of rows) {
-          const [scale, shift] = quantiseGroup(d, end - size, size, type, codes);
-          for (let i = 0; i < size; i++) sum += ((d[end - size + i] ?? 0) - dequantised(type, codes[i] ?? 0, scale, shift)) ** 2;
+          sum += errorOf(d, end - size, end, type, pair);
         }
         out[at] = sum;
       }
     }
   }
   return out;
+}
+
+function errorOf(d: Float32Array, from: number, end: number, type: CoefficientType, pair: Float16Array): number {
+  measureGroup(d, from, end - from, type, pair);
+  const [scale = 0, shift = 0] = pair;
+  let sum = 0;
+  for (let i = from; i < end; i++) sum += ((d[i] ?? 0) - dequantised(type, quantised(type, d[i] ?? 0, scale, shift), scale, shift)) ** 2;
+  return sum;
 }

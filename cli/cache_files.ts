@@ -14,7 +14,6 @@ import { disposeSession, extend, prefill, type Session } from "../model/session.
 import { keepAll } from "../papers/mod.ts";
 import type { Policy } from "../policy/types.ts";
 import { writeWhole } from "./files.ts";
-import { huffman } from "./huffman.ts";
 import type { Io } from "./io.ts";
 import { readBytes } from "./models.ts";
 import { type Given, invalid, type Option } from "./options.ts";
@@ -102,7 +101,7 @@ function formOf(given: Given): E.Either<KvError, SaveOptions> {
   const ratio = Number(/^kvtc\((\d+(?:\.\d+)?)\)$/.exec(text)?.[1]);
   if (text === "plain") return E.right({});
   return ratio >= 1 && ratio <= 1024
-    ? E.right({ kvtc: { ratio, sinks: SINKS, recent: RECENT }, deflate: huffman })
+    ? E.right({ kvtc: { ratio, sinks: SINKS, recent: RECENT } })
     : invalid("--save-as", text, "plain, or kvtc(RATIO) with a ratio from 1 to 1024");
 }
 

@@ -8,7 +8,6 @@ import * as TE from "fp-ts/TaskEither.js";
 import { codecName } from "../cache/codec.ts";
 import { packFile, unpackFile } from "../cache/container.ts";
 import { encodeRows } from "../cache/encode.ts";
-import type { Deflate } from "../cache/entropy.ts";
 import type { KvError } from "../cache/error.ts";
 import type { ModelShape } from "../cache/shape.ts";
 import type { Codec } from "../cache/types.ts";
@@ -49,19 +48,17 @@ type Form =
 export interface SaveOptions {
   /** Rows as coefficients of the model's transforms; without it every row is stored as it is. */
   readonly kvtc?: Coding;
-  /** What packs coefficients; default the platform's stream. */
-  readonly deflate?: Deflate;
 }
 
 /** The bytes of a file that {@link loadSession} reads. The session stays as it is; its cache must be settled, which it is between steps. */
-export const saveSession = (session: Session, { kvtc, deflate }: SaveOptions = {}): TE.TaskEither<KvError, Uint8Array<ArrayBuffer>> => {
+export const saveSession = (session: Session, { kvtc }: SaveOptions = {}): TE.TaskEither<KvError, Uint8Array<ArrayBuffer>> => {
   const { model, plan, cache, logits, steps, chunk, tokens, reread } = session;
   const { policy, promptTokens, codec } = plan.source;
   return pipe(
     TE.fromEither(withLogits(session)),
     TE.chain(() => takeOut(model.memory)(cache)),
     TE.chain(({ table, parts }) => async () => {
-      const coder = kvtc === undefined ? null : coderFor(model, kvtc, deflate);
+      const coder = kvtc === undefined ? null : coderFor(model, kvtc);
       if (coder !== null && E.isLeft(coder)) return coder;
       const stored = coder === null ? E.right(parts) : await codeCache(coder.right)({ table, parts })();
       if (E.isLeft(stored)) return stored;

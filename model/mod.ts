@@ -39,7 +39,6 @@ export {
 } from "./session.ts";
 export { type LoadOptions, loadSession, type SaveOptions, saveSession } from "./cache_file.ts";
 export { readTransforms, type Stream, streams, type Transform, type Transforms } from "./transform.ts";
-export type { Deflate } from "../cache/entropy.ts";
 export type { Coding } from "./transform_split.ts";
 export type { Fingerprint } from "./cache_identity.ts";
 export { type Forced, forced, forcedReads, logitsOver } from "./forced.ts";

@@ -11,13 +11,14 @@ import * as E from "fp-ts/Either.js";
 import { pipe } from "fp-ts/function.js";
 import * as TE from "fp-ts/TaskEither.js";
 import type { TaskEither } from "fp-ts/TaskEither.js";
-import type { Backend } from "../backends/backend.ts";
-import { type Deflate, deflate as platformDeflate, inflate } from "../cache/entropy.ts";
+import { deflate, inflate } from "../cache/entropy.ts";
 import type { KvError } from "../cache/error.ts";
+import { huffman } from "../cache/huffman.ts";
 import type { KvCache } from "../cache/types.ts";
 import type { ModelShape } from "../cache/shape.ts";
 import { type CacheTable, tiersIn } from "../run/cache_table.ts";
 import type { PolicyPlan } from "../plan/types.ts";
+import type { Memory } from "../run/memory.ts";
 import { dispose } from "../run/open.ts";
 import { putIn, type SavedCache, takeOut } from "../run/save.ts";
 import type { Model } from "./model.ts";
@@ -38,27 +39,23 @@ import {
 
 /** What codes caches of one model at one ratio. */
 export interface Coder {
-  readonly backend: Backend;
+  readonly memory: Memory;
   readonly shape: Pick<ModelShape, "layers">;
   readonly coding: Coding;
   /** Keys and values of every group of layers. */
   readonly planned: ReadonlyArray<Planned>;
-  /** What packs coefficients; everything else goes through the platform's stream. */
-  readonly deflate: Deflate;
 }
 
 /** A coder; bit plans are made here, once. */
 export const coderOf = (
-  backend: Backend,
+  memory: Memory,
   shape: Pick<ModelShape, "layers">,
   { groups }: Transforms,
   coding: Coding,
-  deflate: Deflate = platformDeflate,
 ): Coder => ({
-  backend,
+  memory,
   shape,
   coding,
-  deflate,
   planned: groups.flatMap((group) =>
     streams.map((stream) => ({ transform: group[stream], stream, plan: planAt(group[stream], coding.ratio) }))
   ),
@@ -66,9 +63,8 @@ export const coderOf = (
 
 /** What codes caches of an open model. Left where it has no transforms, or for a ratio that means nothing. */
 export function coderFor(
-  { backend, spec: { shape, name }, transforms }: Model,
+  { memory, spec: { shape, name }, transforms }: Model,
   coding: Coding,
-  deflate?: Deflate,
 ): E.Either<KvError, Coder> {
   if (transforms === null) {
     const because = `${name} was opened without transforms, which kvfold train kvtc makes and --kvtc FILE brings`;
@@ -80,40 +76,38 @@ export function coderFor(
   if (!(ratio >= 1 && ratio <= 1024)) return wrong("ratio", ratio, "a number from 1 to 1024");
   if (!Number.isSafeInteger(sinks) || sinks < 0) return wrong("sinks", sinks, "a whole number from 0");
   if (!Number.isSafeInteger(recent) || recent < 0) return wrong("recent", recent, "a whole number from 0");
-  return E.right(coderOf(backend, shape, transforms, coding, deflate));
+  return E.right(coderOf(memory, shape, transforms, coding));
 }
 
 /** The parts of a coded cache: per tier positions, exact keys, exact values and the rest; rings; per group of layers keys and values. */
 export const codeCache =
-  ({ backend, shape, coding, planned, deflate }: Coder) =>
-  (saved: SavedCache): TaskEither<KvError, ReadonlyArray<Uint8Array>> =>
-  async () => {
+  ({ memory, shape, coding, planned }: Coder) => (saved: SavedCache): TaskEither<KvError, ReadonlyArray<Uint8Array>> => async () => {
     const { table } = saved;
     const { tiers, rings } = tiersIn(table, shape, saved.parts);
     const parts: Uint8Array[] = [];
     const split = tiers.map((tier): Split => ({ tier, positions: numbersOf(tier.parts[0]) }));
     for (const { tier, positions } of split) {
       const [, keys = new Uint8Array(), values = new Uint8Array(), ...rest] = tier.parts;
-      parts.push(await platformDeflate(differences(positions)));
+      parts.push(await deflate(differences(positions)));
       const exact = exactRows(coding, table, tier, positions);
       for (const [bytes, width] of [[keys, keyBytes(tier)], [values, valueBytes(tier)]] as const) {
-        parts.push(await platformDeflate(picked(bytes, width, exact)));
+        parts.push(huffman(picked(bytes, width, exact)));
       }
-      for (const bytes of rest) parts.push(await platformDeflate(Uint8Array.from(bytes)));
+      for (const bytes of rest) parts.push(await deflate(Uint8Array.from(bytes)));
     }
-    for (const bytes of rings) parts.push(await platformDeflate(Uint8Array.from(bytes)));
-    const work: Work = { backend, shape, coding, table, split, angles: anglesFor(table) };
+    for (const bytes of rings) parts.push(await deflate(Uint8Array.from(bytes)));
+    const work: Work = { memory, shape, coding, table, split, angles: anglesFor(table, -1) };
     for (const one of planned) {
       const planes = await encodeGroup(work, one)();
       if (E.isLeft(planes)) return planes;
-      parts.push(await deflate(planes.right));
+      parts.push(huffman(planes.right));
     }
     return E.right(parts);
   };
 
 /** The cache in the parts that {@link codeCache} gave for this table. Every length is checked before it is used. */
 export const decodeCache =
-  ({ backend, shape, coding, planned }: Coder, file: string) =>
+  ({ memory, shape, coding, planned }: Coder, file: string) =>
   (table: CacheTable, parts: ReadonlyArray<Uint8Array>): TaskEither<KvError, SavedCache> =>
   async () => {
     const empty = tiersIn(table, shape, []);
@@ -135,7 +129,7 @@ export const decodeCache =
       if (E.isLeft(ring)) return ring;
       rings.push(ring.right);
     }
-    const work: Work = { backend, shape, coding, table, split, angles: anglesFor(table) };
+    const work: Work = { memory, shape, coding, table, split, angles: anglesFor(table, 1) };
     for (const one of planned) {
       const { from, to } = one.transform;
       const decoded = await decodeGroup(work, one, (size) => next(`${one.stream} of layers ${from} to ${to - 1}`, size))();

@@ -3,26 +3,26 @@
  * @module
  */
 import * as E from "fp-ts/Either.js";
+import { pipe } from "fp-ts/function.js";
+import * as TE from "fp-ts/TaskEither.js";
 import type { TaskEither } from "fp-ts/TaskEither.js";
-import type { Backend } from "../backends/backend.ts";
-import { type BitPlan, type CoefficientGroup, reachOf } from "../cache/bit_plan.ts";
-import { coefficientBytes, decodeCoefficients, encodeCoefficients } from "../cache/coefficients.ts";
+import { type BitPlan, reachOf } from "../cache/bit_plan.ts";
+import { coefficientBytes, decodeTokens, encodeTokens } from "../cache/coefficients.ts";
 import type { KvError } from "../cache/error.ts";
-import type { ModelShape } from "../cache/shape.ts";
-import type { CacheTable } from "../run/cache_table.ts";
 import { ropeTable } from "../cache/rope.ts";
+import type { CacheTable } from "../run/cache_table.ts";
+import type { Memory } from "../run/memory.ts";
+import { bytesIn } from "../run/scratch.ts";
 import type { Stream, Transform } from "./transform.ts";
-import { type Product, TILE, turned, withProduct } from "./transform_products.ts";
-import { type Angles, gather, type HeadPlace, scatter } from "./transform_rows.ts";
-import { type Coding, inside, isCoded, keyBytes, type Split, valueBytes } from "./transform_split.ts";
+import { type Components, componentsOf, meanIn } from "./transform_components.ts";
+import { loadRows, storeRows, wantRows } from "./transform_moves.ts";
+import { type GroupRows, type Rows, rowsOfGroup, TILE, type Tile, tilesOf } from "./transform_rows.ts";
+import { type Stage, withStage } from "./transform_stage.ts";
+import { type Angles, decoding, encoding, gathering, type Staged } from "./transform_tiles.ts";
 
 /** A cache in the making or in the reading. */
-export interface Work {
-  readonly backend: Backend;
-  readonly shape: Pick<ModelShape, "layers">;
-  readonly coding: Coding;
-  readonly table: CacheTable;
-  readonly split: ReadonlyArray<Split>;
+export interface Work extends Rows {
+  readonly memory: Memory;
   readonly angles: Angles;
 }
 
@@ -36,115 +36,129 @@ export interface Planned {
 /** A group of layers. */
 type Layers = Pick<Transform, "from" | "to" | "width">;
 
-/** What a group of layers codes: its heads, its tokens, and the token of each position. */
-function tokensOf({ coding, shape, table, split }: Work, { from, to }: Layers, stream: Stream) {
-  const coded = inside(coding, table);
-  const tokenOf = new Int32Array(table.nextPosition).fill(-1);
-  const heads: HeadPlace[] = [];
-  let offset = 0;
-  for (let l = from; l < to; l++) {
-    const own = shape.layers[l];
-    if (own === undefined) continue;
-    const dim = stream === "keys" ? own.keyDim : own.valueDim;
-    for (const { tier, positions } of split.filter(({ tier }) => tier.layer === l && isCoded(tier))) {
-      const width = stream === "keys" ? keyBytes(tier) : valueBytes(tier);
-      const dtype = tier.table[stream] === "f32" ? "f32" : "f16";
-      const rows = tier.parts[stream === "keys" ? 1 : 2] ?? new Uint8Array();
-      let at = 0;
-      tier.table.lengths.forEach((length, h) => {
-        const own = positions.subarray(at, at + length);
-        heads.push({
-          shape: tier.shape,
-          dtype,
-          positions: own,
-          offset: offset + h * dim,
-          rows: rows.subarray(at * width, (at + length) * width),
-        });
-        for (const p of own) if (coded(p)) tokenOf[p] = 0;
-        at += length;
-      });
-    }
-    offset += own.kvHeads * dim;
-  }
-  let tokens = 0;
-  for (let p = 0; p < tokenOf.length; p++) if (tokenOf[p] === 0) tokenOf[p] = tokens++;
-  return { heads, tokens, tokenOf };
-}
-
-/** Rotations up to the last position, one table for each kind. */
-export function anglesFor({ nextPosition }: CacheTable): Angles {
+/** Rotations up to the last position, one table for each kind, forth (1) or back (-1). */
+export function anglesFor({ nextPosition }: CacheTable, way: 1 | -1): Angles {
   const tables = new Map<string, Float32Array>();
   return ({ rope }) => {
     const key = JSON.stringify(rope);
     const known = tables.get(key) ?? ropeTable(rope, 0, nextPosition);
+    if (way < 0 && !tables.has(key)) negateSines(known, rope.dims);
     tables.set(key, known);
     return known;
   };
 }
 
-/** The first components of a transform, those that a plan reaches. */
-const componentsOf = ({ basis, width }: Transform, groups: ReadonlyArray<CoefficientGroup>): Uint16Array =>
-  basis.subarray(0, reachOf(groups) * width);
-
-/** Every token that a group of layers codes: f32 [tokens, width]. */
-export function gatherTokens(work: Work, layers: Layers, stream: Stream): { readonly x: Float32Array; readonly tokens: number } {
-  const { heads, tokens, tokenOf } = tokensOf(work, layers, stream);
-  const { width } = layers;
-  const x = new Float32Array(tokens * width);
-  for (const head of heads) {
-    gather(x, head, stream, { first: 0, tokens, width, mean: new Float32Array(width), tokenOf, angles: work.angles });
-  }
-  return { x, tokens };
+function negateSines(table: Float32Array, dims: number): void {
+  for (let at = dims / 2; at < table.length; at += dims) for (let i = at; i < at + dims / 2; i++) table[i] = -(table[i] ?? 0);
 }
 
-/** Planes of the coefficients of all tokens. */
-export const encodeGroup = (work: Work, planned: Planned): TaskEither<KvError, Uint8Array<ArrayBuffer>> => {
-  const { transform, stream, plan: { groups } } = planned;
-  const [reach, { width, mean }] = [reachOf(groups), transform];
-  const { heads, tokens, tokenOf } = tokensOf(work, transform, stream);
-  if (reach === 0 || tokens === 0) return () => Promise.resolve(E.right(new Uint8Array()));
-  return withProduct(work.backend, componentsOf(transform, groups), reach, width, (product) => async () => {
-    const coefficients = new Float32Array(tokens * reach);
-    const x = new Float32Array(TILE * width);
-    for (let first = 0; first < tokens; first += TILE) {
-      const count = Math.min(TILE, tokens - first);
-      x.fill(0);
-      for (const head of heads) gather(x, head, stream, { first, tokens: count, width, mean, tokenOf, angles: work.angles });
-      const part = await product(x)();
-      if (E.isLeft(part)) return part;
-      coefficients.set(part.right.subarray(0, count * reach), first * reach);
-    }
-    return E.right(encodeCoefficients(groups, coefficients, reach));
-  });
+const stagedOf = (work: Work, layers: Layers, stream: Stream): Staged => ({
+  rows: rowsOfGroup(work, layers, stream),
+  stream,
+  angles: work.angles,
+});
+
+/** Every tile in turn. */
+const overTiles = (rows: GroupRows, act: (tile: Tile) => Promise<E.Either<KvError, void>>): TaskEither<KvError, void> => async () => {
+  for (const tile of tilesOf(rows)) {
+    const done = await act(tile);
+    if (E.isLeft(done)) return done;
+  }
+  return E.right(undefined);
 };
+
+/** Every token that a group of layers codes: f32 [tokens, width], zeros where a head does not hold it. */
+export const gatherTokens = (
+  work: Work,
+  layers: Layers,
+  stream: Stream,
+): TaskEither<KvError, { readonly x: Float32Array; readonly tokens: number }> => {
+  const staged = stagedOf(work, layers, stream);
+  const tokens = staged.rows.positions.length;
+  const x = new Float32Array(tokens * layers.width);
+  const gathered = withStage(work.memory, gathering(staged), (stage) =>
+    overTiles(staged.rows, async (tile) => {
+      const ran = E.chain(stage.run)(loadRows(staged, stage, tile));
+      if (E.isLeft(ran)) return ran;
+      for (const [l, { from, to }] of staged.rows.layers.entries()) {
+        const numbers = await readNumbers(stage, `numbers.${l}`, tile.count * (to - from));
+        if (E.isLeft(numbers)) return numbers;
+        for (let t = 0; t < tile.count; t++) {
+          x.set(numbers.right.subarray(t * (to - from), (t + 1) * (to - from)), (tile.first + t) * layers.width + from);
+        }
+      }
+      return E.right(undefined);
+    }));
+  return TE.map(() => ({ x, tokens }))(gathered);
+};
+
+const readNumbers = async (stage: Stage, name: string, count: number): Promise<E.Either<KvError, Float32Array>> =>
+  E.map((bytes: Uint8Array) => new Float32Array(bytes.buffer, bytes.byteOffset, count))(await stage.read(name, count * 4));
+
+/** Planes of the coefficients of all tokens. */
+export const encodeGroup = (work: Work, { transform, stream, plan: { groups } }: Planned): TaskEither<KvError, Uint8Array<ArrayBuffer>> => {
+  const staged = stagedOf(work, transform, stream);
+  const tokens = staged.rows.positions.length;
+  const planes = new Uint8Array(coefficientBytes(groups, tokens));
+  if (planes.length === 0) return TE.right(planes);
+  const components = componentsOf(transform, reachOf(groups));
+  const { reach } = components;
+  const coded = withStage(work.memory, encoding(staged, components), (stage) =>
+    overTiles(staged.rows, async (tile) => {
+      const ran = E.chain(stage.run)(loadRows(staged, stage, tile));
+      if (E.isLeft(ran)) return ran;
+      const d = await readNumbers(stage, "coefficients", tile.count * reach);
+      if (E.isLeft(d)) return d;
+      addAbsent(staged.rows, tile, components, d.right);
+      encodeTokens(groups, { bytes: planes, tokens }, tile.first, d.right);
+      return E.right(undefined);
+    }));
+  return TE.map(() => planes)(coded);
+};
+
+/** A head without a token counts as its mean, of which the product has taken off the coefficients. */
+function addAbsent({ layers }: GroupRows, { first, count, runs }: Tile, components: Components, d: Float32Array): void {
+  const { reach } = components;
+  for (const [l, { shape: { kvHeads }, heads, dim, from }] of layers.entries()) {
+    const own = runs[l] ?? [];
+    if (own.reduce((sum, run) => sum + run.to - run.from, 0) === count * kvHeads) continue;
+    const held = new Uint8Array(count * kvHeads);
+    for (const run of own) {
+      const { tokens, head } = heads[run.heads] ?? { tokens: new Int32Array(), head: 0 };
+      for (let row = run.from; row < run.to; row++) held[((tokens[row] ?? 0) - first) * kvHeads + head] = 1;
+    }
+    const means = Array.from({ length: kvHeads }, (_, h) => meanIn(components, { from: from + h * dim, to: from + (h + 1) * dim }));
+    held.forEach((is, place) => {
+      const to = Math.floor(place / kvHeads) * reach;
+      if (is === 0) means[place % kvHeads]?.forEach((x, j) => d[to + j] = (d[to + j] ?? 0) + x);
+    });
+  }
+}
 
 /** Fills in the rows of a group of layers from its planes, which `next` gives when it is told their size. */
 export const decodeGroup = (
   work: Work,
-  planned: Planned,
+  { transform, stream, plan: { groups } }: Planned,
   next: (size: number) => Promise<E.Either<KvError, Uint8Array<ArrayBuffer>>>,
-): TaskEither<KvError, void> =>
-async () => {
-  const { transform, stream, plan: { groups } } = planned;
-  const [reach, { width, mean }] = [reachOf(groups), transform];
-  const { heads, tokens, tokenOf } = tokensOf(work, transform, stream);
-  const planes = await next(coefficientBytes(groups, tokens));
-  if (E.isLeft(planes)) return planes;
-  if (tokens === 0) return E.right(undefined);
-  const coefficients = decodeCoefficients(groups, planes.right, tokens);
-  const fill = (product: Product): TaskEither<KvError, void> => async () => {
-    const d = new Float32Array(TILE * reach);
-    for (let first = 0; first < tokens; first += TILE) {
-      const count = Math.min(TILE, tokens - first);
-      d.fill(0);
-      d.set(coefficients.subarray(first * reach, (first + count) * reach));
-      const x = await product(d)();
-      if (E.isLeft(x)) return x;
-      for (const head of heads) scatter(x.right, head, stream, { first, tokens: count, width, mean, tokenOf, angles: work.angles });
-    }
-    return E.right(undefined);
-  };
-  // Without any component every token is the mean.
-  if (reach === 0) return await fill(() => () => Promise.resolve(E.right(new Float32Array(TILE * width))))();
-  return await withProduct(work.backend, turned(componentsOf(transform, groups), reach, width), width, reach, fill)();
+): TaskEither<KvError, void> => {
+  const staged = stagedOf(work, transform, stream);
+  const tokens = staged.rows.positions.length;
+  return pipe(
+    () => next(coefficientBytes(groups, tokens)),
+    TE.chain((planes) => {
+      if (tokens === 0) return TE.right(undefined);
+      const components = componentsOf(transform, reachOf(groups));
+      const d = new Float32Array(TILE * components.reach);
+      return withStage(work.memory, decoding(staged, components), (stage) =>
+        overTiles(staged.rows, async (tile) => {
+          decodeTokens(groups, { bytes: planes, tokens }, tile.first, tile.count, d);
+          const ran = pipe(
+            stage.write("coefficients", 0, bytesIn(d)),
+            E.chain(() => wantRows(staged, stage, tile)),
+            E.chain(stage.run),
+          );
+          return E.isLeft(ran) ? ran : await storeRows(staged, stage, tile);
+        }));
+    }),
+  );
 };

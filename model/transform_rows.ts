@@ -1,103 +1,140 @@
 /**
- * Rows of a cache as the numbers that a transform takes, token by token, and back: f16 or f32 to f32, keys without their rotation.
+ * The rows of a cache as tokens: which rows of which heads make up one token of a group of layers, tile by tile.
  * @module
  */
-import type { LayerShape } from "../cache/shape.ts";
-import type { Stream } from "./transform.ts";
+import type { LayerShape, ModelShape } from "../cache/shape.ts";
+import type { CacheTable } from "../run/cache_table.ts";
+import type { Stream, Transform } from "./transform.ts";
+import { type Coding, inside, isCoded, keyBytes, type Split, valueBytes } from "./transform_split.ts";
 
-/** Rows of one head of one layer, and where their numbers lie among those of a token. */
-export interface HeadPlace {
-  readonly shape: LayerShape;
-  /** Stored rows, f16 or f32, one after the other. */
-  readonly rows: Uint8Array;
+/** Tokens per product: those of a layer, and what they become, stay in a second-level cache. */
+export const TILE = 128;
+
+/** The rows of one head in one tier. */
+export interface HeadRows {
+  /** Which head of the layer. */
+  readonly head: number;
+  /** How they are stored. */
   readonly dtype: "f16" | "f32";
-  /** Position of each row. */
+  /** One after the other. */
+  readonly rows: Uint8Array;
+  /** The token of each row, -1 for a row that is not coded. */
+  readonly tokens: Int32Array;
+}
+
+/** A layer that holds rows. */
+export interface LayerRows {
+  readonly shape: LayerShape;
+  /** Channels of a row. */
+  readonly dim: number;
+  /** First channel of the layer among the numbers of a token. */
+  readonly from: number;
+  /** Channel after its last. */
+  readonly to: number;
+  /** f16 where all its rows are. */
+  readonly dtype: "f16" | "f32";
+  readonly heads: ReadonlyArray<HeadRows>;
+}
+
+/** Bytes of a row as a program sees it. */
+export const bytesPerRow = ({ dtype, dim }: Pick<LayerRows, "dtype" | "dim">): number => (dtype === "f16" ? 2 : 4) * dim;
+
+/** What a group of layers codes. */
+export interface GroupRows {
+  /** Layers that hold rows; those that share them in other layers are left out. */
+  readonly layers: ReadonlyArray<LayerRows>;
+  /** Position of each token, ascending. */
   readonly positions: Uint32Array;
-  /** First channel among the numbers of a token. */
-  readonly offset: number;
 }
 
-/** cosines and sines for positions from 0, f32 [positions, dims]; see `ropeTable`. */
-export type Angles = (shape: LayerShape) => Float32Array;
+/** Where the rows of a group of layers are. */
+export interface Rows {
+  readonly shape: Pick<ModelShape, "layers">;
+  readonly coding: Coding;
+  readonly table: CacheTable;
+  readonly split: ReadonlyArray<Split>;
+}
 
-/** Every half as f32; built on first use. */
-let halves: Float32Array | null = null;
-const halfTable = (): Float32Array =>
-  halves ??= Float32Array.from(new Float16Array(Uint16Array.from({ length: 65536 }, (_, bits) => bits).buffer), (x) => x);
+/** The rows of a group of layers, and the tokens that they make up: every position that a head codes is one. */
+export function rowsOfGroup(work: Rows, { from, to }: Pick<Transform, "from" | "to">, stream: Stream): GroupRows {
+  const { coding, table, shape, split } = work;
+  const tiers = split.filter(({ tier }) => tier.layer >= from && tier.layer < to && isCoded(tier));
+  const coded = inside(coding, table);
+  const tokenOf = new Int32Array(table.nextPosition);
+  for (const { positions } of tiers) for (let row = 0; row < positions.length; row++) tokenOf[positions[row] ?? 0] = 1;
+  const positions: number[] = [];
+  for (let p = 0; p < tokenOf.length; p++) tokenOf[p] = tokenOf[p] === 1 && coded(p) ? positions.push(p) - 1 : -1;
+  const layers: LayerRows[] = [];
+  let first = 0;
+  for (const [i, own] of shape.layers.slice(from, to).entries()) {
+    const dim = stream === "keys" ? own.keyDim : own.valueDim;
+    const heads = tiers.filter(({ tier }) => tier.layer === from + i).flatMap((tier) => headsOf(tier, stream, tokenOf));
+    const dtype = heads.every((head) => head.dtype === "f16") ? "f16" : "f32";
+    if (heads.length > 0) layers.push({ shape: own, dim, from: first, to: first + own.kvHeads * dim, dtype, heads });
+    first += own.kvHeads * dim;
+  }
+  return { layers, positions: Uint32Array.from(positions) };
+}
 
-/** A run of tokens. */
+function headsOf({ tier, positions }: Split, stream: Stream, tokenOf: Int32Array): ReadonlyArray<HeadRows> {
+  const width = stream === "keys" ? keyBytes(tier) : valueBytes(tier);
+  const rows = tier.parts[stream === "keys" ? 1 : 2] ?? new Uint8Array();
+  const dtype = tier.table[stream] === "f32" ? "f32" : "f16";
+  let at = 0;
+  return tier.table.lengths.map((length, head) => {
+    const first = at;
+    at += length;
+    const tokens = new Int32Array(length);
+    for (let row = 0; row < length; row++) tokens[row] = tokenOf[positions[first + row] ?? 0] ?? -1;
+    return { head, dtype, rows: rows.subarray(first * width, at * width), tokens };
+  });
+}
+
+/** Rows [from, to) of the i-th of a layer's heads. */
+export interface Run {
+  readonly heads: number;
+  readonly from: number;
+  readonly to: number;
+}
+
+/** Some tokens, and the rows that they have in each layer. */
 export interface Tile {
+  /** First token. */
   readonly first: number;
-  readonly tokens: number;
-  readonly width: number;
-  readonly mean: Float32Array;
-  readonly tokenOf: Int32Array;
-  readonly angles: Angles;
+  /** At most {@link TILE}. */
+  readonly count: number;
+  /** By layer, at most as many rows as the tokens have in all heads. */
+  readonly runs: ReadonlyArray<ReadonlyArray<Run>>;
 }
 
-/** Writes the rows whose token is in [first, first + tokens) to x f32 [tokens, width], keys turned back to position 0, less `mean`.
- * `tokenOf` gives the token of a position, or -1. */
-export function gather(x: Float32Array, head: HeadPlace, stream: Stream, tile: Tile): void {
-  const { shape, rows, dtype, positions, offset } = head;
-  const { first, tokens, width, mean, tokenOf, angles } = tile;
-  const dim = stream === "keys" ? shape.keyDim : shape.valueDim;
-  const table = halfTable();
-  const raw = dtype === "f16" ? new Uint16Array(rows.buffer, rows.byteOffset, rows.length / 2) : null;
-  const plain = dtype === "f32" ? new Float32Array(rows.buffer, rows.byteOffset, rows.length / 4) : null;
-  const dims = stream === "keys" ? shape.rope.dims : 0;
-  const turns = stream === "keys" ? angles(shape) : null;
-  const own = mean.subarray(offset, offset + dim);
-  for (let row = 0; row < positions.length; row++) {
-    const position = positions[row] ?? 0;
-    const token = (tokenOf[position] ?? -1) - first;
-    if (token < 0 || token >= tokens) continue;
-    const to = token * width + offset;
-    if (raw !== null) widen(x, to, raw, row * dim, dim, table);
-    else if (plain !== null) x.set(plain.subarray(row * dim, (row + 1) * dim), to);
-    if (turns !== null) turn(x, to, turns, position * dims, dims / 2, -1);
-    for (let c = 0; c < dim; c++) x[to + c] = (x[to + c] ?? 0) - (own[c] ?? 0);
+/** All tokens, tile by tile. Positions ascend within a head; a run ends where those of a forged file do not. */
+export function tilesOf({ layers, positions }: GroupRows): ReadonlyArray<Tile> {
+  const next = layers.map(({ heads }) => heads.map(() => 0));
+  return Array.from({ length: Math.ceil(positions.length / TILE) }, (_, t) => {
+    const first = t * TILE;
+    const count = Math.min(TILE, positions.length - first);
+    const runs = layers.map(({ shape, heads }, l) => {
+      let room = count * shape.kvHeads;
+      return heads.map(({ tokens }, i): Run => {
+        const run = runFrom(tokens, next[l]?.[i] ?? 0, first, first + count, room);
+        next[l]?.splice(i, 1, run.to);
+        room -= run.to - run.from;
+        return { heads: i, ...run };
+      });
+    });
+    return { first, count, runs };
+  });
+}
+
+/** The rows from `start` on whose tokens ascend within [first, end), `room` at most. */
+function runFrom(tokens: Int32Array, start: number, first: number, end: number, room: number): Pick<Run, "from" | "to"> {
+  let from = start;
+  while (from < tokens.length && (tokens[from] ?? -1) < first) from++;
+  let to = from;
+  for (let last = first - 1; to < tokens.length && to - from < room; to++) {
+    const token = tokens[to] ?? -1;
+    if (token <= last || token >= end) break;
+    last = token;
   }
-}
-
-/** The reverse of {@link gather}: numbers of tokens become stored rows, keys rotated to their own positions. Rows whose tokens follow each
- * other lie together, so each head is converted in one piece. Consumes x. */
-export function scatter(x: Float32Array, head: HeadPlace, stream: Stream, tile: Tile): void {
-  const { shape, rows, dtype, positions, offset } = head;
-  const { first, tokens, width, mean, tokenOf, angles } = tile;
-  const dim = stream === "keys" ? shape.keyDim : shape.valueDim;
-  const dims = stream === "keys" ? shape.rope.dims : 0;
-  const turns = stream === "keys" ? angles(shape) : null;
-  const own = mean.subarray(offset, offset + dim);
-  const piece = new Float32Array(Math.min(tokens, positions.length) * dim);
-  let [from, count] = [0, 0];
-  for (let row = 0; row < positions.length; row++) {
-    const position = positions[row] ?? 0;
-    const token = (tokenOf[position] ?? -1) - first;
-    if (token < 0 || token >= tokens) continue;
-    if (count === 0) from = row;
-    const at = token * width + offset;
-    const to = count++ * dim;
-    for (let c = 0; c < dim; c++) piece[to + c] = (x[at + c] ?? 0) + (own[c] ?? 0);
-    if (turns !== null) turn(piece, to, turns, position * dims, dims / 2, 1);
-  }
-  const out = dtype === "f16"
-    ? new Float16Array(rows.buffer, rows.byteOffset, rows.length / 2)
-    : new Float32Array(rows.buffer, rows.byteOffset, rows.length / 4);
-  out.set(piece.subarray(0, count * dim), from * dim);
-}
-
-function widen(x: Float32Array, to: number, raw: Uint16Array, from: number, dim: number, table: Float32Array): void {
-  for (let c = 0; c < dim; c++) x[to + c] = table[raw[from + c] ?? 0] ?? 0;
-}
-
-/** Rotates pairs (i, i + half) from `at` on by the angles of a position, forth (1) or back (-1). */
-function turn(x: Float32Array, at: number, turns: Float32Array, angle: number, half: number, way: 1 | -1): void {
-  for (let i = 0; i < half; i++) {
-    const a = x[at + i] ?? 0;
-    const b = x[at + half + i] ?? 0;
-    const cos = turns[angle + i] ?? 0;
-    const sin = way * (turns[angle + half + i] ?? 0);
-    x[at + i] = a * cos - b * sin;
-    x[at + half + i] = b * cos + a * sin;
-  }
+  return { from, to };
 }

@@ -74,7 +74,9 @@ export const inside = ({ sinks, recent }: Coding, { nextPosition }: CacheTable) 
 export const exactRows = (coding: Coding, table: CacheTable, tier: TierView, positions: Uint32Array): ReadonlyArray<number> | null => {
   if (!isCoded(tier)) return null;
   const coded = inside(coding, table);
-  return Array.from(positions.keys()).filter((row) => !coded(positions[row] ?? 0));
+  const rows: number[] = [];
+  for (let row = 0; row < positions.length; row++) if (!coded(positions[row] ?? 0)) rows.push(row);
+  return rows;
 };
 
 /** These rows of `width` bytes; all for null. */

@@ -72,6 +72,8 @@ const before = [
   "tova(40)|pyramid(4)",
   "snapkv(50%, window=8)+quest(16, page=4, dense=0)",
   "knorm(70%)|layers(1..)",
+  // Two tiers of a layer, of 32-bit and of 16-bit rows.
+  "encode(f32, values=f32, at=prefill, recent=30)",
 ];
 
 /** Rows that are exact are; what the others lose is what has no bits, and at most a step of a grid of what has. */

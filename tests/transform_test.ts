@@ -34,7 +34,9 @@ Deno.test("with all components at 8 bits a cache comes back nearly as it was, an
     for (const policy of [keepAll, knorm({ rows: 40 }), h2o({ rows: 40 })]) {
       const session = await orThrow(prefill(model, policy)([...begin("red=7341, green=9920, "), ...randomBytes(5, 60)]));
       const coder = await orThrow(
-        E.right(coderOf(backend, model.spec.shape, model.transforms ?? { digest: "", groups: [] }, { ratio: 1.5, sinks: 4, recent: 16 })),
+        E.right(
+          coderOf(model.memory, model.spec.shape, model.transforms ?? { digest: "", groups: [] }, { ratio: 1.5, sinks: 4, recent: 16 }),
+        ),
       );
       const saved = await orThrow(takeOut(model.memory)(session.cache));
       const back = await orThrow(decodeCache(coder, "t")(saved.table, await orThrow(codeCache(coder)(saved))));
