@@ -4,7 +4,7 @@
  */
 import * as E from "fp-ts/Either.js";
 import type { KvError } from "../cache/error.ts";
-import { type Batches, multiplier } from "./batches.ts";
+import { addSquares, type Batches } from "./batches.ts";
 
 /** w f64 [outputs, width] that minimises |x w^T - y|^2 + alpha |w|^2 for centred x and y; y f32 [count, outputs]. */
 export async function ridge(data: Batches, y: Float32Array, outputs: number, alpha: number): Promise<E.Either<KvError, Float64Array>> {
@@ -12,13 +12,9 @@ export async function ridge(data: Batches, y: Float32Array, outputs: number, alp
   const gram = new Float64Array(width * width);
   const right = new Float64Array(outputs * width);
   for (const batch of data.batches) {
-    const made = await multiplier(data, batch, width);
-    if (E.isLeft(made)) return made;
-    const squares = await made.right.backward(batch.turned);
-    made.right.close();
-    if (E.isLeft(squares)) return squares;
+    const added = await addSquares(data, batch, gram);
+    if (E.isLeft(added)) return added;
     const count = batch.to - batch.from;
-    for (let i = 0; i < gram.length; i++) gram[i] = (gram[i] ?? 0) + (squares.right[i] ?? 0);
     for (let o = 0; o < outputs; o++) {
       for (let c = 0; c < width; c++) {
         let dot = 0;
