@@ -122,47 +122,48 @@ export const pointsOf = (plan: PlanParts, chunk: number): ReadonlyArray<SplicePo
 ];
 
 function exampleSlots(plan: LayerPlan, shape: LayerShape, point: SplicePoint, raw: boolean): S.State<Draft, LayerSlots> {
-  const names = ["queries", "lse", "queryPosition", "newest", "keys", "values", "position", "layout", "hidden"];
-  const ring = plan.recentQueries === 0 ? [] : ["recent.queries", "recent.lse", "recent.position"];
-  const columns = plan.columns.map((c) => `column.${c.name}`);
   const kept = plan.store?.judged === true ? plan.columns : [];
-  const store = plan.store === null
-    ? []
-    : ["store.keys", "store.values", "store.position", "store.layout", ...kept.map((c) => `store.column.${c.name}`)];
-  const behind = names.length + ring.length + columns.length;
+  const names = [
+    ...["queries", "lse", "queryPosition", "newest", "keys", "values", "position", "layout", "hidden"],
+    ...plan.recentQueries === 0 ? [] : ["recent.queries", "recent.lse", "recent.position"],
+    ...plan.columns.map(({ name }) => `column.${name}`),
+    ...plan.store === null ? [] : ["store.keys", "store.values", "store.position", "store.layout"],
+    ...plan.store === null ? [] : kept.map(({ name }) => `store.column.${name}`),
+    ...plan.pages > 1 ? ["bounds"] : [],
+    ...raw ? ["rawKeys", "newKeys"] : [],
+  ];
   return pipe(
-    S.sequenceArray(
-      [...names, ...ring, ...columns, ...store, ...plan.pages > 1 ? ["bounds"] : [], ...raw ? ["rawKeys", "newKeys"] : []].map(bound),
-    ),
+    S.sequenceArray(names.map(bound)),
     S.map((all): LayerSlots => {
-      const at = (i: number): Slot => all[i] ?? NONE;
-      const end = behind + store.length + (plan.pages > 1 ? 1 : 0);
-      const inRun = (i: number): Slot => point._tag === "PrefillEnd" ? NONE : at(i);
+      const at = (name: string): Slot => all[names.indexOf(name)] ?? NONE;
+      const inRun = (name: string): Slot => point._tag === "PrefillEnd" ? NONE : at(name);
+      const columns = (of: LayerPlan["columns"], prefix: string): LayerSlots["columns"] =>
+        Object.fromEntries(of.map(({ name }) => [name, at(`${prefix}${name}`)]));
       return {
-        queries: inRun(0),
-        lse: inRun(1),
-        queryPosition: inRun(2),
-        hidden: inRun(8),
-        rawKeys: raw ? inRun(end) : NONE,
-        newKeys: raw ? inRun(end + 1) : NONE,
+        queries: inRun("queries"),
+        lse: inRun("lse"),
+        queryPosition: inRun("queryPosition"),
+        hidden: inRun("hidden"),
+        rawKeys: inRun("rawKeys"),
+        newKeys: inRun("newKeys"),
         tokenClass: NONE,
-        newest: at(3),
-        keys: at(4),
-        values: at(5),
-        position: at(6),
-        layout: at(7),
-        columns: Object.fromEntries(plan.columns.map((c, i) => [c.name, at(9 + ring.length + i)])),
+        newest: at("newest"),
+        keys: at("keys"),
+        values: at("values"),
+        position: at("position"),
+        layout: at("layout"),
+        columns: columns(plan.columns, "column."),
         store: plan.store === null ? null : {
-          keys: at(behind),
-          values: at(behind + 1),
-          position: at(behind + 2),
-          layout: at(behind + 3),
-          columns: Object.fromEntries(kept.map((c, i) => [c.name, at(behind + 4 + i)])),
+          keys: at("store.keys"),
+          values: at("store.values"),
+          position: at("store.position"),
+          layout: at("store.layout"),
+          columns: columns(kept, "store.column."),
           capacity: shape.kvHeads,
         },
-        bounds: plan.pages > 1 ? at(behind + store.length) : NONE,
+        bounds: at("bounds"),
         capacity: shape.kvHeads,
-        recent: ring.length === 0 ? null : { queries: at(9), lse: at(10), position: at(11) },
+        recent: plan.recentQueries === 0 ? null : { queries: at("recent.queries"), lse: at("recent.lse"), position: at("recent.position") },
       };
     }),
   );
