@@ -3,7 +3,7 @@
  * @module
  */
 import type { RowCodec } from "../backends/ops.ts";
-import { type Case, caseOf, type Data, input, output, outputIn, updated } from "./case.ts";
+import { type Case, caseOf, type Data, input, output, outputIn, updated, withNmse } from "./case.ts";
 import { channelForms, type Layout, layoutOf, layoutWords, newestOf, positionsOf, rowForms, rowRanges, rowsOf } from "./layouts.ts";
 import { type Random, randomOf } from "./random.ts";
 
@@ -46,6 +46,15 @@ const showForm = ({ dim, codec, m, group, window, softcap }: Form, layout: Layou
 const queryPositions = (random: Random, newest: number, m: number): Uint32Array<ArrayBuffer> =>
   Uint32Array.from({ length: m }, (_, i) => i % 5 === 4 ? noQuery : Math.max(0, newest - (m - 1 - i) * (1 + random.integer(2))));
 
+/** What is allowed of one query over rows that are codes. Queries and weights may be whole numbers of 16 bits there: their rounding is 2e-5 of a
+ * score's scale |q| |k| and of the largest weight, some hundred times less than that of codes; a lone score near zero has lost more of itself. */
+export const withinCodes = (m: number, codecs: ReadonlyArray<RowCodec>): { readonly out: Within; readonly lse: Within } =>
+  m === 1 && codecs.some((codec) => codec.startsWith("q"))
+    ? { out: withNmse(1e-8), lse: withNmse(1e-6) }
+    : { out: (data) => data, lse: (data) => data };
+
+type Within = (data: Data) => Data;
+
 /** Keys and queries of variance 1 at this scale give scores of variance 1. */
 const scaleOf = (dim: number): number => 1 / Math.sqrt(dim);
 
@@ -76,7 +85,7 @@ function attendCase(seed: number, form: Form, merge: boolean, spread: number): C
     softcap,
     merge,
   };
-  const before = mergedWith(random, m * heads, valueDim);
+  const [before, within] = [mergedWith(random, m * heads, valueDim), withinCodes(m, [codec])];
   return caseOf(`${showForm(form, layout)}${merge ? ", merged" : ""}${spread > 1 ? ", peaked" : ""}`, { op: "attend", params }, {
     q: input(random.normals(m * heads * dim, spread)),
     keys: input(rowsOf(random, layout, dim, codec)),
@@ -84,8 +93,8 @@ function attendCase(seed: number, form: Form, merge: boolean, spread: number): C
     position: input(position),
     layout: input(layoutWords(layout)),
     queryPosition: input(queryPositions(random, newestOf(layout, position), m)),
-    out: merge ? before.out : output("attend", m * heads * valueDim),
-    lse: merge ? before.lse : output("attend", m * heads),
+    out: within.out(merge ? before.out : output("attend", m * heads * valueDim)),
+    lse: within.lse(merge ? before.lse : output("attend", m * heads)),
   });
 }
 
@@ -145,6 +154,8 @@ function reduceCase(
     lse: input(lse),
     ...divisor,
     ...gain,
-    out: accumulate ? updated("attendReduce", mass, rowRanges(layout, 4)) : outputIn("attendReduce", layout.slots, rowRanges(layout, 4)),
+    out: withinCodes(m, [codec]).out(
+      accumulate ? updated("attendReduce", mass, rowRanges(layout, 4)) : outputIn("attendReduce", layout.slots, rowRanges(layout, 4)),
+    ),
   });
 }

@@ -114,7 +114,7 @@ const keepWords = (layout: Layout, kept: ReadonlyArray<ReadonlyArray<number>>): 
 
 export const compactCases = (seed: number): ReadonlyArray<Case> =>
   rowForms.flatMap(({ lengths, dim, codec }) =>
-    (Math.max(...lengths) === 0 ? [1] : [0, 0.4, 1]).flatMap((share) => compactPair(seed, lengths, dim, codec, share))
+    (Math.max(...lengths) === 0 ? [1] : [0, 0.4, 0.97, 1]).flatMap((share) => compactPair(seed, lengths, dim, codec, share))
   );
 
 function compactPair(seed: number, lengths: ReadonlyArray<number>, dim: number, codec: RowCodec, share: number): ReadonlyArray<Case> {

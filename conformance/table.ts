@@ -27,7 +27,7 @@ import { blockRankCases, foldValuesCases, lagSpreadCases, obeyCases, profileCase
 import { attendRowsCases, boundQueryCases, minmaxPagesCases, pageScoresCases } from "./select_cases.ts";
 import { expectedAttentionCases, rerotateCases } from "./future_cases.ts";
 import { groupVotesCases, newestLikeCases, redundancyCases, softmaxCases, tailLossCases } from "./score_cases.ts";
-import { blockCases, lengthenCases, splitCases, transferCases } from "./transfer_cases.ts";
+import { blockCases, blockReduceCases, lengthenCases, splitCases, transferCases } from "./transfer_cases.ts";
 import { demoteCases, insertRowsCases, queriesSeenCases, unweaveCases, weaveCases, weaveRowsCases } from "./woven_cases.ts";
 
 const table: Readonly<Record<OpName, (seed: number) => ReadonlyArray<Case>>> = {
@@ -40,7 +40,7 @@ const table: Readonly<Record<OpName, (seed: number) => ReadonlyArray<Case>>> = {
   append: appendCases,
   extend: extendCases,
   attend: (seed) => [...attendCases(seed), ...blockCases(seed)],
-  attendReduce: attendReduceCases,
+  attendReduce: (seed) => [...attendReduceCases(seed), ...blockReduceCases(seed)],
   reduce: reduceCases,
   meanUnit: meanUnitCases,
   similarity: similarityCases,

@@ -4,7 +4,8 @@
  */
 import type { RowCodec } from "../backends/ops.ts";
 import { blockRows, codecOf, rowBytes } from "../cache/codec.ts";
-import { type Case, caseOf, input, output, sentinels, updated } from "./case.ts";
+import { withinCodes } from "./attend_cases.ts";
+import { type Case, caseOf, input, output, outputIn, sentinels, updated } from "./case.ts";
 import {
   blocked,
   codedRows,
@@ -140,6 +141,7 @@ function blockCase(seed: number, [keyCodec, valueCodec, group, dim, window]: typ
   const [kvHeads, heads] = [lengths.length, lengths.length * group];
   const params = { m, heads, kvHeads, keyDim: dim, valueDim: dim, keyCodec, valueCodec, scale: 0.125, window, softcap: 0, merge: false };
   const sizes = `${m} queries of ${group} heads each, window ${window}, ${dim} ${keyCodec} and ${valueCodec}`;
+  const within = withinCodes(m, [keyCodec, valueCodec]);
   return caseOf(`${sizes} in blocks, ${layout.label}`, { op: "attend", params }, {
     q: input(random.normals(m * heads * dim)),
     keys: input(stored(random, layout, dim, keyCodec)),
@@ -147,8 +149,35 @@ function blockCase(seed: number, [keyCodec, valueCodec, group, dim, window]: typ
     position: input(position),
     layout: input(layoutWords(layout)),
     queryPosition: input(Uint32Array.from({ length: m }, (_, i) => Math.max(0, newestOf(layout, position) - m + 1 + i))),
-    out: output("attend", m * heads * dim),
-    lse: output("attend", m * heads),
+    out: within.out(output("attend", m * heads * dim)),
+    lse: within.lse(output("attend", m * heads)),
+  });
+}
+
+/** What one query and what several pay to the same rows. */
+export const blockReduceCases = (seed: number): ReadonlyArray<Case> =>
+  blockForms.flatMap((form, i) => [1, 3].map((m) => blockReduceCase(seed, form, m, i)));
+
+function blockReduceCase(seed: number, [keyCodec, , group, dim, window]: typeof blockForms[number], m: number, i: number): Case {
+  const random = randomOf(`attendReduce blocks ${keyCodec} ${m} ${i}`, seed);
+  const lengths = [32, 0, 1056];
+  const layout = blocked(layoutOf(random, lengths), 32);
+  const position = positionsOf(random, layout);
+  const [kvHeads, heads] = [lengths.length, lengths.length * group];
+  const [overGroup, accumulate] = [(["sum", "mean", "max"] as const)[i % 3] ?? "sum", i % 2 === 0];
+  const rest = { scale: 0.125, window, softcap: 0, overQueries: "sum", overGroup, accumulate } as const;
+  const out = accumulate
+    ? updated("attendReduce", random.normals(layout.slots), rowRanges(layout, 4))
+    : outputIn("attendReduce", layout.slots, rowRanges(layout, 4));
+  const label = `${m} queries of ${group} heads each, window ${window}, ${dim} ${keyCodec} in blocks, ${overGroup} over the group`;
+  return caseOf(label, { op: "attendReduce", params: { queries: m, heads, kvHeads, keyDim: dim, keyCodec, ...rest } }, {
+    q: input(random.normals(m * heads * dim)),
+    keys: input(stored(random, layout, dim, keyCodec)),
+    position: input(position),
+    layout: input(layoutWords(layout)),
+    queryPosition: input(Uint32Array.from({ length: m }, (_, j) => Math.max(0, newestOf(layout, position) - m + 1 + j))),
+    lse: input(random.normals(m * heads).map((x) => 4 + x)),
+    out: withinCodes(m, [keyCodec]).out(out),
   });
 }
 

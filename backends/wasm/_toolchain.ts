@@ -4,6 +4,6 @@ export const toolchain: Readonly<Record<"rustc" | "linker" | "wasmBindgen" | "fa
   rustc: "rustc 1.96.0 (ac68faa20 2026-05-25) (built from a source tarball)",
   linker: "Debian LLD 19.1.7",
   wasmBindgen: "wasm-bindgen 0.2.130",
-  fast: "11df5680ea10878894411ad45bcaf409398d262b5793479c08c2ff85ceb74ef1",
-  simd128: "a3b8c7f8fb6e2ab43dd6474d09b4ff1f4b842b494285496065925a90f8eaeb3b",
+  fast: "06312387b8ce5fcd46683a783f887d0b01aeb1c6282cc812ae45d1f8ae5a0a31",
+  simd128: "22775489a8e9c7cda4d5e85ceffefd50db653167fdc8087a43ed7104ec3a2e86",
 };

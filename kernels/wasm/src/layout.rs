@@ -2,6 +2,7 @@
 //! the operand it belongs to.
 
 use crate::codec::Codec;
+use crate::math::largest_word;
 use crate::program::Instr;
 
 /// A helper thread died.
@@ -108,7 +109,7 @@ unsafe fn check_attend_rows(instr: &Instr) -> u32 {
 
 /// Are there at most as many kept indices as rows, each the index of a row?
 pub(crate) unsafe fn names_rows(s: &Segment, keep: *const u32, count: u32) -> bool {
-    count <= s.length && (0..count as usize).all(|i| *keep.add(s.from() + i) < s.length)
+    count <= s.length && (count == 0 || largest_word(keep.add(s.from()), count as usize) < s.length)
 }
 
 unsafe fn check_compact(instr: &Instr) -> u32 {

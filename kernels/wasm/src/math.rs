@@ -45,6 +45,17 @@ pub fn max(v: v128) -> f32 {
     f32x4_extract_lane::<0>(f32x4_pmax(a, i32x4_shuffle::<1, 0, 3, 2>(a, a)))
 }
 
+/// The largest of `count` words, 0 of none.
+pub unsafe fn largest_word(p: *const u32, count: usize) -> u32 {
+    let (mut most, whole) = (u32x4_splat(0), count & !3);
+    for i in (0..whole).step_by(4) {
+        most = u32x4_max(most, v128_load(p.add(i) as *const v128));
+    }
+    let most = u32x4_max(most, i32x4_shuffle::<2, 3, 0, 1>(most, most));
+    let lanes = u32x4_extract_lane::<0>(most).max(u32x4_extract_lane::<1>(most));
+    (whole..count).fold(lanes, |most, i| most.max(*p.add(i)))
+}
+
 /// Sums of the lanes of a, b, c, d.
 #[inline(always)]
 pub fn sums(a: v128, b: v128, c: v128, d: v128) -> v128 {

@@ -1,209 +1,260 @@
 //! Scores and sums of values straight from codes: with q . k = s (q . code) + z sum(q), and the same for values, no row is ever decoded.
-//! In which order codes are read is in [`super::raw`].
+//! Products are of whole numbers; in which order codes are read, and how queries and weights become whole, is in [`super::raw`].
 
-use super::decode::{Query, Sums, LANES};
-use super::raw::{groups, half, power, row_pairs, span, stride};
+use super::decode::{Query, Sums, LANES, TILE};
+use super::raw::{groups, middle, row_pairs, span, stride, Unit};
 use crate::codec::Codec;
+use crate::half::{Rows, F16};
 use crate::math::*;
 use core::mem::MaybeUninit;
+use core::ops::Range;
 
 /// Scores of R queries and `rows` rows at `base`: per token, their own pairs; per channel, `base` is their codes and the queries carry the
-/// scales. `constants` are those that preparing a query left.
-pub unsafe fn scores<const R: usize>(codec: Codec, q: Query, constants: Sums, base: *const u8, dim: usize, rows: usize, s: *mut f32) {
-    if codec.channel {
-        take::<R>(q, Codes { at: base, bits: codec.bits as u32, bytes: stride(codec, dim), steps: dim / 8 }, rows, s);
-        return lift::<R>(constants, rows, s);
+/// scales. `constants` are those that preparing a query left, `units` what its numbers are multiples of.
+pub unsafe fn scores<const R: usize>(codec: Codec, q: Query, units: Sums, constants: Sums, base: *const u8, dim: usize, rows: usize, s: *mut f32) {
+    if R == 4 {
+        scores::<2>(codec, q, units, constants, base, dim, rows, s);
+        let [units, constants] = [units, constants].map(|x| Sums { at: x.of(2), ..x });
+        return scores::<2>(codec, q.after(2), units, constants, base, dim, rows, s.add(2 * LANES));
     }
-    let (groups, group) = (groups(codec, dim), codec.group(dim));
-    let (mut dot, mut pairs) = (MaybeUninit::<[[f32; LANES]; R]>::uninit(), MaybeUninit::<[f32; 2 * LANES]>::uninit());
-    let (dot, pairs) = (dot.as_mut_ptr() as *mut f32, pairs.as_mut_ptr() as *mut f32);
+    let take = match codec.bits {
+        8 => dots::<8, R>,
+        4 => dots::<4, R>,
+        _ => dots::<2, R>,
+    };
+    let (groups, group, bytes) = (groups(codec, dim), if codec.channel { dim } else { codec.group(dim) }, stride(codec, dim));
     for i in 0..groups {
-        let at = base.add(4 * groups + i * group * codec.bits / 8);
         let q = Query { at: q.at.add(i * group / 8 * q.step), ..q };
-        take::<R>(q, Codes { at, bits: codec.bits as u32, bytes: stride(codec, dim), steps: group / 8 }, rows, dot);
-        row_pairs(codec, base, dim, rows, i, pairs);
-        combine::<R>(i, dot, pairs, constants, rows, s);
+        let constants = Sums { at: constants.at.add(2 * i), ..constants };
+        let (at, pairs) = if codec.channel { (base, core::ptr::null()) } else { (base.add(4 * groups), base.add(4 * i)) };
+        let codes = Codes { at: at.add(i * group * codec.bits / 8), bytes, chunks: group / span(codec) };
+        take(q, Lift { units, constants, pairs, more: i > 0 }, codes, rows, s);
     }
 }
 
-unsafe fn take<const R: usize>(q: Query, codes: Codes, rows: usize, s: *mut f32) {
-    if R < 4 {
-        return dots::<R>(q, codes, rows, s);
-    }
-    dots::<2>(q, codes, rows, s);
-    dots::<2>(q.after(2), codes, rows, s.add(2 * LANES));
+/// What makes scores of dots: of query g its unit and its constants; per token, the place of the first row's pair. `more`: scores are added to.
+#[derive(Clone, Copy)]
+struct Lift {
+    units: Sums,
+    constants: Sums,
+    pairs: *const u8,
+    more: bool,
 }
 
-/// s += both constants of the query.
-unsafe fn lift<const R: usize>(constants: Sums, rows: usize, s: *mut f32) {
-    for g in 0..R {
-        let both = f32x4_splat(*constants.of(g) + *constants.of(g).add(1));
-        unary(s.add(g * LANES), s.add(g * LANES), rows.next_multiple_of(4), |x| f32x4_add(x, both));
-    }
-}
-
-/// s += scale * (dot + lack) + offset * sum(q), for the first group s = that.
-#[inline(never)]
-unsafe fn combine<const R: usize>(group: usize, dot: *const f32, pairs: *const f32, constants: Sums, rows: usize, s: *mut f32) {
-    for g in 0..R {
-        let (lack, all) = (splat(constants.of(g).add(2 * group)), splat(constants.of(g).add(2 * group + 1)));
-        for t in (0..rows).step_by(4) {
-            let to = s.add(g * LANES + t);
-            let before = if group == 0 { f32x4_splat(0.0) } else { load(to) };
-            let offset = fma(load(pairs.add(LANES + t)), all, before);
-            store(to, fma(load(pairs.add(t)), f32x4_add(load(dot.add(g * LANES + t)), lack), offset));
+impl Lift {
+    /// Scores of four rows, `at` bytes behind the first: scale * (unit * dot + what rounding left) + offset * sum(q), or the same without scales.
+    #[inline(always)]
+    unsafe fn write<const R: usize>(&self, dot: [v128; R], at: [usize; 4], s: *mut f32) {
+        let (mut scale, mut offset) = (f32x4_splat(1.0), f32x4_splat(1.0));
+        if !self.pairs.is_null() {
+            let words = at.map(|at| (self.pairs.add(at) as *const i32).read_unaligned());
+            let lift = f32x4_splat(F16::SCALE);
+            let (x, y) = F16::widen(i32x4(words[0], words[1], words[2], words[3]), F16::mask());
+            (scale, offset) = (f32x4_mul(x, lift), f32x4_mul(y, lift));
+        }
+        for g in 0..R {
+            let (to, constants) = (s.add(g * LANES), self.constants.of(g));
+            let left = fma(dot[g], splat(self.units.of(g)), splat(constants));
+            let score = fma(scale, left, f32x4_mul(offset, splat(constants.add(1))));
+            store(to, if self.more { f32x4_add(score, load(to)) } else { score });
         }
     }
 }
 
-/// Codes of rows, `bytes` apart, of which 8 * `steps` are wanted.
+/// Codes of rows, `bytes` apart, of which sixteen bytes `chunks` times are wanted.
 #[derive(Clone, Copy)]
 struct Codes {
     at: *const u8,
-    bits: u32,
     bytes: usize,
-    steps: usize,
+    chunks: usize,
 }
 
-impl Codes {
-    /// Masks of the two codes that step `i` reads, and how far into the row it reads.
-    #[inline(always)]
-    fn step(&self, i: usize) -> (v128, v128, usize) {
-        let per = 16 / self.bits as usize;
-        let mask = ((1u32 << self.bits) - 1) << (i % per) as u32 * 2 * self.bits;
-        (u32x4_splat(mask), u32x4_splat(mask << self.bits), i / per * 16)
+/// The j-th codes of eight half words.
+#[inline(always)]
+fn code<const BITS: usize>(words: v128, j: usize, mask: v128) -> v128 {
+    let shifted = match BITS * j {
+        0 => words,
+        2 => u16x8_shr(words, 2),
+        4 => u16x8_shr(words, 4),
+        6 => u16x8_shr(words, 6),
+        8 => u16x8_shr(words, 8),
+        10 => u16x8_shr(words, 10),
+        12 => u16x8_shr(words, 12),
+        _ => u16x8_shr(words, 14),
+    };
+    if BITS * (j + 1) == 16 { shifted } else { v128_and(shifted, mask) }
+}
+
+/// s[g][t] = score of query g and the codes of row t; four rows at a time, so scores behind the last are repeats of it.
+#[inline(never)]
+unsafe fn dots<const BITS: usize, const R: usize>(q: Query, lift: Lift, codes: Codes, rows: usize, s: *mut f32) {
+    let mask = u16x8_splat((1 << BITS) - 1);
+    for t in (0..rows).step_by(4) {
+        let places: [usize; 4] = core::array::from_fn(|i| (t + i).min(rows - 1) * codes.bytes);
+        let mut row = places.map(|place| codes.at.add(place));
+        let mut acc = [[i32x4_splat(0); 4]; R];
+        let mut at = q.at;
+        for _ in 0..codes.chunks {
+            let words = row.map(|row| v128_load(row as *const v128));
+            for j in 0..16 / BITS {
+                let queries: [v128; R] = core::array::from_fn(|g| load(at.add(8 * g)));
+                for i in 0..4 {
+                    let x = code::<BITS>(words[i], j, mask);
+                    for g in 0..R {
+                        acc[g][i] = i32x4_add(acc[g][i], i32x4_dot_i16x8(x, queries[g]));
+                    }
+                }
+                at = at.add(q.step);
+            }
+            row = row.map(|row| row.add(16));
+        }
+        lift.write(acc.map(|acc| total(acc.map(|x| f32x4_convert_i32x4(x)))), places, s.add(t));
     }
-}
-
-/// The sign bit of every word, where the compiler cannot see it.
-fn sign() -> v128 {
-    static SIGN: u32 = 1 << 31;
-    // SAFETY: a constant of this module.
-    u32x4_splat(unsafe { (&raw const SIGN).read_volatile() })
 }
 
 #[inline(always)]
-unsafe fn load8(at: *const u8, sign: v128, a: v128, b: v128) -> (v128, v128) {
-    let w = v128_xor(v128_load(at as *const v128), sign);
-    (f32x4_convert_i32x4(v128_and(w, a)), f32x4_convert_i32x4(v128_and(w, b)))
+fn total([a, b, c, d]: [v128; 4]) -> v128 {
+    sums(a, b, c, d)
 }
 
-/// s[g][t] = dot of query g and the codes of row t; four rows at a time, so scores behind the last are repeats of it.
-#[inline(never)]
-unsafe fn dots<const R: usize>(q: Query, codes: Codes, rows: usize, s: *mut f32) {
-    let sign = sign();
-    let (one, bits) = ((1u32 << codes.bits) - 1, codes.bits);
-    for t in (0..rows).step_by(4) {
-        let mut row: [*const u8; 4] = core::array::from_fn(|i| codes.at.add((t + i).min(rows - 1) * codes.bytes));
-        let mut acc = [[f32x4_splat(0.0); 4]; R];
-        let (mut at, mut mask) = (q.at, one);
-        for _ in 0..codes.steps {
-            let (a, b) = (u32x4_splat(mask), u32x4_splat(mask << bits));
-            mask = mask.rotate_left(2 * bits);
-            let next = if mask == one { 16 } else { 0 };
-            for i in 0..4 {
-                let (x, y) = load8(row[i], sign, a, b);
-                for g in 0..R {
-                    acc[g][i] = fma(y, load(at.add(8 * g + 4)), fma(x, load(at.add(8 * g)), acc[g][i]));
-                }
-                row[i] = row[i].add(next);
-            }
-            at = at.add(q.step);
-        }
-        for g in 0..R {
-            store(s.add(g * LANES + t), sums(acc[g][0], acc[g][1], acc[g][2], acc[g][3]));
-        }
-    }
-}
-
-/// o[g] += sum over rows of p[g][t] * row t in raw order, and, per token, the sums of p * offset to `offsets` of each group. Per channel, `base`
-/// is the codes and `block` the pairs of [`super::raw::block_pairs`].
-pub unsafe fn values<const R: usize>(codec: Codec, p: *const f32, base: *const u8, dim: usize, rows: usize, o: Sums, offsets: Sums, block: *const f32) {
-    let (groups, group) = (groups(codec, dim), if codec.channel { dim } else { codec.group(dim) });
-    let at = if codec.channel { base } else { base.add(4 * groups) };
-    let codes = Codes { at, bits: codec.bits as u32, bytes: stride(codec, dim), steps: dim / 8 };
+/// o[g] += sum over rows of p[g][t] * row t in raw order, and, per token, what else all channels of a group get to its `offsets`. Per channel,
+/// `base` is the codes and `block` the pairs of [`super::raw::block_pairs`], behind which there is room for R rows.
+pub unsafe fn values<const R: usize>(codec: Codec, p: *const f32, base: *const u8, dim: usize, rows: usize, o: Sums, offsets: Sums, block: *mut f32) {
+    let (mut w, mut pairs) = (MaybeUninit::<[[i16; LANES]; R]>::uninit(), MaybeUninit::<[f32; 2 * LANES]>::uninit());
+    let (w, pairs) = (w.as_mut_ptr() as *mut i16, pairs.as_mut_ptr() as *mut f32);
+    let codes = Codes { at: base, bytes: stride(codec, dim), chunks: dim / span(codec) };
     if codec.channel {
-        let totals = core::array::from_fn(|g| f32x4_splat(total(p.add(g * LANES), rows)));
-        return add::<R, false>(codec, codes, p, rows, 0..dim / 8, o, totals, block);
-    }
-    // Where a vector holds two groups, the weights of the first one wait for those of the second.
-    let (paired, none) = (group < span(codec), core::ptr::null());
-    let (mut w, mut pairs) = (MaybeUninit::<[[[f32; LANES]; R]; 2]>::uninit(), MaybeUninit::<[f32; 2 * LANES]>::uninit());
-    let (w, pairs) = (w.as_mut_ptr() as *mut f32, pairs.as_mut_ptr() as *mut f32);
-    let mut totals = [[0f32; R]; 2];
-    for i in 0..groups {
-        let side = if paired { i % 2 } else { 0 };
-        row_pairs(codec, base, dim, rows, i, pairs);
+        let weighed: [Weighed; R] = core::array::from_fn(|g| unsafe { weigh(p.add(g * LANES), core::ptr::null(), rows, w.add(g * LANES)) });
+        let own = Sums { at: block.add(2 * dim), step: dim };
+        core::slice::from_raw_parts_mut(own.at, R * dim).fill(0.0);
+        add::<R>(codec.bits, codes, Weights { at: w, units: weighed.map(|x| x.unit) }, rows, 0..dim, own);
         for g in 0..R {
-            let (offset, total) = weigh(p.add(g * LANES), pairs, rows, w.add((side * R + g) * LANES));
-            *offsets.of(g).add(i) += offset;
-            totals[side][g] = total;
-        }
-        let steps = i * group / 8..(i + 1) * group / 8;
-        if !paired {
-            add::<R, false>(codec, codes, w, rows, steps, o, totals[0].map(|x| f32x4_splat(x)), none);
-        } else if side == 1 {
-            let totals = core::array::from_fn(|g| f32x4(totals[0][g], totals[0][g], totals[1][g], totals[1][g]));
-            add::<R, true>(codec, codes, w, rows, steps.start - group / 8..steps.end, o, totals, none);
-        }
-    }
-}
-
-/// Sum of `rows` numbers, behind which zeros fill up the four.
-unsafe fn total(p: *const f32, rows: usize) -> f32 {
-    sum((0..rows).step_by(4).fold(f32x4_splat(0.0), |a, t| f32x4_add(a, load(p.add(t)))))
-}
-
-/// w = p * scale; the sums of p * offset and of w.
-#[inline(never)]
-unsafe fn weigh(p: *const f32, pairs: *const f32, rows: usize, w: *mut f32) -> (f32, f32) {
-    let (mut offset, mut total) = (f32x4_splat(0.0), f32x4_splat(0.0));
-    for t in (0..rows).step_by(4) {
-        let p = load(p.add(t));
-        let x = f32x4_mul(p, load(pairs.add(t)));
-        store(w.add(t), x);
-        total = f32x4_add(total, x);
-        offset = fma(p, load(pairs.add(LANES + t)), offset);
-    }
-    (sum(offset), sum(total))
-}
-
-/// o[g] += sum of w[g][t] * codes of row t, at `steps`. PAIRED: two weights a row, R * LANES apart, for the two halves of a vector.
-#[inline(never)]
-unsafe fn add<const R: usize, const PAIRED: bool>(
-    codec: Codec,
-    codes: Codes,
-    w: *const f32,
-    rows: usize,
-    steps: core::ops::Range<usize>,
-    o: Sums,
-    totals: [v128; R],
-    block: *const f32,
-) {
-    let sign = sign();
-    for step in steps {
-        let (a, b, at) = codes.step(step);
-        let mut acc = [[f32x4_splat(0.0); 2]; R];
-        let mut row = codes.at.add(at);
-        for t in 0..rows {
-            let (x, y) = load8(row, sign, a, b);
-            for g in 0..R {
-                let first = w.add(g * LANES + t);
-                let w = if PAIRED { i32x4_shuffle::<0, 1, 4, 5>(splat(first), splat(first.add(R * LANES))) } else { splat(first) };
-                acc[g] = [fma(x, w, acc[g][0]), fma(y, w, acc[g][1])];
-            }
-            row = row.add(codes.bytes);
-        }
-        for i in 0..2 {
-            let v = 2 * step + i;
-            let ((power, reaches), offset) = (power(codec, v), block.wrapping_add(4 * v + 8 * codes.steps));
-            for g in 0..R {
-                let to = o.of(g).add(4 * v);
-                let lack = if reaches { half(codec) } else { 0.0 };
-                let x = fma(acc[g][i], f32x4_splat(power), f32x4_mul(totals[g], f32x4_splat(lack)));
-                let x = if block.is_null() { x } else { fma(x, load(block.add(4 * v)), f32x4_mul(totals[g], load(offset))) };
-                store(to, f32x4_add(load(to), x));
+            let (left, all) = (f32x4_splat(weighed[g].left(codec)), f32x4_splat(weighed[g].all));
+            for c in (0..dim).step_by(4) {
+                let sum = fma(load(block.add(dim + c)), all, load(o.of(g).add(c)));
+                store(o.of(g).add(c), fma(load(block.add(c)), f32x4_add(load(own.of(g).add(c)), left), sum));
             }
         }
+        return;
     }
+    let (groups, group) = (groups(codec, dim), codec.group(dim));
+    let codes = Codes { at: base.add(4 * groups), ..codes };
+    for i in 0..groups {
+        row_pairs(codec, base, dim, rows, i, pairs);
+        let weighed: [Weighed; R] = core::array::from_fn(|g| unsafe { weigh(p.add(g * LANES), pairs, rows, w.add(g * LANES)) });
+        for g in 0..R {
+            *offsets.of(g).add(i) += weighed[g].offset + weighed[g].left(codec);
+        }
+        add::<R>(codec.bits, codes, Weights { at: w, units: weighed.map(|x| x.unit) }, rows, i * group..(i + 1) * group, o);
+    }
+}
+
+/// Weights of a tile as whole numbers, LANES of sixteen bits per query, and their units.
+#[derive(Clone, Copy)]
+struct Weights<const R: usize> {
+    at: *const i16,
+    units: [f32; R],
+}
+
+/// The weights of one query: their unit, their sum, that of the whole numbers, that of p * offset.
+#[derive(Clone, Copy)]
+struct Weighed {
+    unit: f32,
+    all: f32,
+    rounded: f32,
+    offset: f32,
+}
+
+impl Weighed {
+    /// What the rounding leaves for the middle of codes.
+    fn left(&self, codec: Codec) -> f32 {
+        middle(codec) * (self.all - self.unit * self.rounded)
+    }
+}
+
+/// Writes p, times their scales where there are pairs, as whole numbers; those of a tile fit into registers.
+#[inline(never)]
+unsafe fn weigh(p: *const f32, pairs: *const f32, rows: usize, to: *mut i16) -> Weighed {
+    let [mut most, mut all, mut offset, mut rounded] = [f32x4_splat(0.0); 4];
+    let mut weights = [f32x4_splat(0.0); TILE / 4];
+    for (i, weight) in weights.iter_mut().enumerate() {
+        if 4 * i >= rows {
+            break;
+        }
+        let mut x = load(p.add(4 * i));
+        if !pairs.is_null() {
+            offset = fma(x, load(pairs.add(LANES + 4 * i)), offset);
+            x = f32x4_mul(x, load(pairs.add(4 * i)));
+        }
+        most = f32x4_pmax(most, f32x4_abs(x));
+        all = f32x4_add(all, x);
+        *weight = x;
+    }
+    let unit = Unit::of(most);
+    for i in 0..TILE / 8 {
+        let (whole, sum) = unit.round(weights[2 * i], weights[2 * i + 1]);
+        v128_store(to.add(8 * i) as *mut v128, whole);
+        rounded = f32x4_add(rounded, sum);
+    }
+    Weighed { unit: unit.value, all: sum(all), rounded: sum(rounded), offset: sum(offset) }
+}
+
+/// o[g] += unit * sum of w[g][t] * codes of row t, at `channels`, which are whole halves of sixteen bytes, of eight bits whole ones.
+unsafe fn add<const R: usize>(bits: usize, codes: Codes, w: Weights<R>, rows: usize, channels: Range<usize>, o: Sums) {
+    if R == 4 {
+        let [a, b, c, d] = core::array::from_fn(|g| w.units[g % R]);
+        add(bits, codes, Weights { at: w.at, units: [a, b] }, rows, channels.clone(), o);
+        let (w, o) = (Weights { at: w.at.add(2 * LANES), units: [c, d] }, Sums { at: o.of(2), ..o });
+        return add(bits, codes, w, rows, channels, o);
+    }
+    match bits {
+        8 => channels.step_by(16).for_each(|c| quad::<8, R>(codes, w, rows, c, 0, o)),
+        4 => channels.step_by(16).for_each(|c| quad::<4, R>(codes, w, rows, c, 0, o)),
+        _ => channels.step_by(16).for_each(|c| quad::<2, R>(codes, w, rows, c & !31, c / 16 % 2 * 4, o)),
+    }
+}
+
+/// Sixteen channels: of the half words of eight bytes from channel `c` on, the codes j to j + 3; of eight bits, both codes of sixteen bytes. Two
+/// rows at a time, so that their codes stand side by side.
+#[inline(never)]
+unsafe fn quad<const BITS: usize, const R: usize>(codes: Codes, w: Weights<R>, rows: usize, c: usize, j: usize, o: Sums) {
+    let mask = u16x8_splat((1 << BITS) - 1);
+    let mut acc = [[i32x4_splat(0); 4]; R];
+    let mut row = codes.at.add(c * BITS / 8);
+    for t in (0..rows).step_by(2) {
+        // Behind an odd last row there is a weight of zero.
+        let next = if t + 1 < rows { row.add(codes.bytes) } else { row };
+        let x = side_by_side::<BITS>(row, next, j, mask);
+        let weights: [v128; R] = core::array::from_fn(|g| v128_load32_splat(w.at.add(g * LANES + t) as *const u32));
+        for k in 0..4 {
+            for g in 0..R {
+                acc[g][k] = i32x4_add(acc[g][k], i32x4_dot_i16x8(x[k], weights[g]));
+            }
+        }
+        row = next.add(codes.bytes);
+    }
+    let span = 128 / BITS;
+    let (chunk, half) = (c / span * span, c % span / (span / 2));
+    for k in 0..4 {
+        let place = if BITS == 8 { chunk + k % 2 * 8 + k / 2 * 4 } else { chunk + (j + k) * 8 + half * 4 };
+        for g in 0..R {
+            let to = o.of(g).add(place);
+            store(to, fma(f32x4_convert_i32x4(acc[g][k]), f32x4_splat(w.units[g]), load(to)));
+        }
+    }
+}
+
+/// Codes of two rows in turn, four channels a vector.
+#[inline(always)]
+unsafe fn side_by_side<const BITS: usize>(row: *const u8, next: *const u8, j: usize, mask: v128) -> [v128; 4] {
+    if BITS == 8 {
+        let (a, b) = (v128_load(row as *const v128), v128_load(next as *const v128));
+        let lo = i16x8_shuffle::<0, 8, 1, 9, 2, 10, 3, 11>(a, b);
+        let hi = i16x8_shuffle::<4, 12, 5, 13, 6, 14, 7, 15>(a, b);
+        return [code::<8>(lo, 0, mask), code::<8>(lo, 1, mask), code::<8>(hi, 0, mask), code::<8>(hi, 1, mask)];
+    }
+    let (a, b) = (v128_load64_zero(row as *const u64), v128_load64_zero(next as *const u64));
+    let both = i16x8_shuffle::<0, 8, 1, 9, 2, 10, 3, 11>(a, b);
+    let both = if BITS == 2 && j == 4 { u16x8_shr(both, 8) } else { both };
+    core::array::from_fn(|k| code::<BITS>(both, k, mask))
 }

@@ -16,7 +16,9 @@ pub const TILE: usize = 32;
 /// Scores of one query in a tile, in fours.
 pub const LANES: usize = TILE + 4;
 /// Query heads in one pass.
-const PASS: usize = 4;
+pub const PASS: usize = 4;
+/// Floats of two lines of a cache.
+pub const LINES: usize = 32;
 
 /// The queries of a pass in the raw order of the keys: of each eight channels those of query 0, of query 1 and so on; then, `step`
 /// floats on, the next eight channels.
@@ -62,18 +64,23 @@ fn most_pairs(dim: usize) -> usize {
 }
 
 impl Work {
-    /// Floats of a state: top, l, two unused; per group of key channels two constants; o in raw order; per group of value channels the
+    /// Floats of a state: top, l, a unit, one unused; per group of key channels two constants; o in raw order; per group of value channels the
     /// sum of offsets.
     fn state_floats(key_dim: usize, value_dim: usize) -> usize {
         4 + 2 * most_pairs(key_dim) + value_dim.next_multiple_of(8) + most_pairs(value_dim)
     }
 
-    fn floats(group: usize, key_dim: usize, value_dim: usize) -> usize {
-        group * (key_dim.next_multiple_of(8) + Work::state_floats(key_dim, value_dim))
+    /// In whole lines of the cache, and two at a time as processors fetch them: threads write next to each other.
+    pub fn floats(group: usize, key_dim: usize, value_dim: usize) -> usize {
+        (group * (key_dim.next_multiple_of(8) + Work::state_floats(key_dim, value_dim))).next_multiple_of(LINES)
     }
 
     unsafe fn of(a: &Attend, item: usize) -> Work {
-        let queries = a.scratch.add(item * Work::floats(a.group, a.key_dim, a.value_dim));
+        Work::at(a, a.scratch.add(item * Work::floats(a.group, a.key_dim, a.value_dim)))
+    }
+
+    /// In scratch of a caller's own.
+    pub fn at(a: &Attend, queries: *mut f32) -> Work {
         Work { queries, group: a.group, key_dim: a.key_dim, value_dim: a.value_dim }
     }
 
@@ -85,6 +92,11 @@ impl Work {
     /// Floats from state to state.
     pub fn step(&self) -> usize {
         Work::state_floats(self.key_dim, self.value_dim)
+    }
+
+    /// What the whole numbers of query g are multiples of, where keys are codes.
+    pub unsafe fn unit(&self, g: usize) -> *mut f32 {
+        self.state(g).add(2)
     }
 
     /// Constants of query g.

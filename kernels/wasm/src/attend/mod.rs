@@ -1,5 +1,5 @@
 //! Softmax attention over one tier of ragged rows. One query: [`decode`], split over chunks of rows. Several: [`prefill`], split
-//! over blocks of queries. [`reduce`] sums attention per row. Scores never leave a cache-sized tile.
+//! over blocks of queries. [`reduce`] sums attention per row, [`single`] that of one query. Scores never leave a cache-sized tile.
 
 pub mod coded;
 pub mod decode;
@@ -8,6 +8,7 @@ pub mod plain;
 pub mod prefill;
 pub mod raw;
 pub mod reduce;
+pub mod single;
 pub mod tile;
 
 use crate::codec::Codec;
@@ -69,6 +70,34 @@ impl Attend {
             keep: if rows { instr.ptr(8) } else { core::ptr::null() },
             counts: if rows { instr.ptr(9) } else { core::ptr::null() },
             scratch: instr.ptr(if rows { 10 } else { 8 }),
+        }
+    }
+
+    /// The scores of an `attendReduce`, without values.
+    unsafe fn scoring(instr: &Instr) -> Attend {
+        Attend {
+            m: 1,
+            heads: instr.u(1),
+            kv_heads: instr.u(2),
+            group: instr.u(1) / instr.u(2),
+            key_dim: instr.u(3),
+            value_dim: 0,
+            scale: instr.f(5),
+            window: instr.u(6) as u32,
+            key_codec: Codec::of(instr.u(4)),
+            value_codec: Codec::of(1),
+            softcap: instr.f(7),
+            merge: false,
+            q: instr.ptr(0),
+            keys: instr.ptr(1),
+            values: core::ptr::null(),
+            position: instr.ptr(2),
+            query_position: instr.ptr(4),
+            out: core::ptr::null_mut(),
+            lse: core::ptr::null_mut(),
+            keep: core::ptr::null(),
+            counts: core::ptr::null(),
+            scratch: instr.ptr(9),
         }
     }
 

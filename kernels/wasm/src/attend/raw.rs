@@ -1,8 +1,9 @@
 //! The order in which codes are read, and what it asks of queries and of scales.
 //!
-//! Sixteen bytes are four words, each with codes of neighbouring channels. A mask leaves one code of every word where it stands, so what
-//! becomes a float is code * 2^shift; the other factor takes the power. Of a pair of masks, the last reaches the sign bit, which is flipped
-//! beforehand: its code then counts from minus one half of the range on, which a constant repairs.
+//! Sixteen bytes are eight half words, each with codes of neighbouring channels. A shift and a mask leave one code of every half word, so eight
+//! codes at a time are multiplied with whole numbers of sixteen bits: queries, or weights of rows, each a multiple of its own unit. A code counts
+//! from the middle of its range on where that unit has rounded a factor, which a constant sees to: the rounding then meets what codes differ by,
+//! not what they have in common.
 
 use super::decode::LANES;
 use crate::codec::Codec;
@@ -10,12 +11,17 @@ use crate::half::{decode, Rows, F16};
 use crate::math::*;
 use core::mem::MaybeUninit;
 
+/// Largest whole number of sixteen bits.
+const MOST: f32 = 32767.0;
+/// 1.5 * 2^23: what it is added to is rounded to a whole number, which then lies in the lowest bits.
+const ROUND: f32 = 12_582_912.0;
+
 /// Channels in sixteen bytes.
 pub fn span(codec: Codec) -> usize {
     128 / codec.bits
 }
 
-/// Can rows of `dim` channels be read as whole vectors of codes, each with one pair of scale and offset, or, for values, with two?
+/// Can rows of `dim` channels be read as whole vectors of codes, each with one pair of scale and offset, or, for values, with one a half?
 pub fn fits(codec: Codec, dim: usize, values: bool) -> bool {
     let (span, group) = (span(codec), codec.group(dim));
     dim % span == 0 && (codec.channel || group % span == 0 || values && 2 * group == span)
@@ -31,6 +37,11 @@ pub fn groups(codec: Codec, dim: usize) -> usize {
     if codec.channel { 1 } else { dim / codec.group(dim) }
 }
 
+/// Middle of the range of codes.
+pub fn middle(codec: Codec) -> f32 {
+    ((1u32 << codec.bits) - 1) as f32 * 0.5
+}
+
 /// Four rows of four numbers by columns.
 #[inline(always)]
 fn transpose(r: [v128; 4]) -> [v128; 4] {
@@ -44,23 +55,31 @@ fn transpose(r: [v128; 4]) -> [v128; 4] {
     ]
 }
 
-/// Calls `f` for every four vectors of raw order: index of the first, and the places of the four quadruples of channels they are made of.
+/// Calls `f` for every four half words and, of their codes, every four: place of the first channel, channels from half word to half word, and
+/// place of the first in raw order, where the codes of one half word are eight apart.
 #[inline(always)]
-unsafe fn quads(codec: Codec, dim: usize, mut f: impl FnMut(usize, [usize; 4])) {
-    let (span, run) = (span(codec), 32 / codec.bits);
+fn quads(codec: Codec, dim: usize, mut f: impl FnMut(usize, usize, usize)) {
+    let (span, run) = (span(codec), 16 / codec.bits);
     for chunk in (0..dim).step_by(span) {
-        for j in (0..run).step_by(4) {
-            f((chunk / 4) + j, core::array::from_fn(|l| chunk + l * run + j));
+        for l in [0, 4] {
+            for j in (0..run).step_by(4) {
+                f(chunk + l * run + j, run, chunk + 8 * j + l);
+            }
         }
     }
 }
 
-/// Channels into raw order: vector j of sixteen bytes holds the j-th codes of their words.
+/// Channels into raw order: vector j of sixteen bytes holds the j-th codes of their half words.
 #[inline(never)]
 pub unsafe fn to_raw(codec: Codec, dim: usize, from: *const f32, to: *mut f32) {
-    quads(codec, dim, |v, at| {
-        for (i, x) in transpose(at.map(|c| load(from.add(c)))).into_iter().enumerate() {
-            store(to.add(4 * (v + i)), x);
+    quads(codec, dim, |at, run, raw| {
+        if run == 2 {
+            let (a, b) = (load(from.add(at)), load(from.add(at + 4)));
+            store(to.add(raw), i32x4_shuffle::<0, 2, 4, 6>(a, b));
+            return store(to.add(raw + 8), i32x4_shuffle::<1, 3, 5, 7>(a, b));
+        }
+        for (j, x) in transpose(core::array::from_fn(|l| load(from.add(at + l * run)))).into_iter().enumerate() {
+            store(to.add(raw + 8 * j), x);
         }
     });
 }
@@ -68,64 +87,85 @@ pub unsafe fn to_raw(codec: Codec, dim: usize, from: *const f32, to: *mut f32) {
 /// And back, in another place.
 #[inline(never)]
 pub unsafe fn from_raw(codec: Codec, dim: usize, from: *const f32, to: *mut f32) {
-    quads(codec, dim, |v, at| {
-        for (x, c) in transpose(core::array::from_fn(|i| load(from.add(4 * (v + i))))).into_iter().zip(at) {
-            store(to.add(c), x);
+    quads(codec, dim, |at, run, raw| {
+        if run == 2 {
+            let (a, b) = (load(from.add(raw)), load(from.add(raw + 8)));
+            store(to.add(at), i32x4_shuffle::<0, 4, 1, 5>(a, b));
+            return store(to.add(at + 4), i32x4_shuffle::<2, 6, 3, 7>(a, b));
+        }
+        for (l, x) in transpose(core::array::from_fn(|j| load(from.add(raw + 8 * j)))).into_iter().enumerate() {
+            store(to.add(at + l * run), x);
         }
     });
 }
 
-/// 2^-shift of raw vector v, and whether it reaches the sign.
-#[inline(always)]
-pub fn power(codec: Codec, v: usize) -> (f32, bool) {
-    let run = 32 / codec.bits;
-    let j = v % run;
-    (f32::from_bits(((127 - j * codec.bits) as u32) << 23), j + 1 == run)
+/// Numbers as multiples of a unit.
+#[derive(Clone, Copy)]
+pub struct Unit {
+    pub value: f32,
+    inverse: v128,
 }
 
-/// Half of the range of codes, which vectors that reach the sign lack.
-pub fn half(codec: Codec) -> f32 {
-    (1u32 << (codec.bits - 1)) as f32
-}
+impl Unit {
+    /// The unit of numbers that reach up to the largest of `most`.
+    #[inline(always)]
+    pub fn of(most: v128) -> Unit {
+        let value = max(most) / MOST;
+        Unit { value, inverse: f32x4_splat(if value > 0.0 { 1.0 / value } else { 0.0 }) }
+    }
 
-/// Writes a query from raw order at `raw` as the scores read it, eight channels every `step` floats, each with its power of two, and per group
-/// the pair (what codes that reach the sign lack, sum of the query).
-pub unsafe fn prepare(codec: Codec, dim: usize, raw: *const f32, to: *mut f32, step: usize, pairs: *mut f32) {
-    let per_group = codec.group(dim) / 4;
-    let (mut lack, mut all) = (f32x4_splat(0.0), f32x4_splat(0.0));
-    for v in 0..dim / 4 {
-        let x = load(raw.add(4 * v));
-        let (power, sign) = power(codec, v);
-        store(to.add(v / 2 * step + v % 2 * 4), f32x4_mul(x, f32x4_splat(power)));
-        all = f32x4_add(all, x);
-        lack = if sign { f32x4_add(lack, x) } else { lack };
-        if (v + 1) % per_group == 0 {
-            *pairs.add(2 * (v / per_group)) = sum(lack) * half(codec);
-            *pairs.add(2 * (v / per_group) + 1) = sum(all);
-            (lack, all) = (f32x4_splat(0.0), f32x4_splat(0.0));
-        }
+    /// Eight numbers as whole ones of sixteen bits, and their sums four by four.
+    #[inline(always)]
+    pub fn round(self, x: v128, y: v128) -> (v128, v128) {
+        let (round, bits) = (f32x4_splat(ROUND), u32x4_splat(ROUND.to_bits()));
+        let (x, y) = (fma(x, self.inverse, round), fma(y, self.inverse, round));
+        let whole = i16x8_narrow_i32x4(i32x4_sub(x, bits), i32x4_sub(y, bits));
+        (whole, f32x4_add(f32x4_sub(x, round), f32x4_sub(y, round)))
     }
 }
 
-/// The same with the pairs of a block, powers included: the query takes their scales, its sum their offsets.
+/// Writes a query from raw order at `raw` as the scores read it, eight channels every `step` floats, and per group the pair (what its rounding
+/// leaves for the middle of codes, sum of the query); its unit.
 #[inline(never)]
-pub unsafe fn prepare_block(codec: Codec, dim: usize, raw: *const f32, block: *const f32, to: *mut f32, step: usize, pairs: *mut f32) {
-    let run = 32 / codec.bits;
-    let (mut lack, mut all, mut to) = (f32x4_splat(0.0), f32x4_splat(0.0), to);
-    for v in (0..dim / 4).step_by(2) {
-        let (p, b) = (raw.add(4 * v), block.add(4 * v));
-        let (q, r) = (load(p), load(p.add(4)));
-        let (x, y) = (f32x4_mul(q, load(b)), f32x4_mul(r, load(b.add(4))));
-        all = fma(r, load(b.add(dim + 4)), fma(q, load(b.add(dim)), all));
-        if (v + 2) % run == 0 {
-            lack = f32x4_add(lack, y);
+pub unsafe fn prepare(codec: Codec, dim: usize, raw: *const f32, to: *mut f32, step: usize, pairs: *mut f32) -> f32 {
+    let most = (0..dim).step_by(4).fold(f32x4_splat(0.0), |most, c| f32x4_pmax(most, f32x4_abs(load(raw.add(c)))));
+    let (unit, per_group) = (Unit::of(most), codec.group(dim) / 8);
+    for group in 0..dim / 8 / per_group {
+        let (mut all, mut rounded) = (f32x4_splat(0.0), f32x4_splat(0.0));
+        for v in group * per_group..(group + 1) * per_group {
+            let (x, y) = (load(raw.add(8 * v)), load(raw.add(8 * v + 4)));
+            let (whole, sum) = unit.round(x, y);
+            v128_store(to.add(v * step) as *mut v128, whole);
+            all = f32x4_add(all, f32x4_add(x, y));
+            rounded = f32x4_add(rounded, sum);
         }
-        store(to, x);
-        store(to.add(4), y);
-        to = to.add(step);
+        *pairs.add(2 * group) = middle(codec) * (sum(all) - unit.value * sum(rounded));
+        *pairs.add(2 * group + 1) = sum(all);
     }
-    *pairs = sum(lack) * (half(codec) / power(codec, run - 1).0);
-    *pairs.add(1) = sum(all);
+    unit.value
+}
+
+/// The same with the pairs of a block: the query takes their scales, its sum their offsets.
+#[inline(never)]
+pub unsafe fn prepare_block(codec: Codec, dim: usize, raw: *const f32, block: *const f32, to: *mut f32, step: usize, pairs: *mut f32) -> f32 {
+    let (mut most, mut offset) = (f32x4_splat(0.0), f32x4_splat(0.0));
+    for c in (0..dim).step_by(4) {
+        let q = load(raw.add(c));
+        most = f32x4_pmax(most, f32x4_abs(f32x4_mul(q, load(block.add(c)))));
+        offset = fma(q, load(block.add(dim + c)), offset);
+    }
+    let (unit, mut all, mut rounded) = (Unit::of(most), f32x4_splat(0.0), f32x4_splat(0.0));
+    for v in 0..dim / 8 {
+        let (p, b) = (raw.add(8 * v), block.add(8 * v));
+        let (x, y) = (f32x4_mul(load(p), load(b)), f32x4_mul(load(p.add(4)), load(b.add(4))));
+        let (whole, sum) = unit.round(x, y);
+        v128_store(to.add(v * step) as *mut v128, whole);
+        all = f32x4_add(all, f32x4_add(x, y));
+        rounded = f32x4_add(rounded, sum);
+    }
+    *pairs = middle(codec) * (sum(all) - unit.value * sum(rounded));
+    *pairs.add(1) = sum(offset);
+    unit.value
 }
 
 /// Scales of `rows` rows, of their pair number `group`, to `to`, offsets to `to + LANES`; zeros up to a multiple of four.
@@ -148,15 +188,12 @@ pub unsafe fn row_pairs(codec: Codec, base: *const u8, dim: usize, rows: usize, 
     }
 }
 
-/// Scales and offsets of a block of rows, by channel in raw order, to `out` and `out + dim`; with `powers`, scales have those of [`power`].
-pub unsafe fn block_pairs(codec: Codec, pairs: *const u8, dim: usize, out: *mut f32, powers: bool) {
+/// Scales and offsets of a block of rows, by channel in raw order, to `out` and `out + dim`.
+pub unsafe fn block_pairs(codec: Codec, pairs: *const u8, dim: usize, out: *mut f32) {
     let mut natural = MaybeUninit::<[f32; 1024]>::uninit();
     let natural = natural.as_mut_ptr() as *mut f32;
     for i in 0..2 {
         decode::<F16>(pairs.add(2 * i * dim), natural, dim);
         to_raw(codec, dim, natural, out.add(i * dim));
-    }
-    for v in 0..if powers { dim / 4 } else { 0 } {
-        store(out.add(4 * v), f32x4_mul(load(out.add(4 * v)), f32x4_splat(power(codec, v).0)));
     }
 }

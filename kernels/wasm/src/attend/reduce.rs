@@ -1,8 +1,8 @@
-//! Attention mass per row without the matrix: phase 0 transposes the queries into blocks, phase 1 takes tiles of rows through all
-//! blocks, so every sum is over one tile's own numbers in a fixed order.
+//! Attention mass per row without the matrix. One query: rows are scored as [`super::decode`] does. Several: phase 0 transposes the queries into
+//! blocks, phase 1 takes tiles of rows through all blocks, so every sum is over one tile's own numbers in a fixed order.
 
 use super::gemm::{multiply, Left, Rows as Matrix};
-use super::{cap, visible};
+use super::{cap, single, visible};
 use crate::codec::Codec;
 use crate::layout::segment;
 use crate::math::*;
@@ -14,7 +14,7 @@ const TILE: usize = 48;
 /// Queries per block, about.
 const QUERIES: usize = 48;
 /// Divisors below this count as this.
-const LEAST: f32 = 1e-30;
+pub const LEAST: f32 = 1e-30;
 
 /// Sizes of one op. Lane `g * tokens + i` of a block holds query head g of the group at the block's token i.
 #[derive(Clone, Copy)]
@@ -49,6 +49,9 @@ impl Shape {
 
 /// Scratch floats.
 pub fn floats(queries: usize, heads: usize, kv_heads: usize, dim: usize, threads: usize) -> usize {
+    if queries == 1 {
+        return threads * single::floats(heads / kv_heads, dim);
+    }
     let shape = Shape::of(queries, heads, kv_heads, dim);
     shape.blocks * kv_heads * shape.block() + threads * shape.thread()
 }
@@ -56,6 +59,9 @@ pub fn floats(queries: usize, heads: usize, kv_heads: usize, dim: usize, threads
 /// Operands q, keys, position, layout, queryPosition, lse, out, divisor, gain, scratch; parameters queries, heads, kvHeads, keyDim, keyCodec, scale,
 /// window, softcap, overQueries, overGroup, accumulate.
 pub unsafe fn run(instr: &Instr, phase: u32, team: &Team) {
+    if instr.u(0) == 1 {
+        return single::run(instr, team);
+    }
     let shape = Shape::of(instr.u(0), instr.u(1), instr.u(2), instr.u(3));
     let scratch = instr.ptr::<f32>(9);
     if phase == 0 {
@@ -69,6 +75,11 @@ pub unsafe fn run(instr: &Instr, phase: u32, team: &Team) {
         let (h, t) = (item % shape.kv_heads, item / shape.kv_heads * TILE);
         tile(instr, shape, h, t, own);
     });
+}
+
+/// Phases of an `attendReduce`.
+pub fn phases(instr: &Instr) -> u32 {
+    if instr.u(0) == 1 { 1 } else { 2 }
 }
 
 /// One block of queries for one KV head. A lane that sees nothing, or whose softmax was empty, has an empty range.
@@ -146,14 +157,20 @@ unsafe fn fold(instr: &Instr, shape: Shape, scores: *const f32, lane: *const f32
 unsafe fn write(instr: &Instr, shape: Shape, masses: *const f32, slot: usize, rows: usize) {
     let real = (0..shape.queries).filter(|i| *instr.ptr::<u32>(4).add(*i) != u32::MAX).count();
     let by_queries = if instr.u(8) == 1 && real > 0 { 1.0 / real as f32 } else { 1.0 };
-    let by_group = if instr.u(9) == 1 { 1.0 / shape.group as f32 } else { 1.0 };
     for i in 0..rows {
-        let heads = (0..shape.group).map(|g| {
-            let gain = if instr.has(8) { *instr.ptr::<f32>(8).add((slot + i) * shape.group + g) } else { 1.0 };
-            *masses.add(g * TILE + i) * by_queries * gain
-        });
-        let mass = if instr.u(9) == 2 { heads.fold(0.0, |a, b| if b > a { b } else { a }) } else { heads.sum::<f32>() * by_group };
-        let out = instr.ptr::<f32>(6).add(slot + i);
-        *out = if instr.u(10) != 0 { *out + mass } else { mass };
+        settle(instr, shape.group, slot + i, |g| unsafe { *masses.add(g * TILE + i) } * by_queries);
     }
+}
+
+/// Writes what the query heads of a group have gathered for the row at `slot`.
+#[inline(always)]
+pub unsafe fn settle(instr: &Instr, group: usize, slot: usize, gathered: impl Fn(usize) -> f32) {
+    let heads = (0..group).map(|g| gathered(g) * if instr.has(8) { *instr.ptr::<f32>(8).add(slot * group + g) } else { 1.0 });
+    let mass = match instr.u(9) {
+        2 => heads.fold(0.0, |a, b| if b > a { b } else { a }),
+        1 => heads.sum::<f32>() * (1.0 / group as f32),
+        _ => heads.sum::<f32>(),
+    };
+    let out = instr.ptr::<f32>(6).add(slot);
+    *out = if instr.u(10) != 0 { *out + mass } else { mass };
 }

@@ -1,6 +1,6 @@
 //! A tile of rows through scores, softmax and sums of values, for the queries of a pass, in whatever way the rows are stored.
 
-use super::decode::{Query, Sums, Work, LANES, TILE};
+use super::decode::{Query, Sums, Work, LANES, LINES, TILE};
 use super::{cap, coded, plain, raw, Attend};
 use crate::codec::Codec;
 use crate::half::{Rows, F16, F32};
@@ -41,7 +41,7 @@ impl Form {
 
 /// Scratch floats of one thread: decoded keys and values of a tile, or the queries in raw order and the pairs of a block.
 pub fn floats(group: usize, key_dim: usize, value_dim: usize) -> usize {
-    (TILE + 2) * (key_dim + value_dim) + group * key_dim
+    ((TILE + 2) * (key_dim + value_dim) + group * key_dim).next_multiple_of(LINES)
 }
 
 /// What a chunk's tiles are taken with.
@@ -87,7 +87,7 @@ impl Tiles<'_> {
                 raw::to_raw(codec, dim, q, raw);
                 unary(raw, raw, dim, |x| f32x4_mul(x, scale));
                 if !codec.channel {
-                    raw::prepare(codec, dim, raw, to, step, self.work.pairs(g));
+                    *self.work.unit(g) = raw::prepare(codec, dim, raw, to, step, self.work.pairs(g));
                 }
             }
         }
@@ -109,7 +109,8 @@ impl Tiles<'_> {
         self.sum::<R>(g, slot, rows, p);
     }
 
-    unsafe fn scores<const R: usize>(&self, g: usize, slot: usize, rows: usize, s: *mut f32) {
+    /// Scores of R queries from g on and `rows` rows from `slot` on, [`Tiles::most`] of them at most, LANES apart; still without [`Tiles::factor`].
+    pub unsafe fn scores<const R: usize>(&self, g: usize, slot: usize, rows: usize, s: *mut f32) {
         let (codec, dim, step) = (self.a.key_codec, self.a.key_dim, 8 * self.work.group);
         let q = Query { at: self.work.queries.add(8 * g), step };
         let rows_at = self.a.keys.add(slot * codec.bytes(dim));
@@ -121,19 +122,26 @@ impl Tiles<'_> {
                 plain::scores::<F32, R>(q, self.own_keys as *const u8, dim, rows, s);
             }
             Form::Codes => {
-                let constants = Sums { at: self.work.pairs(g), step: self.work.step() };
+                let (units, constants) = (self.work.unit(g), self.work.pairs(g));
+                let [units, constants] = [units, constants].map(|at| Sums { at, step: self.work.step() });
                 if !codec.channel {
-                    return coded::scores::<R>(codec, q, constants, rows_at, dim, rows, s);
+                    return coded::scores::<R>(codec, q, units, constants, rows_at, dim, rows, s);
                 }
                 let (pairs, codes) = codec.place(self.a.keys, slot, dim);
-                raw::block_pairs(codec, pairs, dim, self.own_keys, true);
+                raw::block_pairs(codec, pairs, dim, self.own_keys);
                 for i in g..g + R {
                     let to = self.work.queries.add(8 * i);
-                    raw::prepare_block(codec, dim, self.raw.add(i * dim), self.own_keys, to, step, self.work.pairs(i));
+                    let raw = self.raw.add(i * dim);
+                    *self.work.unit(i) = raw::prepare_block(codec, dim, raw, self.own_keys, to, step, self.work.pairs(i));
                 }
-                coded::scores::<R>(codec, q, constants, codes, dim, rows, s);
+                coded::scores::<R>(codec, q, units, constants, codes, dim, rows, s);
             }
         }
+    }
+
+    /// What scores must be multiplied by.
+    pub fn factor(&self) -> f32 {
+        self.keys.factor()
     }
 
     unsafe fn sum<const R: usize>(&self, g: usize, slot: usize, rows: usize, p: *const f32) {
@@ -149,10 +157,10 @@ impl Tiles<'_> {
             }
             Form::Codes if codec.channel => {
                 let (pairs, codes) = codec.place(self.a.values, slot, dim);
-                raw::block_pairs(codec, pairs, dim, self.own_values, false);
+                raw::block_pairs(codec, pairs, dim, self.own_values);
                 coded::values::<R>(codec, p, codes, dim, rows, o, offsets, self.own_values);
             }
-            Form::Codes => coded::values::<R>(codec, p, rows_at, dim, rows, o, offsets, core::ptr::null()),
+            Form::Codes => coded::values::<R>(codec, p, rows_at, dim, rows, o, offsets, core::ptr::null_mut()),
         }
     }
 }

@@ -13,7 +13,7 @@ const ROWS: usize = 256;
 pub(super) const LEAST: f32 = 1e-12;
 
 /// Calls `work(from, to)` with slots of the rows of each head, in items of [`ROWS`] rows; heads of any lengths.
-unsafe fn slots(instr: &Instr, layout: usize, heads: usize, team: &Team, mut work: impl FnMut(usize, usize, usize)) {
+pub(super) unsafe fn slots(instr: &Instr, layout: usize, heads: usize, team: &Team, mut work: impl FnMut(usize, usize, usize)) {
     let longest = (0..heads).map(|h| segment(instr, layout, h).rows()).max().unwrap_or(0);
     let blocks = longest.div_ceil(ROWS);
     team.each(heads * blocks, |item| {

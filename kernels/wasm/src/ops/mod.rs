@@ -32,7 +32,7 @@ pub unsafe fn phases(instr: &Instr) -> u32 {
         code::APPEND => 2,
         code::LENGTHEN => 2,
         code::ATTEND | code::ATTEND_ROWS => attend::phases(instr),
-        code::ATTEND_REDUCE => 2,
+        code::ATTEND_REDUCE => attend::reduce::phases(instr),
         code::FOLD_VALUES => 2,
         code::KMEANS => cluster::phases(instr),
         code::EXPECTED_ATTENTION => future::phases(instr),

@@ -2,6 +2,7 @@
 
 use crate::codec::Codec;
 use crate::layout::{segment, Segment};
+use crate::math::*;
 use crate::program::Instr;
 use crate::team::Team;
 use core::ptr::{copy, copy_nonoverlapping};
@@ -42,20 +43,37 @@ pub unsafe fn extend(instr: &Instr, team: &Team) {
     });
 }
 
-/// Gathers kept rows, ascending, so that source and target may be one: a row never lands behind one still to be read.
+/// Gathers kept rows, ascending, so that source and target may be one: a row never lands behind one still to be read. Neighbours move
+/// together: where few rows leave, few moves are left.
 pub unsafe fn compact(instr: &Instr, team: &Team) {
     let (source, target, bytes) = (instr.ptr::<u8>(0), instr.ptr::<u8>(5), instr.u(1));
     team.each(instr.u(0), |h| {
         let (s, t) = (segment(instr, 3, h), segment(instr, 4, h));
         let keep = instr.ptr::<u32>(1).add(s.from());
-        for i in 0..*instr.ptr::<u32>(2).add(h) as usize {
+        let (mut i, count) = (0, *instr.ptr::<u32>(2).add(h) as usize);
+        while i < count {
             let from = source.add((s.from() + *keep.add(i) as usize) * bytes);
-            let to = target.add((t.from() + i) * bytes);
+            let (to, rows) = (target.add((t.from() + i) * bytes), neighbours(keep.add(i), count - i));
             if from != to {
-                copy(from, to, bytes);
+                copy(from, to, rows * bytes);
             }
+            i += rows;
         }
     });
+}
+
+/// How many indices from the first on, of `count`, each follow the one before.
+unsafe fn neighbours(keep: *const u32, count: usize) -> usize {
+    let mut i = 0;
+    let mut next = i32x4_add(u32x4_splat(*keep), u32x4(0, 1, 2, 3));
+    while i + 4 <= count && i32x4_all_true(i32x4_eq(v128_load(keep.add(i) as *const v128), next)) {
+        next = i32x4_add(next, u32x4_splat(4));
+        i += 4;
+    }
+    while i < count && *keep.add(i) == (*keep).wrapping_add(i as u32) {
+        i += 1;
+    }
+    i
 }
 
 /// Sets lengths.

@@ -2,8 +2,10 @@
 
 use crate::codec::Codec;
 use crate::layout::{blocks_inside, first, inside, names_rows, row_bytes, segment, Segment, BAD_COUNT, OUTSIDE};
+use crate::math::*;
 use crate::program::Instr;
 use crate::team::Team;
+use super::columns;
 use core::ptr::{copy, copy_nonoverlapping};
 
 /// Rows per work item of `weaveRows`.
@@ -100,38 +102,60 @@ unsafe fn rotate(rows: *mut u8, to: usize, from: usize, bytes: usize) {
 
 /// Operands position, layout, newest, out; parameters heads, prompt, window.
 pub unsafe fn queries_seen(instr: &Instr, team: &Team) {
-    let (prompt, window, newest) = (instr.u(1) as u32, instr.u(2) as u32, *instr.ptr::<u32>(2));
-    team.each(instr.u(0), |h| {
-        let s = segment(instr, 1, h);
-        for slot in s.from()..s.from() + s.rows() {
-            let p = *instr.ptr::<u32>(0).add(slot);
-            let seen = newest.wrapping_add(1).wrapping_sub(p.max(prompt)).wrapping_add(window.min(prompt.saturating_sub(p)));
-            *instr.ptr::<f32>(3).add(slot) = seen as f32;
-        }
+    let (prompt, window) = (u32x4_splat(instr.u(1) as u32), u32x4_splat(instr.u(2) as u32));
+    let end = u32x4_splat((*instr.ptr::<u32>(2)).wrapping_add(1));
+    columns::slots(instr, 1, instr.u(0), team, |_, from, to| {
+        unary(instr.ptr::<f32>(0).add(from), instr.ptr::<f32>(3).add(from), to - from, |p| {
+            let later = u32x4_max(p, prompt);
+            f32x4_convert_u32x4(i32x4_add(i32x4_sub(end, later), u32x4_min(window, i32x4_sub(later, p))))
+        });
     });
 }
 
-/// The row that scores least of those that may go, NaN least of all; no row scores infinity.
-unsafe fn victim(score: *const f32, rows: usize, may: impl Fn(usize) -> bool) -> (usize, f32) {
-    let (mut index, mut least) = (usize::MAX, f32::INFINITY);
-    for i in 0..rows {
-        let s = *score.add(i);
-        let s = if s.is_nan() { f32::NEG_INFINITY } else { s };
-        if may(i) && s < least {
-            (index, least) = (i, s);
-        }
+/// The row that scores least of the first `rows`, NaN least of all; no row scores infinity.
+unsafe fn victim(score: *const f32, rows: usize) -> (usize, f32) {
+    let low = f32x4_splat(f32::NEG_INFINITY);
+    let four = |i: usize| {
+        let x = load(score.add(i));
+        v128_bitselect(x, low, f32x4_eq(x, x))
+    };
+    let one = |i: usize| if (*score.add(i)).is_nan() { f32::NEG_INFINITY } else { *score.add(i) };
+    let (whole, mut fours) = (rows & !3, f32x4_splat(f32::INFINITY));
+    for i in (0..whole).step_by(4) {
+        fours = f32x4_pmin(fours, four(i));
     }
-    (index, least)
+    let least = (whole..rows).fold(-max(f32x4_neg(fours)), |least, i| if one(i) < least { one(i) } else { least });
+    if least == f32::INFINITY {
+        return (usize::MAX, least);
+    }
+    let mut i = 0;
+    while i < whole && !v128_any_true(f32x4_eq(four(i), f32x4_splat(least))) {
+        i += 4;
+    }
+    while one(i) != least {
+        i += 1;
+    }
+    (i, least)
 }
 
 /// Writes all indices but `gone`; how many.
 unsafe fn stay(keep: *mut u32, rows: usize, gone: usize) -> u32 {
-    let mut kept = 0;
-    for i in (0..rows).filter(|i| *i != gone) {
-        *keep.add(kept) = i as u32;
-        kept += 1;
+    let first = gone.min(rows);
+    count_up(keep, 0, first);
+    count_up(keep.add(first), first + 1, rows.saturating_sub(first + 1));
+    (rows - (gone < rows) as usize) as u32
+}
+
+/// Writes `count` indices from `first` on.
+unsafe fn count_up(keep: *mut u32, first: usize, count: usize) {
+    let mut next = i32x4_add(u32x4_splat(first as u32), u32x4(0, 1, 2, 3));
+    for i in (0..count & !3).step_by(4) {
+        v128_store(keep.add(i) as *mut v128, next);
+        next = i32x4_add(next, u32x4_splat(4));
     }
-    kept as u32
+    for i in count & !3..count {
+        *keep.add(i) = (first + i) as u32;
+    }
 }
 
 /// Operands firstScore, firstPosition, firstLayout, secondScore, secondLayout, newest, firstKeep, firstCounts, firstLeave, firstLeaving,
@@ -141,9 +165,10 @@ pub unsafe fn demote(instr: &Instr, team: &Team) {
     team.each(instr.u(0), |h| {
         let (a, b) = (segment(instr, 2, h), segment(instr, 4, h));
         let position = instr.ptr::<u32>(1).add(a.from());
-        let old = |i: usize| unsafe { *position.add(i) as u64 + recent <= newest };
-        let (fine, least) = victim(instr.ptr::<f32>(0).add(a.from()), a.rows(), old);
-        let (coarse, other) = victim(instr.ptr::<f32>(3).add(b.from()), b.rows(), |_| true);
+        // Positions ascend, so rows that are old enough are a beginning.
+        let old = core::slice::from_raw_parts(position, a.rows()).partition_point(|p| *p as u64 + recent <= newest);
+        let (fine, least) = victim(instr.ptr::<f32>(0).add(a.from()), old);
+        let (coarse, other) = victim(instr.ptr::<f32>(3).add(b.from()), b.rows());
         let leaves = least < low && least < other;
         let passes = !leaves && least < high;
         let gone = |is: bool, row: usize| if is { row } else { usize::MAX };
