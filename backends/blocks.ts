@@ -1,6 +1,6 @@
 /**
  * GGUF block types as sizes: how many numbers a block holds, how many bytes it takes and where its scales lie. What the other bytes mean is in
- * `backends/reference/blocks.ts`.
+ * `backends/block_numbers.ts`.
  * @module
  */
 import * as E from "fp-ts/Either.js";

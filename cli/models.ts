@@ -11,6 +11,7 @@ import { openReference } from "../backends/reference/mod.ts";
 import { openWasm } from "../backends/wasm/mod.ts";
 import { openWebGpu } from "../backends/webgpu/mod.ts";
 import { type KvError, showError } from "../cache/error.ts";
+import { decodedModel } from "../model/decoded.ts";
 import { inductionModel } from "../model/induction.ts";
 import { type Model, type ModelOptions, openModel } from "../model/model.ts";
 import type { Recovery } from "../model/generate.ts";
@@ -58,6 +59,11 @@ export const RUNNING: ReadonlyArray<Option> = [
     kind: "text",
     value: "NAME",
     about: "reference, wasm, webgpu, or auto: webgpu where there is a graphics card, else wasm, and says why (wasm)",
+  },
+  {
+    name: "decoded",
+    kind: "flag",
+    about: "take weights out of their blocks into f32: no activation is rounded to 8 bits then, and every backend says the same, slower",
   },
   { name: "threads", kind: "text", value: "N", about: "threads of the wasm backend (the machine's, at most 8)" },
   {
@@ -167,16 +173,17 @@ export const withModel = <A>(
 async () => {
   const read = await readModel(nameOrPath, io)();
   if (E.isLeft(read)) return read;
-  const surrogates = await surrogatesFor(given, read.right.file)();
+  const file = given.flag("decoded") ? decodedModel(read.right.file) : read.right.file;
+  const surrogates = await surrogatesFor(given, file)();
   if (E.isLeft(surrogates)) return surrogates;
-  const transforms = await transformsFor(given, read.right.file)();
+  const transforms = await transformsFor(given, file)();
   if (E.isLeft(transforms)) return transforms;
   await using held = new AsyncDisposableStack();
   const progress = (share: number): void => io.progress("loading the weights", share, 1);
   const openOn = (backend: TaskEither<KvError, Backend>): TaskEither<KvError, Model> =>
     pipe(
       backend,
-      TE.chain((open) => openModel(held.use(open), read.right.file, { progress, surrogates: surrogates.right, ...transforms.right })),
+      TE.chain((open) => openModel(held.use(open), file, { progress, surrogates: surrogates.right, ...transforms.right })),
       TE.map((model) => held.use(model)),
     );
   const model = await openOn(openBackend(given, io))();

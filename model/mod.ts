@@ -47,6 +47,7 @@ export type { Answer, Answered } from "./answer.ts";
 export type { CacheState, DeviceLost, Step } from "./steps.ts";
 export { argmax, checkSampling, greedy, sample, type Sampling } from "./sample.ts";
 export { inductionModel } from "./induction.ts";
+export { decodedModel } from "./decoded.ts";
 export { readModelFile } from "./model_file.ts";
 export { type GgufFile, type GgufTensor, type GgufValue, type NumberType, parseGguf } from "./gguf.ts";
 export type { Programs } from "./programs.ts";

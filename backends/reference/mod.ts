@@ -18,4 +18,4 @@
  * @module
  */
 export { openReference, type ReferenceOptions } from "./open.ts";
-export { decodeBlocks } from "./blocks.ts";
+export { decodeBlocks } from "../block_numbers.ts";

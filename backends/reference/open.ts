@@ -11,7 +11,7 @@ import type { Backend, LiveBytes, Prepared, Result, Weight, WeightSource } from 
 import { checkWeight } from "../blocks.ts";
 import { checkProgram } from "../check.ts";
 import type { Program } from "../program.ts";
-import { decodeBlocks } from "./blocks.ts";
+import { decodeBlocks } from "../block_numbers.ts";
 import {
   admit,
   alignment,

@@ -3,7 +3,7 @@
  * @module
  */
 import type { Backend } from "../../backends/backend.ts";
-import { logitsOver, type Model, openModel } from "../../model/mod.ts";
+import { logitsOver, type Model, type ModelFile, openModel } from "../../model/mod.ts";
 import { keepAll } from "../../papers/mod.ts";
 import { orThrow } from "../../run/mod.ts";
 import type { GoldenRow } from "./golden.ts";
@@ -19,7 +19,7 @@ export interface Closeness {
 /** How close the logits of `tokens` are at the stored positions. `ids` are the stored logits' token ids, null for all. */
 export async function closeness(
   backend: Backend,
-  file: Uint8Array,
+  file: Uint8Array | ModelFile,
   tokens: ReadonlyArray<number>,
   golden: ReadonlyArray<GoldenRow & { readonly at: number }>,
   ids: ReadonlyArray<number> | null,

@@ -3,7 +3,7 @@
  * Queries, hidden states and rows are those of the model's own run; softmax, norms and maxima are computed here.
  * @module
  */
-import { decodeBlocks } from "../../backends/reference/blocks.ts";
+import { decodeBlocks } from "../../backends/block_numbers.ts";
 import { feed } from "../../model/feed.ts";
 import type { ModelFile } from "../../model/types.ts";
 import { quietPlan, type Scoring } from "../../model/reconstruct_plan.ts";

@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
-import type { WeightType } from "../backend.ts";
-import { blockForms, weightTypes } from "../blocks.ts";
-import { decodeBlocks } from "./blocks.ts";
+import type { WeightType } from "./backend.ts";
+import { blockForms, weightTypes } from "./blocks.ts";
+import { decodeBlocks } from "./block_numbers.ts";
 
 /** One block: IEEE halves and bytes at their offsets, zeros elsewhere. */
 function block(type: WeightType, halves: Readonly<Record<number, number>>, bytes: Readonly<Record<number, number>>): Uint8Array {

@@ -5,8 +5,8 @@
  * block, high nibbles the second.
  * @module
  */
-import type { WeightType } from "../backend.ts";
-import { blockForms } from "../blocks.ts";
+import type { WeightType } from "./backend.ts";
+import { blockForms } from "./blocks.ts";
 
 /** Writes the numbers of the block at byte `at` to `out` from index `to`. */
 type DecodeBlock = (view: DataView, at: number, out: Float32Array, to: number) => void;
