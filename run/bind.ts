@@ -107,6 +107,13 @@ const privately =
 /** True if the host knows every length. */
 export const isExact = (cache: KvCache): boolean => ownLayers(cache).every(({ own }) => own.tiers.every((tier) => tier.exact));
 
+/** Left unless the value is live and its lengths have been read back. */
+export function checkSettled(memory: Memory, cache: KvCache): E.Either<KvError, KvCache> {
+  const live = checkLive(memory, cache);
+  if (E.isLeft(live) || isExact(cache)) return live;
+  return E.left({ _tag: "InvalidArgument", argument: "cache", value: "lengths not read back", allowed: "a settled cache" });
+}
+
 /** Uploads the layouts of this value, so that the next run sees exactly its rows. Lengths the device decided and nobody has
  * read yet stay as the device has them. */
 export const stage = (memory: Memory): (cache: KvCache) => IOE.IOEither<KvError, void> => (cache) => () => {

@@ -17,9 +17,9 @@ import type { PolicyPlan } from "../plan/types.ts";
 import type { Block, Policy } from "../policy/types.ts";
 import { needs } from "../policy/needs.ts";
 import { validatePolicy } from "../policy/validate.ts";
-import { advance, bindings, growStores, isExact, settle, stage } from "./bind.ts";
+import { advance, bindings, checkSettled, growStores, settle, stage } from "./bind.ts";
 import { jointScratch } from "./joint.ts";
-import { checkLive, type Memory, retire } from "./memory.ts";
+import { type Memory, retire } from "./memory.ts";
 import { observes, policyProgram } from "./policy_program.ts";
 import { rerotateInPlace } from "./rerotate.ts";
 import { classScratch } from "./slots.ts";
@@ -165,11 +165,8 @@ function missingQueries(program: Program, plan: PolicyPlan, observations: Observ
 }
 
 function checkInput(memory: Memory, cache: KvCache, observations: Observations | undefined): E.Either<KvError, void> {
-  const live = checkLive(memory, cache);
-  if (E.isLeft(live)) return live;
-  if (!isExact(cache)) {
-    return E.left({ _tag: "InvalidArgument", argument: "cache", value: "lengths not read back", allowed: "a settled cache" });
-  }
+  const settled = checkSettled(memory, cache);
+  if (E.isLeft(settled)) return settled;
   if (ownLayers(cache).some(({ own }) => storeTier(own) !== null)) {
     const because = "its older rows lie apart in codes; compress it before they pass on";
     return E.left({ _tag: "Unsupported", what: "this cache", where: "compress", because });

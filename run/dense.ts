@@ -13,8 +13,8 @@ import type { KvError } from "../cache/error.ts";
 import type { LayerShape, ModelShape } from "../cache/shape.ts";
 import type { Buffer, Codec, KvCache, LayerCache, Tier } from "../cache/types.ts";
 import { type OwnLayer, ownLayers, tierBuffers } from "../cache/view.ts";
-import { isExact } from "./bind.ts";
-import { admitNew, admitSibling, atFrontier, checkLive, type Memory, retire, succeed } from "./memory.ts";
+import { checkSettled } from "./bind.ts";
+import { admitNew, admitSibling, atFrontier, type Memory, retire, succeed } from "./memory.ts";
 import { copyCache, grownCapacities, hasRoom, tailOf } from "./resize.ts";
 import { bytesIn } from "./scratch.ts";
 import { allocLayouts, allocTier, freeAll, segmentsOf } from "./storage.ts";
@@ -206,11 +206,8 @@ const extend = (
 const withTail = (own: OwnLayer, tail: Tier): OwnLayer => ({ ...own, tiers: [...own.tiers.slice(0, -1), tail] });
 
 function checkAppend(memory: Memory, cache: KvCache, { layers, positions }: NewRows): E.Either<KvError, Uint32Array> {
-  const live = checkLive(memory, cache);
-  if (E.isLeft(live)) return live;
-  if (!isExact(cache)) {
-    return E.left({ _tag: "InvalidArgument", argument: "cache", value: "lengths not read back", allowed: "a settled cache" });
-  }
+  const settled = checkSettled(memory, cache);
+  if (E.isLeft(settled)) return settled;
   if (layers.length !== cache.layers.length) return shapeError("layers", String(cache.layers.length), layers.length);
   const first = cache.layers.findIndex((l) => l._tag === "Own");
   const own = cache.layers[first];

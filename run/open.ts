@@ -10,7 +10,8 @@ import type { ModelShape } from "../cache/shape.ts";
 import type { Buffer, KvCache, LayerCache, Tier } from "../cache/types.ts";
 import { ownLayers, recentBuffers, rowsOf, storeTier, tierBuffers } from "../cache/view.ts";
 import type { PolicyPlan } from "../plan/types.ts";
-import { admitNew, type CacheParts, checkLive, type Memory, retire } from "./memory.ts";
+import { checkSettled } from "./bind.ts";
+import { admitNew, type CacheParts, type Memory, retire } from "./memory.ts";
 import { copyRing, openTiers, tailOf } from "./resize.ts";
 import { allocLayouts, allocRecent, allocTier, emptyStore, formOf, freeAll, segmentsOf, storeForm } from "./storage.ts";
 
@@ -98,10 +99,8 @@ function emptyLayers(
  * ```
  */
 export const fork = (memory: Memory): (cache: KvCache) => TaskEither<KvError, KvCache> => (cache) => async () => {
-  const live = checkLive(memory, cache);
-  if (E.isLeft(live)) return live;
-  const inexact = ownLayers(cache).some(({ own }) => own.tiers.some((t) => !t.exact));
-  if (inexact) return E.left({ _tag: "InvalidArgument", argument: "cache", value: "lengths not read back", allowed: "a settled cache" });
+  const settled = checkSettled(memory, cache);
+  if (E.isLeft(settled)) return settled;
   const made: Buffer[] = [];
   const parts = await forkLayers(memory, cache, made);
   if (E.isLeft(parts)) {

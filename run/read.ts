@@ -10,8 +10,8 @@ import type { KvError } from "../cache/error.ts";
 import type { LayerShape } from "../cache/shape.ts";
 import type { Buffer, KvCache, Tier } from "../cache/types.ts";
 import { ownerOf, tierBuffers } from "../cache/view.ts";
-import { isExact } from "./bind.ts";
-import { checkLive, type Memory } from "./memory.ts";
+import { checkSettled } from "./bind.ts";
+import type { Memory } from "./memory.ts";
 
 /** One head's rows, ascending by position. */
 export interface HeadRows {
@@ -89,13 +89,6 @@ export const readPositions =
     }
     return E.right(layers);
   };
-
-/** Left unless the value is live and its lengths have been read back. */
-export function checkSettled(memory: Memory, cache: KvCache): E.Either<KvError, KvCache> {
-  const live = checkLive(memory, cache);
-  if (E.isLeft(live) || isExact(cache)) return live;
-  return E.left({ _tag: "InvalidArgument", argument: "cache", value: "lengths not read back", allowed: "a settled cache" });
-}
 
 async function readTier(memory: Memory, shape: LayerShape, tier: Tier): Promise<E.Either<KvError, ReadonlyArray<HeadRows>>> {
   const contents = new Map<number, Uint8Array>();

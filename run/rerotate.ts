@@ -14,7 +14,7 @@ import type { KvCache, LayerCache } from "../cache/types.ts";
 import { type OwnLayer, ownLayers, storeTier } from "../cache/view.ts";
 import { emit, emptyDraft, finish } from "../plan/draft.ts";
 import type { Draft } from "../plan/types.ts";
-import { bindings, isExact, stage } from "./bind.ts";
+import { bindings, checkSettled, stage } from "./bind.ts";
 import { type Memory, orRetire, retire } from "./memory.ts";
 import { copyCache, replaceBy, tailOf } from "./resize.ts";
 import { bytesIn, runOnce, type Scratch, wholly, withScratch } from "./scratch.ts";
@@ -43,7 +43,7 @@ import { slotsFor } from "./slots.ts";
  */
 export const rerotate = (memory: Memory): (cache: KvCache) => TE.TaskEither<KvError, KvCache> => (cache) =>
   pipe(
-    TE.fromEither(checkRows(cache)),
+    TE.fromEither(pipe(checkSettled(memory, cache), E.chain(checkRows))),
     TE.chain(() => copyCache(memory, { flatten: true, capacities: (_, segments) => segments.map((s) => s.length) })(cache)),
     TE.chain((copy) => pipe(turn(memory, copy), orRetire(memory, copy))),
   );
@@ -55,9 +55,6 @@ export const rerotateInPlace = (memory: Memory): (cache: KvCache) => TE.TaskEith
 function checkRows(cache: KvCache): E.Either<KvError, void> {
   const refuse = (what: string, because: string): E.Either<KvError, never> =>
     E.left({ _tag: "Unsupported", what, where: "rerotate", because });
-  if (!isExact(cache)) {
-    return E.left({ _tag: "InvalidArgument", argument: "cache", value: "lengths not read back", allowed: "a settled cache" });
-  }
   const lengths = [...new Set(rowsPerHead(cache).flat())];
   if (lengths.length > 1) {
     return refuse(

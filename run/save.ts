@@ -11,7 +11,7 @@ import type { Buffer, KvCache, LayerCache, Tier } from "../cache/types.ts";
 import { ownLayers, pageBytes, recentBuffers, tierBuffers } from "../cache/view.ts";
 import { type CacheTable, checkTable, type LayerTable, ringParts, tableOf, tiersIn, type TierTable, type TierView } from "./cache_table.ts";
 import { admitNew, type CacheParts, type Memory } from "./memory.ts";
-import { checkSettled } from "./read.ts";
+import { checkSettled } from "./bind.ts";
 import { allocLayouts, allocRecent, allocTier, freeAll, segmentsOf } from "./storage.ts";
 
 /** A cache outside of a backend. */
