@@ -93,23 +93,27 @@ export const openModel =
     if (E.isLeft(made)) return made;
     const networks = Object.values(surrogates.right).flatMap((s) => s.tensors);
     const tensors = [...file.right.tensors.values(), ...networks];
+    const digests = digestsOf(file.right, networks);
+    // Before any weight is loaded: a file of another model should not cost that time.
+    const transforms = await transformsIn(options, file.right.spec, digests);
+    if (E.isLeft(transforms)) return transforms;
     const weights = loadWeights(backend, file.right.spec, tensors, options.progress ?? (() => {}));
     const learned = R.map((s: Surrogate) => s.forms)(surrogates.right);
     if (E.isLeft(weights)) return weights;
-    const opened = assemble(backend, file.right, weights.right, learned, { norms, digests: digestsOf(file.right, networks) }, limit);
-    return await withTransforms(opened, options);
+    return E.right(assemble(backend, file.right, weights.right, learned, { norms, digests, transforms: transforms.right }, limit));
   };
 
-/** The model with its transforms; closed on Left. */
-async function withTransforms(model: Model, { transforms }: ModelOptions): Promise<E.Either<KvError, Model>> {
-  if (transforms === undefined) return E.right(model);
-  const { file, bytes } = transforms;
-  const { weights } = await model.digests();
-  const digest = await sha256(bytes);
-  const read = E.chain((tensors: Safetensors) => readTransforms(tensors, digest, model.spec.shape, weights))(readSafetensors(file, bytes));
-  if (E.isRight(read)) return E.right({ ...model, transforms: read.right });
-  await model.close();
-  return read;
+/** The transforms that the options bring, for weights with these digests. */
+async function transformsIn(
+  { transforms }: ModelOptions,
+  { shape }: ModelSpec,
+  digests: Model["digests"],
+): Promise<E.Either<KvError, Transforms | null>> {
+  if (transforms === undefined) return E.right(null);
+  const tensors = readSafetensors(transforms.file, transforms.bytes);
+  if (E.isLeft(tensors)) return tensors;
+  const { weights } = await digests();
+  return readTransforms(tensors.right, await sha256(transforms.bytes), shape, weights);
 }
 
 async function readSource(source: string | Uint8Array | ModelFile): Promise<E.Either<KvError, ModelFile>> {
@@ -162,7 +166,7 @@ function assemble(
   { spec, tokenizer }: ModelFile,
   weights: Model["weights"],
   learned: Model["learned"],
-  { norms, digests }: Pick<Model, "norms" | "digests">,
+  { norms, digests, transforms }: Pick<Model, "norms" | "digests" | "transforms">,
   limit: number,
 ): Model {
   const memory = openMemory(backend);
@@ -187,7 +191,7 @@ function assemble(
     norms,
     digests,
     programs,
-    transforms: null,
+    transforms,
     ropes,
     tokenizer,
     close,

@@ -124,6 +124,24 @@ Deno.test("a cache saved with kvtc is smaller, goes on with the same text, and n
   for (const one of [model, other]) await one.close();
 });
 
+Deno.test("transforms of another model, or none at all, are refused before a weight is loaded", async () => {
+  await using backend = await orThrow(openWasm({ threads: 1 }));
+  const bytes = await transforms("first");
+  const { metadata } = await orThrow(readSafetensors("t", bytes));
+  const at = String.fromCharCode(...bytes.subarray(0, 4096)).indexOf(metadata.get("weights") ?? "none");
+  assert(at > 0, "the file names its weights");
+  const files = {
+    "length of the table": bytes.subarray(0, 99),
+    weights: Uint8Array.from(bytes, (byte, i) => i >= at && i < at + 64 ? 48 : byte),
+  };
+  for (const [file, content] of Object.entries(files)) {
+    let loaded = 0;
+    const opened = await openModel(backend, inductionModel(), { transforms: { file, bytes: content }, progress: () => loaded++ })();
+    assertMatch(E.isLeft(opened) ? showError(opened.left) : "opened", new RegExp(`^file ${file}: ${file}`));
+    assertEquals([loaded, backend.liveBytes().weights], [0, 0]);
+  }
+});
+
 Deno.test("coding is the same bytes for the same cache, and a plan spends at most its budget at every ratio", async () => {
   await using backend = await orThrow(openWasm({ threads: 1 }));
   const model = await openTransformed(backend);
