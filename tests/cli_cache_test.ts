@@ -40,6 +40,13 @@ Deno.test("a bad cache file is one sentence, and a file that cannot be written l
   assertMatch(await refused("--load-cache", file, "--codec", "f32"), /--codec: found "f32", allowed is f16/);
   assertMatch(await refused("--load-cache", join(folder, "none.kv")), /none\.kv is not available/);
   assertMatch(await refused("--prompt", prompt, "--save-cache", join(folder, "no", "such.kv")), /such\.kv is not available/);
+  for (const form of ["kvtc(0)", "kvtc(1025)", "kvtc", "kvtc(8", "zip"]) {
+    assertMatch(
+      await refused("--prompt", prompt, "--save-cache", join(folder, "form.kv"), "--save-as", form),
+      /--save-as: found "[^"]+", allowed is plain, or kvtc\(RATIO\) with a ratio from 1 to 1024/,
+    );
+  }
   const left = await Array.fromAsync(Deno.readDir(folder));
+  assert(left.every(({ name }) => name !== "form.kv"));
   assert(left.every(({ name }) => !name.endsWith(".part")));
 });
