@@ -1,6 +1,7 @@
 /**
  * KVTC on a real cache: how fast 4,096 tokens of SmolLM2-135M are coded and decoded on one thread, and how small the file is. Speeds count
- * bytes of the whole cache in f16. The floor is the products at the peak of f32; the products alone are what its kernel makes of them here.
+ * bytes of the whole cache in f16. The floor is the products at the peak of their kind, of f32 or of bytes; the products alone are what the
+ * kernels make of them here.
  * @module
  */
 import { cpuUsage } from "node:process";
@@ -36,7 +37,7 @@ export interface KvtcSpeed {
   readonly decodeCpu: number;
   /** The same if there were nothing but the products of coding. */
   readonly products: number;
-  /** And these at the peak of f32. */
+  /** And these at the peak of their kind. */
   readonly floor: number;
 }
 
@@ -69,7 +70,7 @@ async function productsAlone({ memory, planned }: Coder, tokens: number): Promis
     const program = finish("products")(emit({ op: "matmul", args: [x, w, NONE, out], params: { m: TILE, n, k, accumulate: false } })(d3));
     const parts = {
       program,
-      weights: [componentRows("components", componentsOf(transform, n), { from: 0, to: k })],
+      weights: [componentRows("components", componentsOf(transform, plan), { from: 0, to: k })],
       buffers: [{ label: "x", content: TILE * k * 4 }, { label: "out", content: TILE * n * 4 }],
     };
     await orThrow(withStage(memory, parts, (stage) => async () => {
@@ -101,7 +102,7 @@ export async function kvtcSpeeds(
   ratios: ReadonlyArray<number>,
   rounds: number,
 ): Promise<ReadonlyArray<KvtcSpeed>> {
-  const { f32 } = await measurePeaks("fast", 1);
+  const peaks = await measurePeaks("fast", 1);
   await using backend = await orThrow(openWasm({ threads: 1 }));
   const file = await orThrow(readModelFile(path, await Deno.readFile(path)));
   const transforms = await orThrow(shippedTransforms(file));
@@ -118,7 +119,10 @@ export async function kvtcSpeeds(
     const coded = ids.length - coding.sinks - coding.recent;
     let products = Infinity;
     for (let round = 0; round < rounds; round++) products = Math.min(products, await productsAlone(coder, coded));
-    const operations = coder.planned.reduce((sum, { transform, plan }) => sum + 2 * transform.width * reachOf(plan.groups) * coded, 0);
+    const atPeak = coder.planned.reduce((sum, { transform, plan }) => {
+      const { type, reach } = componentsOf(transform, plan);
+      return sum + 2 * transform.width * reach * coded / (peaks[type === "F32" ? "f32" : "int8"] * 1e6);
+    }, 0);
     speeds.push({
       ratio,
       tokens: ids.length,
@@ -129,7 +133,7 @@ export async function kvtcSpeeds(
       encodeCpu: speed(encode.cpu),
       decodeCpu: speed(decode.cpu),
       products: speed(products),
-      floor: speed(operations / (f32 * 1e6)),
+      floor: speed(atPeak),
     });
   }
   return speeds;

@@ -125,7 +125,7 @@ function showKvtc(speeds: ReadonlyArray<KvtcSpeed>): void {
     console.log(
       `  ${`kvtc(${ratio})`.padEnd(9)} ${tokens} tokens  encode ${both(encode, encodeCpu)}  decode ${
         both(decode, decodeCpu)
-      }  products alone ${fixed(products, 0, 4)}, at the f32 peak ${fixed(floor, 0, 4)}  file ${fixed(bytesFile / 1e6, 2, 6)} MB, ${
+      }  products alone ${fixed(products, 0, 4)}, at their peak ${fixed(floor, 0, 4)}  file ${fixed(bytesFile / 1e6, 2, 6)} MB, ${
         fixed(bytesFull / bytesFile, 1, 4)
       }x smaller`,
     );
@@ -224,7 +224,7 @@ async function main(): Promise<void> {
     const prompt = await promptOf(4096);
     report.kvtc = prompt === null
       ? []
-      : await kvtcSpeeds(prompt.path, prompt.ids, flags["quick"] === true ? [10] : [8, 10, 12], flags["quick"] === true ? 2 : 3);
+      : await kvtcSpeeds(prompt.path, prompt.ids, flags["quick"] === true ? [10] : [8, 10, 12], flags["quick"] === true ? 4 : 6);
     show(() => showKvtc(report.kvtc));
   }
   if (flags["json"] === true) {

@@ -6,7 +6,7 @@
  * `fp8`), then their codes, token by token, lowest bits first. A group of `none` has no bytes.
  * @module
  */
-import { bitsOf, type CoefficientGroup, type CoefficientType, reachOf } from "./bit_plan.ts";
+import { bitsOf, type CoefficientGroup, type CoefficientType } from "./bit_plan.ts";
 
 /** Bytes of the codes of one group of one token. */
 const codeBytes = ({ size, type }: CoefficientGroup): number => Math.ceil(size * bitsOf[type] / 8);
@@ -144,9 +144,14 @@ function placed(groups: ReadonlyArray<CoefficientGroup>, tokens: number): Readon
   return all;
 }
 
-/** Writes coefficients x f32 [count, reach] of tokens from `from` on to their places. */
-export function encodeTokens(groups: ReadonlyArray<CoefficientGroup>, { bytes, tokens }: Planes, from: number, x: Float32Array): void {
-  const width = reachOf(groups);
+/** Writes coefficients x f32 [count, width] of tokens from `from` on to their places; width is at least what the plan reaches. */
+export function encodeTokens(
+  groups: ReadonlyArray<CoefficientGroup>,
+  { bytes, tokens }: Planes,
+  from: number,
+  x: Float32Array,
+  width: number,
+): void {
   const pair = new Float16Array(2);
   const halves = new Uint8Array(pair.buffer);
   for (const { size, type, first, scales, shifts, codes, step } of placed(groups, tokens)) {
@@ -162,15 +167,15 @@ export function encodeTokens(groups: ReadonlyArray<CoefficientGroup>, { bytes, t
   }
 }
 
-/** The reverse: coefficients of `count` tokens from `from` on to x f32 [count, reach]. Those of `none` stay as they are. */
+/** The reverse: coefficients of `count` tokens from `from` on to x f32 [count, width]. Those of `none` and behind the plan stay as they are. */
 export function decodeTokens(
   groups: ReadonlyArray<CoefficientGroup>,
   { bytes, tokens }: Planes,
   from: number,
   count: number,
   x: Float32Array,
+  width: number,
 ): void {
-  const width = reachOf(groups);
   const pair = new Float16Array(2);
   const halves = new Uint8Array(pair.buffer);
   for (const { size, type, first, scales, shifts, codes, step } of placed(groups, tokens)) {

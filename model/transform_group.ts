@@ -6,7 +6,7 @@ import * as E from "fp-ts/Either.js";
 import { pipe } from "fp-ts/function.js";
 import * as TE from "fp-ts/TaskEither.js";
 import type { TaskEither } from "fp-ts/TaskEither.js";
-import { type BitPlan, reachOf } from "../cache/bit_plan.ts";
+import type { BitPlan } from "../cache/bit_plan.ts";
 import { coefficientBytes, decodeTokens, encodeTokens } from "../cache/coefficients.ts";
 import type { KvError } from "../cache/error.ts";
 import { ropeTable } from "../cache/rope.ts";
@@ -96,12 +96,12 @@ const readNumbers = async (stage: Stage, name: string, count: number): Promise<E
   E.map((bytes: Uint8Array) => new Float32Array(bytes.buffer, bytes.byteOffset, count))(await stage.read(name, count * 4));
 
 /** Planes of the coefficients of all tokens. */
-export const encodeGroup = (work: Work, { transform, stream, plan: { groups } }: Planned): TaskEither<KvError, Uint8Array<ArrayBuffer>> => {
+export const encodeGroup = (work: Work, { transform, stream, plan }: Planned): TaskEither<KvError, Uint8Array<ArrayBuffer>> => {
   const staged = stagedOf(work, transform, stream);
   const tokens = staged.rows.positions.length;
-  const planes = new Uint8Array(coefficientBytes(groups, tokens));
+  const planes = new Uint8Array(coefficientBytes(plan.groups, tokens));
   if (planes.length === 0) return TE.right(planes);
-  const components = componentsOf(transform, reachOf(groups));
+  const components = componentsOf(transform, plan);
   const { reach } = components;
   const coded = withStage(work.memory, encoding(staged, components), (stage) =>
     overTiles(staged.rows, async (tile) => {
@@ -110,7 +110,7 @@ export const encodeGroup = (work: Work, { transform, stream, plan: { groups } }:
       const d = await readNumbers(stage, "coefficients", tile.count * reach);
       if (E.isLeft(d)) return d;
       addAbsent(staged.rows, tile, components, d.right);
-      encodeTokens(groups, { bytes: planes, tokens }, tile.first, d.right);
+      encodeTokens(plan.groups, { bytes: planes, tokens }, tile.first, d.right, reach);
       return E.right(undefined);
     }));
   return TE.map(() => planes)(coded);
@@ -138,20 +138,20 @@ function addAbsent({ layers }: GroupRows, { first, count, runs }: Tile, componen
 /** Fills in the rows of a group of layers from its planes, which `next` gives when it is told their size. */
 export const decodeGroup = (
   work: Work,
-  { transform, stream, plan: { groups } }: Planned,
+  { transform, stream, plan }: Planned,
   next: (size: number) => Promise<E.Either<KvError, Uint8Array<ArrayBuffer>>>,
 ): TaskEither<KvError, void> => {
   const staged = stagedOf(work, transform, stream);
   const tokens = staged.rows.positions.length;
   return pipe(
-    () => next(coefficientBytes(groups, tokens)),
+    () => next(coefficientBytes(plan.groups, tokens)),
     TE.chain((planes) => {
       if (tokens === 0) return TE.right(undefined);
-      const components = componentsOf(transform, reachOf(groups));
-      const d = new Float32Array(TILE * components.reach);
+      const components = componentsOf(transform, plan);
+      const d = new Float32Array(TILE * components.padded);
       return withStage(work.memory, decoding(staged, components), (stage) =>
         overTiles(staged.rows, async (tile) => {
-          decodeTokens(groups, { bytes: planes, tokens }, tile.first, tile.count, d);
+          decodeTokens(plan.groups, { bytes: planes, tokens }, tile.first, tile.count, d, components.padded);
           const ran = pipe(
             stage.write("coefficients", 0, bytesIn(d)),
             E.chain(() => wantRows(staged, stage, tile)),

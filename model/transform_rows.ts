@@ -22,12 +22,13 @@ export interface HeadRows {
   readonly tokens: Int32Array;
 }
 
-/** A layer that holds rows. */
+/** A layer that holds rows, or neighbouring ones that are alike as one of all their heads. */
 export interface LayerRows {
-  readonly shape: LayerShape;
+  /** Its KV heads and rotation. */
+  readonly shape: Pick<LayerShape, "kvHeads" | "rope">;
   /** Channels of a row. */
   readonly dim: number;
-  /** First channel of the layer among the numbers of a token. */
+  /** Its first channel among the numbers of a token. */
   readonly from: number;
   /** Channel after its last. */
   readonly to: number;
@@ -73,7 +74,18 @@ export function rowsOfGroup(work: Rows, { from, to }: Pick<Transform, "from" | "
     if (heads.length > 0) layers.push({ shape: own, dim, from: first, to: first + own.kvHeads * dim, dtype, heads });
     first += own.kvHeads * dim;
   }
-  return { layers, positions: Uint32Array.from(positions) };
+  return { layers: layers.reduce(joined, []), positions: Uint32Array.from(positions) };
+}
+
+/** One layer more, as part of the one before it where both are alike: one product instead of two. */
+function joined(layers: ReadonlyArray<LayerRows>, layer: LayerRows): ReadonlyArray<LayerRows> {
+  const last = layers[layers.length - 1];
+  const alike = last !== undefined && last.to === layer.from && last.dim === layer.dim && last.dtype === layer.dtype &&
+    JSON.stringify(last.shape.rope) === JSON.stringify(layer.shape.rope);
+  if (!alike) return [...layers, layer];
+  const { kvHeads, rope } = last.shape;
+  const heads = [...last.heads, ...layer.heads.map((own) => ({ ...own, head: own.head + kvHeads }))];
+  return [...layers.slice(0, -1), { ...last, to: layer.to, heads, shape: { kvHeads: kvHeads + layer.shape.kvHeads, rope } }];
 }
 
 function headsOf({ tier, positions }: Split, stream: Stream, tokenOf: Int32Array): ReadonlyArray<HeadRows> {

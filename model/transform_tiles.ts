@@ -15,7 +15,7 @@ import type { StageParts } from "./transform_stage.ts";
 
 /** Cosines and sines for positions from 0, f32 [positions, dims], the same array for layers that rotate alike; see `ropeTable`. Sines are
  * negative where keys turn back. */
-export type Angles = (shape: LayerShape) => Float32Array;
+export type Angles = (shape: Pick<LayerShape, "rope">) => Float32Array;
 
 /** Rows and what they become. */
 export interface Staged {
@@ -94,15 +94,15 @@ export function encoding(staged: Staged, components: Components): StageParts {
   };
 }
 
-/** Coefficients f32 [TILE, reach] in `coefficients` to stored rows, keys rotated to their positions. */
+/** Coefficients f32 [TILE, padded] in `coefficients` to stored rows, keys rotated to their positions. */
 export function decoding(staged: Staged, components: Components): StageParts {
   const { layers } = staged.rows;
-  const { reach, mean } = components;
+  const { padded, mean } = components;
   const back = (draft: Draft, layer: LayerRows, l: number): Draft => {
     const [[x = NONE, out = NONE], d1] = slotsFor(["coefficients", `numbers.${l}`])(draft);
     const [w, d2] = weight(`components.${l}`)(d1);
     const [bias, d3] = weight(`mean.${l}`)(d2);
-    const params = { m: TILE, n: layer.to - layer.from, k: reach, accumulate: false };
+    const params = { m: TILE, n: layer.to - layer.from, k: padded, accumulate: false };
     const product = emit({ op: "matmul", args: [x, w, bias, out], params })(d3);
     return moved(layer, l, "to")(rotated(staged, layer, l)(product));
   };
@@ -112,6 +112,6 @@ export function decoding(staged: Staged, components: Components): StageParts {
       componentColumns(`components.${l}`, components, layer),
       addend(`mean.${l}`, mean.subarray(layer.from, layer.to)),
     ]),
-    buffers: [...layers.flatMap(layerBuffers(staged, "to")), { label: "coefficients", content: TILE * reach * 4 }],
+    buffers: [...layers.flatMap(layerBuffers(staged, "to")), { label: "coefficients", content: TILE * padded * 4 }],
   };
 }

@@ -19,10 +19,11 @@ import {
 } from "../model/mod.ts";
 import { planAt } from "../model/transform.ts";
 import { codeCache, coderOf, decodeCache } from "../model/transform_code.ts";
+import { componentsOf } from "../model/transform_components.ts";
 import { h2o, keepAll, knorm } from "../papers/mod.ts";
 import { fromDense, openMemory, orThrow, read } from "../run/mod.ts";
 import { takeOut } from "../run/save.ts";
-import { openTransformed, transforms } from "./transform_support.ts";
+import { onEveryTransformed, openTransformed, transforms } from "./transform_support.ts";
 import { begin, endless, ids, randomBytes, textOf } from "./model_support.ts";
 
 const everything = { ratio: 1.5, sinks: 0, recent: 0 };
@@ -68,6 +69,40 @@ Deno.test("with all components at 8 bits a cache comes back nearly as it was, an
     assertEquals(backend.liveBytes().buffers + backend.liveBytes().weights, 0);
   }
 });
+
+onEveryTransformed(
+  "where a plan loses much, products are of bytes, and lose a fiftieth more at most than products of f32",
+  async (model) => {
+    const session = await orThrow(prefill(model, keepAll)([...begin("red=7341, green=9920, "), ...randomBytes(5, 200)]));
+    const saved = await orThrow(takeOut(model.memory)(session.cache));
+    const known = model.transforms ?? { digest: "", groups: [] };
+    const typesAt = (ratio: number): ReadonlyArray<string> => [
+      ...new Set(
+        coderOf(model.memory, model.spec.shape, known, { ratio, sinks: 0, recent: 0 }).planned.map((p) =>
+          componentsOf(p.transform, p.plan).type
+        ),
+      ),
+    ];
+    assertEquals([typesAt(1.5), typesAt(16).includes("Q8_0"), typesAt(1024)], [["F32"], true, ["Q8_0"]]);
+    const coder = coderOf(model.memory, model.spec.shape, known, { ratio: 16, sinks: 0, recent: 0 });
+    // What a plan says of its error alone decides.
+    const lost = await Promise.all([0, Infinity].map(async (error) => {
+      const planned = coder.planned.map((one) => ({ ...one, plan: { ...one.plan, error } }));
+      const parts = await orThrow(codeCache({ ...coder, planned })(saved));
+      const back = await orThrow(decodeCache({ ...coder, planned }, "t")(saved.table, parts));
+      return saved.parts.reduce((sum, part, i) => i % 3 === 0 ? sum : sum + distance(part, back.parts[i] ?? new Uint8Array()), 0);
+    }));
+    const [exact = NaN, bytes = NaN] = lost;
+    assert(exact > 0 && bytes !== exact && bytes < 1.02 * exact, `${bytes} of bytes, ${exact} of f32`);
+    await orThrow(disposeSession(session));
+  },
+);
+
+/** Squared, of rows in f16. */
+function distance(a: Uint8Array, b: Uint8Array): number {
+  const [x, y] = [a, b].map((bytes) => new Float16Array(Uint8Array.from(bytes).buffer));
+  return (x ?? new Float16Array()).reduce((sum, v, i) => sum + (v - (y?.[i] ?? NaN)) ** 2, 0);
+}
 
 Deno.test("heads that are rotations of one another need the components of one head (the paper's reason to transform heads together)", async () => {
   await using backend = await orThrow(openWasm({ threads: 1 }));
