@@ -7,6 +7,7 @@ import type { WeightType } from "../backends/backend.ts";
 import { weightBytes } from "../backends/blocks.ts";
 import type { RowCodec } from "../backends/ops.ts";
 import { codecOf, rowBytes } from "../cache/codec.ts";
+import { withinCodes } from "../conformance/attend_cases.ts";
 import { type Case, caseOf, input, output, outputIn, updated, withNmse } from "../conformance/case.ts";
 import {
   columnOf,
@@ -75,6 +76,7 @@ const attend = (m: number, length: number, keyCodec: RowCodec, valueCodec: RowCo
   const position = positionsOf(random, layout, 1);
   const newest = newestOf(layout, position);
   const seen = m === 1 ? length : length - (m - 1) / 2;
+  const within = withinCodes(m, [keyCodec, valueCodec]);
   return {
     name: `attend ${m} query x ${length} rows ${[...new Set([keyCodec, valueCodec])].join(" ")}`,
     one: caseOf("bench", {
@@ -99,8 +101,8 @@ const attend = (m: number, length: number, keyCodec: RowCodec, valueCodec: RowCo
       position: input(position),
       layout: words(layout),
       queryPosition: input(Uint32Array.from({ length: m }, (_, i) => newest - m + 1 + i)),
-      out: output("attend", m * heads * dim),
-      lse: output("attend", m * heads),
+      out: within.out(output("attend", m * heads * dim)),
+      lse: within.lse(output("attend", m * heads)),
     }),
     bytes: slotBytes(layout, rowBytes(codecOf(keyCodec), dim) + rowBytes(codecOf(valueCodec), dim)),
     operations: 4 * m * heads * dim * seen,
@@ -112,7 +114,7 @@ const attendReduce = (queries: number): BenchCase => {
   const position = positionsOf(random, even, 1);
   const newest = newestOf(even, position);
   return {
-    name: `attendReduce ${queries} queries x ${rows} rows`,
+    name: `attendReduce ${queries} ${queries === 1 ? "query" : "queries"} x ${rows} rows`,
     one: caseOf("bench", {
       op: "attendReduce",
       params: {
@@ -139,7 +141,7 @@ const attendReduce = (queries: number): BenchCase => {
     }),
     bytes: slotBytes(even, dim * 2 + 4),
     operations: 2 * queries * heads * dim * rows,
-    limit: "f32",
+    limit: queries === 1 ? "read" : "f32",
   };
 };
 
@@ -285,6 +287,7 @@ export const benchCases = (): ReadonlyArray<BenchCase> => [
   attend(1, 8192, "q4c32", "q4g32"),
   attend(1, 8192, "q2c32", "q2g32"),
   attend(256, 2048, "f16"),
+  attendReduce(1),
   attendReduce(32),
   ...dense(),
   ...columns(),

@@ -4,6 +4,6 @@ export const toolchain: Readonly<Record<"rustc" | "linker" | "wasmBindgen" | "fa
   rustc: "rustc 1.96.0 (ac68faa20 2026-05-25) (built from a source tarball)",
   linker: "Debian LLD 19.1.7",
   wasmBindgen: "wasm-bindgen 0.2.130",
-  fast: "06312387b8ce5fcd46683a783f887d0b01aeb1c6282cc812ae45d1f8ae5a0a31",
-  simd128: "22775489a8e9c7cda4d5e85ceffefd50db653167fdc8087a43ed7104ec3a2e86",
+  fast: "275fd850d978383db331b966a3bab4df9ec7056138f906c0869b3f6630855767",
+  simd128: "875e9bc83f885597f0424a772a692c2ad4b51726b4a0d72ae2624cd9f39df868",
 };

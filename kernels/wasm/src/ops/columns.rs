@@ -9,18 +9,25 @@ use crate::team::Team;
 
 /// Rows per work item.
 const ROWS: usize = 256;
+/// The same where a row is a number or two: less is not worth the asking.
+pub(super) const NUMBERS: usize = 2048;
 /// Norms below this count as this.
 pub(super) const LEAST: f32 = 1e-12;
 
-/// Calls `work(from, to)` with slots of the rows of each head, in items of [`ROWS`] rows; heads of any lengths.
-pub(super) unsafe fn slots(instr: &Instr, layout: usize, heads: usize, team: &Team, mut work: impl FnMut(usize, usize, usize)) {
+/// Calls `work(head, from, to)` with slots of the rows of each head, in items of [`ROWS`] rows; heads of any lengths.
+unsafe fn slots(instr: &Instr, layout: usize, heads: usize, team: &Team, work: impl FnMut(usize, usize, usize)) {
+    slots_by(ROWS, instr, layout, heads, team, work)
+}
+
+/// The same in items of `rows` rows.
+pub(super) unsafe fn slots_by(rows: usize, instr: &Instr, layout: usize, heads: usize, team: &Team, mut work: impl FnMut(usize, usize, usize)) {
     let longest = (0..heads).map(|h| segment(instr, layout, h).rows()).max().unwrap_or(0);
-    let blocks = longest.div_ceil(ROWS);
+    let blocks = longest.div_ceil(rows);
     team.each(heads * blocks, |item| {
-        let (h, from) = (item / blocks, item % blocks * ROWS);
+        let (h, from) = (item / blocks, item % blocks * rows);
         let s = segment(instr, layout, h);
         if from < s.rows() {
-            work(h, s.from() + from, s.from() + s.rows().min(from + ROWS));
+            work(h, s.from() + from, s.from() + s.rows().min(from + rows));
         }
     });
 }
@@ -155,10 +162,9 @@ unsafe fn similar<C: Rows>(instr: &Instr, h: usize, from: usize, to: usize, mut 
 
 /// Positions as numbers.
 pub unsafe fn positions(instr: &Instr, team: &Team) {
-    slots(instr, 1, instr.u(0), team, |_, from, to| {
-        for slot in from..to {
-            *instr.ptr::<f32>(2).add(slot) = *instr.ptr::<u32>(0).add(slot) as f32;
-        }
+    let (position, out) = (instr.ptr::<f32>(0), instr.ptr::<f32>(2));
+    slots_by(NUMBERS, instr, 1, instr.u(0), team, |_, from, to| {
+        unary(position.add(from), out.add(from), to - from, |p| f32x4_convert_u32x4(p));
     });
 }
 

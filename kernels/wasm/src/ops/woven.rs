@@ -104,8 +104,9 @@ unsafe fn rotate(rows: *mut u8, to: usize, from: usize, bytes: usize) {
 pub unsafe fn queries_seen(instr: &Instr, team: &Team) {
     let (prompt, window) = (u32x4_splat(instr.u(1) as u32), u32x4_splat(instr.u(2) as u32));
     let end = u32x4_splat((*instr.ptr::<u32>(2)).wrapping_add(1));
-    columns::slots(instr, 1, instr.u(0), team, |_, from, to| {
-        unary(instr.ptr::<f32>(0).add(from), instr.ptr::<f32>(3).add(from), to - from, |p| {
+    let (position, out) = (instr.ptr::<f32>(0), instr.ptr::<f32>(3));
+    columns::slots_by(columns::NUMBERS, instr, 1, instr.u(0), team, |_, from, to| {
+        unary(position.add(from), out.add(from), to - from, |p| {
             let later = u32x4_max(p, prompt);
             f32x4_convert_u32x4(i32x4_add(i32x4_sub(end, later), u32x4_min(window, i32x4_sub(later, p))))
         });
