@@ -2,14 +2,14 @@ import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
 import * as E from "fp-ts/Either.js";
 import { openWasm } from "../backends/wasm/mod.ts";
 import { forced, inductionModel, openModel, prefill } from "../model/mod.ts";
-import { keepAll, knorm, quest, rocketKv, snapKv, streamingLlm, tova } from "../papers/mod.ts";
+import { diffKv, keepAll, knorm, pyramidKv, quest, rocketKv, snapKv, streamingLlm, tova } from "../papers/mod.ts";
 import { block, encode, policy, prefillEnd } from "../policy/mod.ts";
 import { orThrow } from "../run/mod.ts";
 import { evaluate, type Store } from "./evaluate.ts";
 import { frameOf } from "./frame.ts";
 import type { Item, TaskName } from "./item.ts";
 import { itemsOf } from "./items.ts";
-import { controlsAt, type Method, methodOf } from "./methods.ts";
+import { controlsAt, type Method, methodOf, seenAfter } from "./methods.ts";
 import { nll } from "./metrics.ts";
 import type { EvalRecord } from "./record.ts";
 import { syntheticDocuments } from "./synthetic.ts";
@@ -152,6 +152,14 @@ Deno.test("T10: what acts at the end of a prompt holds its budget while the trac
   assertEquals([full?.probes[0]?.n, full?.rowsRead, selected?.rowsRead], [item.trace, 4 * tokens, 4 * 16]);
   // The last of sixteen steps chose anew: no row of the trace is more than the budget.
   assertEquals([item.trace, evicted?.kept.flat()], [16, [20, 20, 20, 20]]);
+});
+
+Deno.test("T10: a budget in shares refers to prompt and trace, a rule without one to the prompt that was read", () => {
+  const [item] = items("T10");
+  assert(item !== undefined);
+  const prompt = item.turns[0]?.tokens.length ?? 0;
+  const [shared, ruled] = [pyramidKv()(snapKv({ share: half, window: 4 })), diffKv({ window: 4 })];
+  assertEquals([shared, ruled].map((of) => seenAfter(item, of, 0)), [prompt + item.trace, prompt]);
 });
 
 Deno.test("an interrupted evaluation goes on to the same records", async () => {

@@ -4,9 +4,9 @@
  * @module
  */
 import { append, block, column, decoding, everySteps, evict, needs, pipe, policy, prefillEnd, remember } from "../policy/mod.ts";
-import type { Moment, Policy, Ratio } from "../policy/types.ts";
+import type { Budget, Moment, Policy, Ratio } from "../policy/types.ts";
 import { mixed } from "./draws.ts";
-import { type Item, tokensOf } from "./item.ts";
+import type { Item } from "./item.ts";
 
 /** One column of the results. */
 export type Method =
@@ -94,6 +94,25 @@ const DECODING: ReadonlySet<Moment["_tag"]> = new Set(["Step", "Every", "OnExit"
 export const policyFor = ({ policy }: Extract<Method, { readonly policy: Policy }>, item: Item): Policy =>
   item.trace === 0 || policy.blocks.some(({ moment }) => DECODING.has(moment._tag)) ? policy : everySteps(PERIOD)(decoding(policy));
 
-/** Tokens that budgets in shares refer to after turn `t`. */
-export const seenAfter = (item: Item, t: number): number =>
-  item.trace > 0 ? tokensOf(item) + item.trace : item.turns.slice(0, t + 1).reduce((sum, { tokens }) => sum + tokens.length, 0);
+/** Whether a budget is a share of the tokens. */
+const isShare = (budget: Budget): boolean => {
+  switch (budget._tag) {
+    case "Share":
+      return true;
+    case "PerLayer":
+      return budget.budgets.some(isShare);
+    case "Pyramid":
+      return isShare(budget.mean);
+    case "Fitted":
+      return isShare(budget.fit.of);
+    default:
+      return false;
+  }
+};
+
+/** Tokens that the policy is planned for after turn `t`. Where a trace is followed, budgets in shares refer to prompt and trace; a policy
+ * without such a budget is planned for the prompt, because its rules count what came with the prompt and what after it. */
+export function seenAfter(item: Item, policy: Policy, t: number): number {
+  const inShares = policy.blocks.some(({ verbs }) => verbs.some((verb) => "budget" in verb && isShare(verb.budget)));
+  return item.turns.slice(0, t + 1).reduce((sum, { tokens }) => sum + tokens.length, inShares ? item.trace : 0);
+}

@@ -75,7 +75,7 @@ export const readingOf = (policy: Policy, plan: PolicyPlan): string =>
 
 /** The plan of a method after turn `t`. */
 export const planAt = (model: Model, item: Item, policy: Policy, t: number): Either<KvError, PolicyPlan> =>
-  planFor(model, policy, seenAfter(item, t), { chunk: CHUNK });
+  planFor(model, policy, seenAfter(item, policy, t), { chunk: CHUNK });
 
 /** The plan that the first turn is read by: it knows of no other tokens. */
 export const planOfReading = (model: Model, item: Item, policy: Policy): Either<KvError, PolicyPlan> =>

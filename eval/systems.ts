@@ -186,6 +186,6 @@ export function speedSection({ tokens, decoded, ratios }: Speeds): Section {
       documents === 1 ? "" : "s"
     } of ${tokens} ` +
     `tokens, ${decoded} decoded, one thread; above 1 is faster. Seconds are those of the processor, because the machine was busy with other ` +
-    "work. By `deno run -A tools/speed_ratios.ts`, as far as it had come where there are fewer documents than its three.",
+    "work. By `deno run -A tools/speed_ratios.ts " + `${documents} POLICY...\`.`,
   ], [{ titles: ["policy", "prefill", "decode"], rows: policies.map(row) }]);
 }

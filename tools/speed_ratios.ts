@@ -1,7 +1,7 @@
 /**
- * Speed of policies next to the full cache: `deno run -A tools/speed_ratios.ts POLICY...` reads documents of T1 under the full cache and then
- * under a policy, one policy after another, and writes `docs/results/data/speeds.json`, which `deno task systems` shows. One thread, and time
- * of the processor: what else a busy machine does is then in neither number.
+ * Speed of policies next to the full cache: `deno run -A tools/speed_ratios.ts DOCUMENTS POLICY...` reads documents of T1 under the full cache
+ * and then under a policy, one policy after another, and writes `docs/results/data/speeds.json`, which `deno task systems` shows; what is there
+ * of other policies stays. One thread, and time of the processor: what else a busy machine does is then in neither number.
  * @module
  */
 import { openWasm } from "../backends/wasm/mod.ts";
@@ -20,7 +20,8 @@ import { orThrow } from "../run/mod.ts";
 import { fromEither } from "fp-ts/TaskEither.js";
 import { cpuUsage } from "node:process";
 
-const [TOKENS, DECODED, DOCUMENTS] = [1024, 16, 3];
+const [TOKENS, DECODED] = [1024, 16];
+const STORED = new URL("../docs/results/data/speeds.json", import.meta.url);
 
 /** Milliseconds of the processor that this process has had. */
 const spent = (): number => {
@@ -40,7 +41,11 @@ async function timed(model: Model, policy: Policy, { turns: [turn] }: Item): Pro
 }
 
 if (import.meta.main) {
-  const policies = await Promise.all(Deno.args.map((text) => orThrow(fromEither(parsePolicy(text)))));
+  const [documentCount = "", ...texts] = Deno.args;
+  if (!/^[1-9]\d*$/.test(documentCount) || texts.length === 0) {
+    throw new Error(`the arguments are ${Deno.args.join(" ")}, allowed are a number of documents and policies`);
+  }
+  const policies = await Promise.all(texts.map((text) => orThrow(fromEither(parsePolicy(text)))));
   const io = processIo();
   const source = await orThrow(resolveModel(SMOLLM2.name, io));
   if (source._tag !== "File") throw new Error("the model is not a file");
@@ -50,7 +55,9 @@ if (import.meta.main) {
   await using model = await orThrow(openModel(backend, file, extras));
   const frame = frameOf(await orThrow(fromEither(model.tokenizer())));
   const documents = documentsOf(await orThrow(corpusTexts(io)));
-  const items = await orThrow(fromEither(itemsOf("T1", documents, { frame, seed: 1, tokens: TOKENS, scored: DECODED }, DOCUMENTS)));
+  const items = await orThrow(
+    fromEither(itemsOf("T1", documents, { frame, seed: 1, tokens: TOKENS, scored: DECODED }, Number(documentCount))),
+  );
   const ratios: SpeedRatio[] = [];
   for (const [i, item] of items.entries()) {
     // The first run of all also warms the modules up.
@@ -62,8 +69,11 @@ if (import.meta.main) {
       console.error(policy.text, ratios.at(-1)?.prefill.toFixed(2), ratios.at(-1)?.decode.toFixed(2));
     }
   }
-  const stored: Speeds = { tokens: TOKENS, decoded: DECODED, ratios };
+  const before: Speeds = JSON.parse(await Deno.readTextFile(STORED));
+  const again = new Set(policies.map(({ text }) => text));
+  const others = before.tokens === TOKENS && before.decoded === DECODED ? before.ratios.filter(({ policy }) => !again.has(policy)) : [];
+  const stored: Speeds = { tokens: TOKENS, decoded: DECODED, ratios: [...others, ...ratios] };
   const short = (_: string, value: unknown): unknown =>
     typeof value === "number" && !Number.isInteger(value) ? Number(value.toPrecision(4)) : value;
-  await Deno.writeTextFile(new URL("../docs/results/data/speeds.json", import.meta.url), `${JSON.stringify(stored, short)}\n`);
+  await Deno.writeTextFile(STORED, `${JSON.stringify(stored, short)}\n`);
 }
