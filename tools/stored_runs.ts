@@ -65,16 +65,20 @@ export const storedRuns = async (name: string): Promise<Stored> =>
 
 /** How a row of a page is made again. */
 export function repeatedBy(runs: ReadonlyArray<Runs>): string {
-  const [first] = runs;
-  const sizes = runs.flatMap(({ arguments: { tokens, scored }, records }) =>
-    [...new Set(records.map(({ task }) => task))].map((task) => {
-      const items = new Set(records.flatMap((record) => record.task === task ? [record.item] : [])).size;
-      return `\`--tasks ${task} --items ${items} --tokens ${tokens} --scored ${scored}\``;
-    })
-  );
-  return "To repeat a row: `kvfold eval --model smollm2 --policies 'ROW' --out FOLDER` with its task's " +
-    `${sizes.join(", ")}; model ${first?.arguments.model}, backend ${first?.arguments.backend}, seed ${first?.arguments.seed}, ` +
-    `the built-in texts (${first?.arguments.documents}). Random rows and the oracle come with \`--budgets\`.`;
+  const items = new Map<string, Set<string>>();
+  for (const { arguments: { tokens, scored }, records } of runs) {
+    for (const { task, item } of records) {
+      const key = `--tasks ${task} --tokens ${tokens} --scored ${scored}`;
+      items.set(key, (items.get(key) ?? new Set()).add(item));
+    }
+  }
+  const sizes = [...items].map(([key, found]) => `\`${key} --items ${found.size}\``).sort();
+  const { model, backend, seed, documents } = runs[0]?.arguments ?? {};
+  return "To repeat a row: `kvfold eval --model smollm2 --policies 'ROW' --out FOLDER` with what its task says of " +
+    `${
+      sizes.join(", ")
+    } (fewer items where a row rests on fewer documents); model ${model}, backend ${backend}, seed ${seed}, the built-in ` +
+    `texts (${documents}). Random rows and the oracle come with \`--budgets\`.`;
 }
 
 /** Writes `NAME.md` with the notes that stand in `data/NAME_notes.md` behind it, formatted. */
