@@ -9,6 +9,7 @@ import type { LiveBytes, Prepared, Result, Weight } from "../backend.ts";
 import type { Encoded } from "./encode.ts";
 import { extend, give, type Heap, missing, openHeap, rounded, take } from "./heap.ts";
 import { type Instance, pageBytes } from "./instance.ts";
+import type { Pace } from "./pace.ts";
 import type { Helpers } from "./workers.ts";
 
 /** A place in linear memory, bytes. */
@@ -37,6 +38,8 @@ export interface HeldProgram extends Region {
   readonly encoded: Encoded;
   readonly weights: ReadonlyArray<HeldWeight>;
   arena: number;
+  /** How fast it has been on how many threads. */
+  pace: Pace;
 }
 
 /** The state of one backend value; nothing outside it refers to it. Ids count up and are never used again. */

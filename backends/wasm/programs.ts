@@ -11,6 +11,7 @@ import { ops } from "../ops.ts";
 import type { Program } from "../program.ts";
 import { encode, type Encoded, type Need } from "./encode.ts";
 import { alignment } from "./heap.ts";
+import { newPace, paced, threadsFor } from "./pace.ts";
 import { checkRange, fitArena, held, type HeldProgram, type HeldWeight, release, reserve, showBuffer, type Store } from "./memory.ts";
 
 type Weights = Readonly<Record<string, Weight>>;
@@ -80,7 +81,14 @@ function hold(store: Store, program: Program, weights: ReadonlyMap<number, HeldW
       store.words.set(encoded.words, region.address / 4);
       const table = (region.address + tableOffset(encoded)) / 4;
       for (const [slot, weight] of weights) store.words.set([weight.address, weight.bytes], table + 2 * slot);
-      store.programs.set(prepared.id, { ...region, prepared, encoded, weights: [...weights.values()], arena: -1 });
+      store.programs.set(prepared.id, {
+        ...region,
+        prepared,
+        encoded,
+        weights: [...weights.values()],
+        arena: -1,
+        pace: newPace(tokensOf(program)),
+      });
       return prepared;
     }),
     E.mapLeft((error) => {
@@ -89,6 +97,10 @@ function hold(store: Store, program: Program, weights: ReadonlyMap<number, HeldW
     }),
   );
 }
+
+/** Tokens of a run: those of its largest product. */
+const tokensOf = ({ body }: Program): number =>
+  body.reduce((most, instr) => instr.op === "matmul" ? Math.max(most, instr.params.m) : most, 0);
 
 const tableOffset = ({ words }: Encoded): number => Math.ceil(words.length / 2) * 8;
 
@@ -177,15 +189,19 @@ const complaints: ReadonlyArray<readonly [expected: string, actual: string]> = [
   ["counts and kept indices within their segment", "one beyond"],
 ];
 
-function execute(store: Store, { address, encoded, prepared: { program: { label, body } } }: HeldProgram): Result<void> {
-  const { instance: { build, kernels }, helpers, threads } = store;
+function execute(store: Store, held: HeldProgram): Result<void> {
+  const { address, encoded, prepared: { program: { label, body } } } = held;
+  const { instance: { build, kernels }, helpers } = store;
+  const threads = threadsFor(held.pace, store.threads);
   const lose = (because: string): Result<never> => {
     helpers.fail();
     store.lost = { _tag: "DeviceLost", backend: `wasm-${build}`, because };
     return E.left(store.lost);
   };
   try {
+    const start = performance.now();
     const status = kernels.run(address, address + tableOffset(encoded), helpers.shared, threads, Number(store.mayWait));
+    if (store.threads > 1) held.pace = paced(held.pace, threads === 1, (performance.now() - start) / 1000);
     if (status === 0) return E.right(undefined);
     const [code, index] = [status & 255, status >>> 8];
     if (code === 1) return lose(helpers.failure() ?? "a helper thread died");
