@@ -20,6 +20,7 @@ import { readSafetensors, type Safetensors } from "./safetensors.ts";
 import { readSurrogates, type Surrogate } from "./surrogate.ts";
 import { readTransforms, type Transforms } from "./transform.ts";
 import type { ModelFile, ModelSpec, ModelTensor, Tokenizer } from "./types.ts";
+import { freeWeights, loadWeights } from "./weights.ts";
 
 /** A model whose weights a backend holds. Close it before its backend; closing ends all its sessions. */
 export interface Model {
@@ -97,7 +98,8 @@ export const openModel =
     // Before any weight is loaded: a file of another model should not cost that time.
     const transforms = await transformsIn(options, file.right.spec, digests);
     if (E.isLeft(transforms)) return transforms;
-    const weights = loadWeights(backend, file.right.spec, tensors, options.progress ?? (() => {}));
+    const { spec } = file.right;
+    const weights = loadWeights(backend, tensors.map((t): WeightSource => ({ ...t, uses: usesOf(t, spec) })), options.progress);
     const learned = R.map((s: Surrogate) => s.forms)(surrogates.right);
     if (E.isLeft(weights)) return weights;
     return E.right(assemble(backend, file.right, weights.right, learned, { norms, digests, transforms: transforms.right }, limit));
@@ -124,28 +126,6 @@ async function readSource(source: string | Uint8Array | ModelFile): Promise<E.Ei
     const because = thrown instanceof Error ? thrown.message : String(thrown);
     return E.left({ _tag: "Unavailable", what: `the model file ${source}`, because });
   }
-}
-
-function loadWeights(
-  backend: Backend,
-  spec: ModelSpec,
-  tensors: ReadonlyArray<ModelTensor>,
-  progress: (share: number) => void,
-): E.Either<KvError, Readonly<Record<string, Weight>>> {
-  const loaded: Record<string, Weight> = {};
-  const all = tensors.reduce((sum, t) => sum + t.bytes.byteLength, 0);
-  let done = 0;
-  for (const tensor of tensors) {
-    const weight = backend.loadWeight({ ...tensor, uses: usesOf(tensor, spec) })();
-    if (E.isLeft(weight)) {
-      for (const one of Object.values(loaded)) backend.freeWeight(one)();
-      return weight;
-    }
-    loaded[tensor.name] = weight.right;
-    done += tensor.bytes.byteLength;
-    progress(all === 0 ? 1 : done / all);
-  }
-  return E.right(loaded);
 }
 
 /** How the forward pass uses a tensor. */
@@ -177,7 +157,7 @@ function assemble(
     open = false;
     closePrograms(programs)();
     closeMemory(memory)();
-    for (const weight of Object.values(weights)) backend.freeWeight(weight)();
+    freeWeights(backend, weights);
     return Promise.resolve();
   };
   const { ropes } = ropesOf(spec.shape.layers);

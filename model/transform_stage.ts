@@ -4,12 +4,13 @@
  */
 import * as E from "fp-ts/Either.js";
 import type { TaskEither } from "fp-ts/TaskEither.js";
-import type { Backend, Prepared, Weight, WeightSource } from "../backends/backend.ts";
+import type { Backend, Prepared, WeightSource } from "../backends/backend.ts";
 import type { Program } from "../backends/program.ts";
 import type { KvError } from "../cache/error.ts";
 import type { Buffer } from "../cache/types.ts";
 import type { Memory } from "../run/memory.ts";
 import { type Scratch, wholly, withScratch } from "../run/scratch.ts";
+import { freeWeights, loadWeights } from "./weights.ts";
 
 /** What runs, over what. */
 export interface StageParts {
@@ -33,7 +34,7 @@ export const withStage =
   <A>(memory: Memory, { program, weights, buffers }: StageParts, use: (stage: Stage) => TaskEither<KvError, A>): TaskEither<KvError, A> =>
   async () => {
     const { backend } = memory;
-    const loaded = loadAll(backend, weights);
+    const loaded = loadWeights(backend, weights);
     if (E.isLeft(loaded)) return loaded;
     const result = await withScratch(memory, buffers, (own) => async () => {
       const prepared = await backend.prepare(program, loaded.right)();
@@ -42,26 +43,9 @@ export const withStage =
       const released = backend.release(prepared.right)();
       return E.isLeft(released) && E.isRight(used) ? released : used;
     })();
-    freeAll(backend, loaded.right);
+    freeWeights(backend, loaded.right);
     return result;
   };
-
-function loadAll(backend: Backend, sources: ReadonlyArray<WeightSource>): E.Either<KvError, Readonly<Record<string, Weight>>> {
-  const loaded: Record<string, Weight> = {};
-  for (const source of sources) {
-    const weight = backend.loadWeight(source)();
-    if (E.isLeft(weight)) {
-      freeAll(backend, loaded);
-      return weight;
-    }
-    loaded[source.name] = weight.right;
-  }
-  return E.right(loaded);
-}
-
-function freeAll(backend: Backend, weights: Readonly<Record<string, Weight>>): void {
-  for (const weight of Object.values(weights)) backend.freeWeight(weight)();
-}
 
 function stageOf(backend: Backend, prepared: Prepared, buffers: Readonly<Record<string, Buffer>>): Stage {
   const bindings = wholly(buffers);
