@@ -2,6 +2,7 @@
  * Every op this backend has, and what it cannot do of them.
  * @module
  */
+import { codecOf, rowCodecs } from "../../cache/codec.ts";
 import type { OpName } from "../ops.ts";
 import type { Instr, Slot } from "../program.ts";
 import { attend, attendReduce, attendRows } from "./attend.ts";
@@ -108,7 +109,7 @@ export function workOf<O extends OpName>(instr: Any<O>, weightAt: (slot: Slot) =
   return kernel?.(instr, weightAt) ?? { dispatches: [], scratch: 0 };
 }
 
-/** Channels per row up to which workgroup memory holds the queries of a tile. */
+/** Channels per row up to which workgroup memory holds the queries of a tile, and up to which `stored.wgsl` finds channels of thinned rows. */
 const mostChannels = 256;
 
 /** Which parameter is the codec of which. */
@@ -124,6 +125,11 @@ export function refusal(instr: Instr): string | null {
   const params: Readonly<Record<string, number | string | boolean>> = instr.params;
   for (const [dim, codec] of codecs) {
     if (params[codec] === "f16" && Number(params[dim]) % 2 === 1) return `rows of f16 are read by pairs, and ${dim} ${params[dim]} is odd`;
+    const name = rowCodecs.find((known) => known === params[codec]);
+    const isThinned = name !== undefined && codecOf(name)._tag === "Channels";
+    if (isThinned && Number(params[dim] ?? 0) > mostChannels) {
+      return `rows of ${name} have at most ${mostChannels} channels, not ${params[dim]}`;
+    }
     const isAttention = instr.op === "attend" || instr.op === "attendRows";
     if (isAttention && Number(params[dim] ?? 0) > mostChannels) return `${dim} is at most ${mostChannels}, not ${params[dim]}`;
   }

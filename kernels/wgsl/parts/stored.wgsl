@@ -38,15 +38,46 @@ fn storedPair(slot: u32, c: u32, dim: u32) -> vec2f {
   return unpack2x16float(stored[slot * storedWords(dim) + c / storedGroup]);
 }
 
-// Channel c of a row that may not have it, which is 0 then. A row that names more channels than it has room for is read up to its end.
+// Channels before c that the row whose bits begin at stored[base] has, of 256 at most: no loop, because a software driver stops a shader after
+// 65,536 turns of all its loops.
+fn storedBefore(base: u32, c: u32) -> u32 {
+  let last = c / 32u;
+  var before = countOneBits(stored[base + last] & ((1u << (c % 32u)) - 1u));
+  if (last > 0u) { before += countOneBits(stored[base]); }
+  if (last > 1u) { before += countOneBits(stored[base + 1u]); }
+  if (last > 2u) { before += countOneBits(stored[base + 2u]); }
+  if (last > 3u) { before += countOneBits(stored[base + 3u]); }
+  if (last > 4u) { before += countOneBits(stored[base + 4u]); }
+  if (last > 5u) { before += countOneBits(stored[base + 5u]); }
+  if (last > 6u) { before += countOneBits(stored[base + 6u]); }
+  return before;
+}
+
+// The kept channel number i of a row. A row that names more channels than it has room for is read up to its end.
+fn storedPart(base: u32, i: u32, dim: u32) -> f32 {
+  if (i >= storedKept) { return 0.0; }
+  return storedHalf(2u * (base + (dim + 31u) / 32u) + i);
+}
+
+// Channel c, 0 where the row does not have it.
 fn storedThinned(slot: u32, c: u32, dim: u32) -> f32 {
   let base = slot * storedWords(dim);
-  let bits = stored[base + c / 32u];
-  if (((bits >> (c % 32u)) & 1u) == 0u) { return 0.0; }
-  var before = countOneBits(bits & ((1u << (c % 32u)) - 1u));
-  for (var w = 0u; w < c / 32u; w++) { before += countOneBits(stored[base + w]); }
-  if (before >= storedKept) { return 0.0; }
-  return storedHalf(2u * (base + (dim + 31u) / 32u) + before);
+  if (((stored[base + c / 32u] >> (c % 32u)) & 1u) == 0u) { return 0.0; }
+  return storedPart(base, storedBefore(base, c), dim);
+}
+
+// Channels c to c + 3 of such a row.
+fn storedThinnedFour(slot: u32, c: u32, dim: u32) -> vec4f {
+  let base = slot * storedWords(dim);
+  let has = (vec4u(stored[base + c / 32u] >> (c % 32u)) >> vec4u(0u, 1u, 2u, 3u)) & vec4u(1u);
+  let first = storedBefore(base, c);
+  let at = vec4u(first, first + has.x, first + has.x + has.y, first + has.x + has.y + has.z);
+  var four = vec4f(0.0);
+  if (has.x == 1u) { four.x = storedPart(base, at.x, dim); }
+  if (has.y == 1u) { four.y = storedPart(base, at.y, dim); }
+  if (has.z == 1u) { four.z = storedPart(base, at.z, dim); }
+  if (has.w == 1u) { four.w = storedPart(base, at.w, dim); }
+  return four;
 }
 
 fn storedAt(slot: u32, c: u32, dim: u32) -> f32 {
@@ -60,13 +91,14 @@ fn storedAt(slot: u32, c: u32, dim: u32) -> f32 {
 
 // Channels c to c + 3, c a multiple of 4; zeros beyond dim, which under codes is a multiple of 4.
 fn storedFour(slot: u32, c: u32, dim: u32) -> vec4f {
-  if (c + 3u >= dim || storedKept > 0u) {
+  if (c + 3u >= dim) {
     var last = vec4f(storedAt(slot, c, dim), 0.0, 0.0, 0.0);
     if (c + 1u < dim) { last.y = storedAt(slot, c + 1u, dim); }
     if (c + 2u < dim) { last.z = storedAt(slot, c + 2u, dim); }
     if (c + 3u < dim) { last.w = storedAt(slot, c + 3u, dim); }
     return last;
   }
+  if (storedKept > 0u) { return storedThinnedFour(slot, c, dim); }
   if (storedBits == 32u) {
     let i = slot * dim + c;
     return bitcast<vec4f>(vec4u(stored[i], stored[i + 1u], stored[i + 2u], stored[i + 3u]));
