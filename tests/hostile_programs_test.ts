@@ -7,6 +7,7 @@ import { openReference } from "../backends/reference/mod.ts";
 import { openWasm } from "../backends/wasm/mod.ts";
 import { type KvError, showError } from "../cache/error.ts";
 import { type Case, casesOf } from "../conformance/mod.ts";
+import { byCounts, caseWithRows, lies } from "./support/lies.ts";
 
 const right = <A>(result: E.Either<KvError, A>): A => {
   if (E.isLeft(result)) throw new Error(showError(result.left));
@@ -54,27 +55,11 @@ function corrupt(one: Case, name: string, change: (words: Uint32Array) => void):
   return { ...one, buffers: { ...one.buffers, [name]: { ...data, bytes } } };
 }
 
-/** Ways to lie about where rows are; the first head of every case used here holds at least one row. */
-const lies: Readonly<Record<string, (words: Uint32Array) => void>> = {
-  "a start far outside": (words) => words.set([0xFFFFFFF0]),
-  "a start just outside": (words) => words.set([1 << 20]),
-  "a length beyond its capacity": (words) => words.set([(words[2] ?? 0) + 40], 1),
-  "length and capacity beyond the memory": (words) => words.set([1 << 28, 1 << 28], 1),
-  "a length that overflows with the start": (words) => words.set([0xFFFFFFFF, 0xFFFFFFFF, 0xFFFFFFFF]),
-};
-
 /** A small case of an op of one instruction whose layout holds rows, and the name of the layout that addresses them. */
 function victim(op: OpName): readonly [Case, string] | null {
   const layout = ops[op].operands.find(({ kind }) => kind === "layout")?.name;
   // These write lengths and touch no rows: their counts are lied about below.
-  if (layout === undefined || op === "truncate" || op === "rejoin" || op === "lengthen") return null;
-  const found = casesOf(op).find((one) => {
-    const bytes = one.buffers[layout]?.bytes ?? new Uint8Array(0);
-    const words = new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
-    return one.program.body.length === 1 && words.length > 0 && (words[1] ?? 0) >= 31 && !one.label.startsWith("extend: last 0");
-  });
-  assert(found !== undefined, `${op} has no case with rows in its first head`);
-  return [found, layout];
+  return layout === undefined || byCounts.has(op) ? null : [caseWithRows(op, layout), layout];
 }
 
 /** Numbers that index other memory. */

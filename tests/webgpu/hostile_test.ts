@@ -6,6 +6,7 @@ import { type OpName, opNames, ops } from "../../backends/ops.ts";
 import { openWebGpu } from "../../backends/webgpu/mod.ts";
 import { type Case, casesOf } from "../../conformance/mod.ts";
 import { orThrow } from "../../run/mod.ts";
+import { byCounts, caseWithRows, lies } from "../support/lies.ts";
 import { withoutAdapter } from "../support/webgpu.ts";
 
 /** What the first read after a run said, and the buffers that are no longer as they were. */
@@ -42,30 +43,11 @@ async function runChanged(backend: Backend, one: Case, name: string, change: (wo
   return { tag: E.isLeft(said) ? said.left._tag : "Right", changed };
 }
 
-/** Ways to lie about where rows are. */
-const lies: Readonly<Record<string, (words: Uint32Array) => void>> = {
-  "a start far outside": (words) => words.set([0xFFFFFFF0]),
-  "a start just outside": (words) => words.set([1 << 20]),
-  "a length beyond its capacity": (words) => words.set([(words[2] ?? 0) + 40], 1),
-  "length and capacity beyond the memory": (words) => words.set([1 << 28, 1 << 28], 1),
-  "a length that overflows with the start": (words) => words.set([0xFFFFFFFF, 0xFFFFFFFF, 0xFFFFFFFF]),
-};
-
-/** Ops whose layout is what they change, by counts. */
-const byCounts: ReadonlySet<OpName> = new Set(["truncate", "rejoin", "lengthen"]);
-
 /** For every layout that says which rows an op reads: its name, and a small case of one instruction whose first head holds rows. */
 const victims = (op: OpName): ReadonlyArray<readonly [layout: string, Case]> =>
   ops[op].operands
     .filter(({ kind, use, name }) => kind === "layout" && use !== "out" && name !== "targetLayout" && !byCounts.has(op))
-    .map(({ name }) => {
-      const found = casesOf(op).find((one) => {
-        const words = new Uint32Array(one.buffers[name]?.bytes.slice().buffer ?? new ArrayBuffer(0));
-        return one.program.body.length === 1 && (words[1] ?? 0) >= 31 && !one.label.startsWith("extend: last 0");
-      });
-      assert(found !== undefined, `${op} has no case with rows in its first head of ${name}`);
-      return [name, found];
-    });
+    .map(({ name }) => [name, caseWithRows(op, name)]);
 
 /** Numbers that index other memory. */
 const indices: ReadonlyArray<readonly [op: OpName, buffer: string, what: string, change: (words: Uint32Array) => void]> = [
