@@ -4,7 +4,7 @@
  */
 export { type KvError, showError } from "./error.ts";
 export type { LayerShape, ModelShape, Rope } from "./shape.ts";
-export type { Buffer, Codec, KvCache, LayerCache, RecentQueries, Segment, Tier, TierStorage } from "./types.ts";
+export type { Buffer, Codec, KvCache, LayerCache, PageForm, RecentQueries, Segment, Tier, TierStorage } from "./types.ts";
 export { type UniformShape, uniformShape } from "./uniform.ts";
 export { bytesOf, type CacheBytes, fullBytes, rowsKept, rowsPerHead } from "./bytes.ts";
 export { blockRows, codecName, codecOf, rowBytes, type RowCodec, rowCodecs } from "./codec.ts";

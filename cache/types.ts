@@ -34,6 +34,16 @@ export interface Segment {
   readonly capacity: number;
 }
 
+/** What a tier holds beside its keys to choose rows by: minimum and maximum of every channel over each page of a head, in the codec of the
+ * keys, or centroids of clusters. */
+export interface PageForm {
+  /** Rows of a page, or slots from one centroid to the next: at least 2. */
+  readonly rows: number;
+  /** The column of cluster numbers, where centroids are held: the f32 centroid of cluster c lies in the bytes of slot c * `rows` of its head.
+   * Null where bounds of pages are held. */
+  readonly labels: string | null;
+}
+
 /** Memory of one tier. Several cache values may share it; see {@link KvCache.family} for which one may write in place. */
 export interface TierStorage {
   /** Codes of the keys. */
@@ -44,10 +54,8 @@ export interface TierStorage {
   readonly position: Buffer;
   /** f32 per slot, by name: observations that travel with their rows. */
   readonly columns: Readonly<Record<string, Buffer>>;
-  /** `pageBytes` per slot: minimum and maximum of every channel over each `rows` keys of a head, in the codec of the keys; or, where `labels`
-   * names a column of cluster numbers, the f32 centroid of cluster c in the bytes of slot c * `rows` of its head. Null where no policy asks
-   * for either. */
-  readonly pages: { readonly rows: number; readonly labels: string | null; readonly bounds: Buffer } | null;
+  /** `pageBytes` per slot. Null where no policy asks for bounds or centroids. */
+  readonly pages: PageForm & { readonly bounds: Buffer } | null;
 }
 
 /** Rows of one layer under one codec pair. `segments` has one entry per KV head. */

@@ -144,7 +144,7 @@ function layerOf(shape: LayerShape, plan: LayerPlan, blocks: ReadonlyArray<Plann
     // A bounded layer holds its bound and the chunk that has just been appended.
     peak: shape.kvHeads * Math.min(tokens, limit < tokens ? limit + chunk : tokens),
     perRow: rowBytes(plan.keyCodec, shape.keyDim) + rowBytes(plan.valueCodec, shape.valueDim) + position + 4 * plan.columns.length +
-      pageBytes(plan.keyCodec, shape.keyDim, plan.pages),
+      pageBytes(plan.keyCodec, shape.keyDim, plan.pages?.rows ?? 0),
     ring: plan.recentQueries * (shape.queryHeads * (shape.keyDim + 1) + 1) * 4,
     ringLasts: plan.ringLasts,
     atMost: evictions.some(({ _tag }) => _tag === "Above") ||

@@ -176,8 +176,8 @@ function grouped(model: Model, item: Item, methods: ReadonlyArray<Planned>): rea
     const most = (of: (layer: LayerPlan) => number): number => Math.max(0, ...plan.right.layers.map(of));
     const ring = most(({ recentQueries }) => recentQueries);
     // The turn is read by the policy with the longest ring: were that one with pages, forks of others would hold their bounds too.
-    const pages = ring === 0 ? 0 : most(({ pages }) => pages);
-    return [`${readingOf(policy, plan.right)} ${pages > 1 ? pages : ""}`, ring];
+    const pages = ring === 0 ? 0 : most(({ pages }) => pages?.rows ?? 0);
+    return [`${readingOf(policy, plan.right)} ${pages > 0 ? pages : ""}`, ring];
   };
   const [first] = keyOf(keepAll);
   groups.set(first, plain);

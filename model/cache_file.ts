@@ -255,7 +255,7 @@ function madeBy(layer: LayerTable, plan: PolicyPlan["layers"][number] | undefine
   return plan.readsFrom === l && ring && is(tail, plan) &&
     (plan.store === null ? store === undefined : is(store, plan.store) && store?.columns.join("\n") === judged.join("\n")) &&
     tail?.columns.join("\n") === plan.columns.map(({ name }) => name).join("\n") &&
-    (tail?.pages ?? 0) === (plan.pages > 1 ? plan.pages : 0) && (tail?.labels ?? null) === plan.clusters;
+    tail?.pages === (plan.pages?.rows ?? 0) && tail.labels === (plan.pages?.labels ?? null);
 }
 
 function logitsOf(file: string, bytes: Uint8Array | undefined, vocab: number): E.Either<KvError, Float32Array> {

@@ -6,6 +6,7 @@
  * @module
  */
 import type { Slot } from "../backends/program.ts";
+import type { PageForm } from "../cache/types.ts";
 import { pageBytes } from "../cache/view.ts";
 import type { Moment, Score } from "../policy/types.ts";
 import type { PlannedBlock } from "./blocks.ts";
@@ -21,14 +22,14 @@ const clusterings = (blocks: ReadonlyArray<PlannedBlock>): ReadonlyArray<{ reado
   );
 
 /** The column of a layer's cluster numbers, and the slots from one centroid to the next; null without clusters. */
-export function clustersOf(blocks: ReadonlyArray<PlannedBlock>): { readonly column: string; readonly stride: number } | null {
+export function clustersOf(blocks: ReadonlyArray<PlannedBlock>): PageForm | null {
   const all = clusterings(blocks);
   const first = all[0];
   if (first === undefined) return null;
   const strides = all.map(({ moment, of }) =>
     of.count > 0 && moment._tag === "Every" ? Math.floor(moment.steps / of.count) : Math.floor(of.per / 2)
   );
-  return { column: first.of.into, stride: Math.max(2, Math.min(...strides)) };
+  return { rows: Math.max(2, Math.min(...strides)), labels: first.of.into };
 }
 
 /** True for a block that makes clusters: what leaves at its moment leaves before. */
@@ -38,24 +39,26 @@ export const makesClusters = ({ verbs }: PlannedBlock): boolean => verbs.some((v
 export const cluster = (site: Site, { per, count, sinks, iterations, seed }: Clusters, column: Slot) => (draft: Draft): Draft => {
   const { shape: { kvHeads: heads, keyDim: dim }, plan, slots } = site;
   const [means, next] = temp("means", slots.capacity * dim * 4)(draft);
-  const params = { heads, dim, codec: rowCodec(plan.keyCodec), per, count, sinks, iterations, seed, stride: plan.pages };
+  const params = { heads, dim, codec: rowCodec(plan.keyCodec), per, count, sinks, iterations, seed, stride: plan.pages?.rows ?? 0 };
   return emit({ op: "kmeans", args: [slots.keys, slots.position, slots.layout, column, means], params })(next);
 };
 
 /** The centroids of all clusters as their rows are now. */
-export const meanKeys = ({ shape: { kvHeads: heads, keyDim: dim }, plan, slots }: Site, column: string) => (draft: Draft): Draft => {
+export const meanKeys = (site: Site, column: string, stride: number) => (draft: Draft): Draft => {
+  const { shape: { kvHeads: heads, keyDim: dim }, plan, slots } = site;
   const labels = slots.columns[column];
   if (labels === undefined) return draft;
-  const params = { heads, dim, codec: rowCodec(plan.keyCodec), stride: plan.pages, rowBytes: pageBytes(plan.keyCodec, dim, plan.pages) };
+  const params = { heads, dim, codec: rowCodec(plan.keyCodec), stride, rowBytes: pageBytes(plan.keyCodec, dim, stride) };
   return emit({ op: "centroids", args: [slots.keys, labels, slots.layout, slots.bounds], params })(draft);
 };
 
 /** What its cluster promises each row. */
 export const centroidScore = ({ shape, plan, slots }: Site, column: string, out: Slot) => (draft: Draft): Draft => {
   const labels = slots.columns[column];
-  if (labels === undefined) return draft;
+  if (labels === undefined || plan.pages === null) return draft;
+  const { rows: stride } = plan.pages;
   const { queryHeads: heads, kvHeads, keyDim: dim } = shape;
   const [promises, next] = temp("promises", slots.capacity * 4)(draft);
-  const params = { heads, kvHeads, dim, stride: plan.pages, rowBytes: pageBytes(plan.keyCodec, dim, plan.pages) };
+  const params = { heads, kvHeads, dim, stride, rowBytes: pageBytes(plan.keyCodec, dim, stride) };
   return emit({ op: "clusterScores", args: [slots.queries, slots.bounds, labels, slots.layout, promises, out], params })(next);
 };

@@ -43,13 +43,18 @@ function storageLine(layer: LayerPlan, index: number): string {
   if (layer.readsFrom !== index) return `reads the rows of layer ${layer.readsFrom}`;
   const columns = layer.columns.map((c) => `, column ${c.name} from ${c.initial}`).join("");
   const ring = layer.recentQueries === 0 ? "" : `, last ${layer.recentQueries} queries`;
-  const what = layer.clusters === null
-    ? `bounds of pages of ${layer.pages} rows`
-    : `centroids of ${layer.clusters}, one in ${layer.pages} slots`;
-  const pages = layer.pages <= 1 ? "" : `, ${what}`;
   const rows = layer.rowsBound === null ? "" : `, at most ${layer.rowsBound} rows a head after each append`;
-  return `keys ${codecName(layer.keyCodec)}, values ${codecName(layer.valueCodec)}${storeText(layer)}${columns}${ring}${pages}${rows}`;
+  return `keys ${codecName(layer.keyCodec)}, values ${codecName(layer.valueCodec)}${storeText(layer)}${columns}${ring}${
+    pagesText(layer)
+  }${rows}`;
 }
+
+const pagesText = ({ pages }: LayerPlan): string =>
+  pages === null
+    ? ""
+    : pages.labels === null
+    ? `, bounds of pages of ${pages.rows} rows`
+    : `, centroids of ${pages.labels}, one in ${pages.rows} slots`;
 
 const storeText = ({ store }: LayerPlan): string =>
   store === null
@@ -129,7 +134,7 @@ function exampleSlots(plan: LayerPlan, shape: LayerShape, point: SplicePoint, ra
     ...plan.columns.map(({ name }) => `column.${name}`),
     ...plan.store === null ? [] : ["store.keys", "store.values", "store.position", "store.layout"],
     ...plan.store === null ? [] : kept.map(({ name }) => `store.column.${name}`),
-    ...plan.pages > 1 ? ["bounds"] : [],
+    ...plan.pages !== null ? ["bounds"] : [],
     ...raw ? ["rawKeys", "newKeys"] : [],
   ];
   return pipe(

@@ -18,7 +18,6 @@ import { codingOf } from "./coding.ts";
 import { jointLayers, spliceJoint } from "./joint.ts";
 import { storeOf, waitingBound } from "./passing.ts";
 import { boundOf, columnsOf, isThinned, ringOf } from "./holds.ts";
-import { clustersOf } from "./clusters.ts";
 import { unsupported } from "./resolve.ts";
 import { keepBounds, pagesOf, selectRows } from "./select.ts";
 import type { Site } from "./site.ts";
@@ -88,7 +87,7 @@ function planLayers(
     const rowsBound = boundOf(own, shape?.kvHeads ?? 1) ?? waitingBound(own, store.right);
     const pages = pagesOf(own, l, stored);
     if (E.isLeft(pages)) return pages;
-    if (pages.right > 1 && store.right !== null) {
+    if (pages.right !== null && store.right !== null) {
       return unsupported("Select beside Encode", `layer ${l}`, "older rows of that layer are stored as codes, which have no pages");
     }
     const layer: LayerPlan = {
@@ -99,7 +98,6 @@ function planLayers(
       ringLasts: ringOf(own.filter(({ moment }) => moment._tag !== "PrefillEnd")) > 0,
       rowsBound,
       pages: pages.right,
-      clusters: clustersOf(own)?.column ?? null,
       thinned: isThinned(own),
     };
     const rows = (shape?.kvHeads ?? 0) * Math.min(target.promptTokens, rowsBound === null ? Infinity : rowsBound + target.chunk);
@@ -144,7 +142,7 @@ function assemble(
     selectsAt: (point, layer) => (blocks[layer] ?? []).some((b) => actsAt(b.moment, point) && b.verbs.some((v) => v._tag === "Select")),
     tables: tablesOf(blocks, target),
     rerotates: policy.blocks.some((b) => b.verbs.some((v) => v._tag === "Rerotate")),
-    rewritesAt: (point) => acting(point).some((v) => v._tag !== "Score") || layers.some(({ pages }) => pages > 1),
+    rewritesAt: (point) => acting(point).some((v) => v._tag !== "Score") || layers.some(({ pages }) => pages !== null),
     ports: needs(policy),
     select: (point, layer, slots) => (draft) => {
       const [site, own] = [siteOf(point, layer, slots), blocks[layer]];

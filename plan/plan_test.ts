@@ -63,8 +63,7 @@ Deno.test("keepAll stores rows as the target says and does nothing at any point"
     ringLasts: false,
     store: null,
     rowsBound: null,
-    clusters: null,
-    pages: 0,
+    pages: null,
     thinned: false,
   });
   assertEquals([prefillEnd, afterChunk, afterStep].map((p) => plan.rewritesAt(p) || plan.evictsAt(p)), [false, false, false]);

@@ -4,7 +4,7 @@
  * @module
  */
 import type { RowCodec } from "../cache/codec.ts";
-import type { Codec } from "../cache/types.ts";
+import type { Codec, PageForm } from "../cache/types.ts";
 import type { ModelShape } from "../cache/shape.ts";
 import type { Policy, Port, Score, Verb } from "../policy/types.ts";
 import type { Caps } from "../backends/backend.ts";
@@ -92,10 +92,8 @@ export interface LayerPlan {
   readonly ringLasts: boolean;
   /** Most rows per head this layer can hold after its Append blocks, or null if it grows with the text. */
   readonly rowsBound: number | null;
-  /** Rows per page of which bounds are held, or slots from one centroid to the next; 0 for none. */
-  readonly pages: number;
-  /** The column of cluster numbers, where centroids are held and not bounds. */
-  readonly clusters: string | null;
+  /** The bounds or centroids that are held, or null for neither. */
+  readonly pages: PageForm | null;
   /** True if rows leave by a threshold while text is read: then memory grows with what stays instead of being there for all. */
   readonly thinned: boolean;
 }

@@ -89,7 +89,7 @@ function buildLayers(
   made.push(layouts.right.layout);
   const owned: LayerCache[] = [];
   for (const [l, shape] of shapes.entries()) {
-    const form = { shape, keyCodec: codec, valueCodec: codec, columns: [], pages: 0, labels: null };
+    const form = { shape, keyCodec: codec, valueCodec: codec, columns: [], pages: null };
     const segments = segmentsOf(Array.from({ length: shape.kvHeads }, () => positions.length));
     const tier = allocTier(memory, form, segments, layouts.right.offsets[l] ?? 0, `L${l}`)();
     if (E.isLeft(tier)) return tier;

@@ -60,8 +60,8 @@ function emptyLayers(
       layers.push({ _tag: "Alias", shape, layer: planned?.readsFrom ?? l });
       continue;
     }
-    const { keyCodec, valueCodec, pages, clusters: labels } = planned;
-    const form = { shape, keyCodec, valueCodec, pages, labels, columns: planned.columns.map((c) => c.name) };
+    const { keyCodec, valueCodec, pages } = planned;
+    const form = { shape, keyCodec, valueCodec, pages, columns: planned.columns.map((c) => c.name) };
     const old = storeForm(planned);
     const store = old === null ? null : emptyStore(memory, shape, old, layouts.right.offsets[at++] ?? 0, `L${l}.store`)();
     if (store !== null && E.isLeft(store)) return store;

@@ -159,8 +159,7 @@ const formOf = (shape: LayerShape, { keys, values, columns, pages, labels }: Tie
   keyCodec: codecOf(keys),
   valueCodec: codecOf(values),
   columns,
-  pages,
-  labels,
+  pages: pages <= 1 ? null : { rows: pages, labels },
 });
 
 /** The next parts go to these buffers. */

@@ -8,7 +8,7 @@ import type { IOEither } from "fp-ts/IOEither.js";
 import { rowBytes } from "../cache/codec.ts";
 import type { KvError } from "../cache/error.ts";
 import type { LayerShape } from "../cache/shape.ts";
-import type { Buffer, Codec, RecentQueries, Segment, Tier, TierStorage } from "../cache/types.ts";
+import type { Buffer, Codec, PageForm, RecentQueries, Segment, Tier, TierStorage } from "../cache/types.ts";
 import { layoutBytes, pageBytes, slotsOf } from "../cache/view.ts";
 import type { LayerPlan } from "../plan/types.ts";
 import type { Memory } from "./memory.ts";
@@ -19,10 +19,8 @@ export interface TierForm {
   readonly keyCodec: Codec;
   readonly valueCodec: Codec;
   readonly columns: ReadonlyArray<string>;
-  /** Rows per page of which bounds are held, or slots per centroid; 0 for none. */
-  readonly pages: number;
-  /** The column of cluster numbers, where centroids are held and not bounds. */
-  readonly labels: string | null;
+  /** The bounds or centroids that are held, or null for neither. */
+  readonly pages: PageForm | null;
 }
 
 /** The form of the store that a layer's plan has, or null. */
@@ -35,8 +33,7 @@ export const formOf = (shape: LayerShape, tier: Tier): TierForm => ({
   keyCodec: tier.keyCodec,
   valueCodec: tier.valueCodec,
   columns: Object.keys(tier.storage.columns),
-  pages: tier.storage.pages?.rows ?? 0,
-  labels: tier.storage.pages?.labels ?? null,
+  pages: tier.storage.pages,
 });
 
 /** `bytes` rounded up to what the backend allocates. */
@@ -87,7 +84,9 @@ export const allocTier =
       { bytes: slots * rowBytes(form.valueCodec, form.shape.valueDim), label: `${label}.values` },
       { bytes: slots * 4, label: `${label}.position` },
       ...form.columns.map((name) => ({ bytes: slots * 4, label: `${label}.column.${name}` })),
-      ...(form.pages <= 1 ? [] : [{ bytes: slots * pageBytes(form.keyCodec, form.shape.keyDim, form.pages), label: `${label}.bounds` }]),
+      ...(form.pages === null
+        ? []
+        : [{ bytes: slots * pageBytes(form.keyCodec, form.shape.keyDim, form.pages.rows), label: `${label}.bounds` }]),
     ];
     const got = allocAll(memory, wanted)();
     if (E.isLeft(got)) return got;
@@ -99,7 +98,7 @@ export const allocTier =
       values,
       position,
       columns: Object.fromEntries(columns.flatMap((buffer, i) => form.columns[i] === undefined ? [] : [[form.columns[i], buffer]])),
-      pages: bounds === undefined ? null : { rows: form.pages, labels: form.labels, bounds },
+      pages: form.pages === null || bounds === undefined ? null : { ...form.pages, bounds },
     };
     const { keyCodec, valueCodec } = form;
     return E.right({ keyCodec, valueCodec, storage, segments, layoutOffset, exact: true, frozen: false });
@@ -115,7 +114,7 @@ export const emptyStore = (
 ): IOEither<KvError, Tier> =>
   allocTier(
     memory,
-    { shape, keyCodec, valueCodec, columns, pages: 0, labels: null },
+    { shape, keyCodec, valueCodec, columns, pages: null },
     segmentsOf(Array.from({ length: shape.kvHeads }, () => 0)),
     layoutOffset,
     label,

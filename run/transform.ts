@@ -185,15 +185,13 @@ export const addPages = (memory: Memory, plan: PolicyPlan): (cache: KvCache) => 
   const made: Buffer[] = [];
   const layers: LayerCache[] = [];
   for (const [l, layer] of cache.layers.entries()) {
-    const [tail, rows] = [layer._tag === "Own" ? tailOf(layer) : null, plan.layers[l]?.pages ?? 0];
-    const labels = plan.layers[l]?.clusters ?? null;
-    if (
-      layer._tag === "Alias" || tail === null || rows <= 1 || (tail.storage.pages?.rows === rows && tail.storage.pages.labels === labels)
-    ) {
+    const [tail, pages] = [layer._tag === "Own" ? tailOf(layer) : null, plan.layers[l]?.pages ?? null];
+    const held = tail?.storage.pages ?? null;
+    if (layer._tag === "Alias" || tail === null || pages === null || (held?.rows === pages.rows && held.labels === pages.labels)) {
       layers.push(layer);
       continue;
     }
-    const bytes = slotsOf(tail.segments) * pageBytes(tail.keyCodec, layer.shape.keyDim, rows);
+    const bytes = slotsOf(tail.segments) * pageBytes(tail.keyCodec, layer.shape.keyDim, pages.rows);
     const got = allocAll(memory, [{ bytes, label: `L${l}.bounds` }])();
     if (E.isLeft(got)) {
       freeAll(memory, made)();
@@ -202,7 +200,7 @@ export const addPages = (memory: Memory, plan: PolicyPlan): (cache: KvCache) => 
     }
     made.push(...got.right);
     const [bounds] = got.right;
-    const storage = { ...tail.storage, pages: bounds === undefined ? null : { rows, labels, bounds } };
+    const storage = { ...tail.storage, pages: bounds === undefined ? null : { ...pages, bounds } };
     layers.push({ ...layer, tiers: [...layer.tiers.slice(0, -1), { ...tail, storage }] });
   }
   return made.length === 0 ? E.right(cache) : replaceBy(memory, cache, { ...cache, layers });
