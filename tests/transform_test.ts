@@ -3,7 +3,8 @@ import * as E from "fp-ts/Either.js";
 import { openReference } from "../backends/reference/mod.ts";
 import { openWasm } from "../backends/wasm/mod.ts";
 import { fullBytes, showError, uniformShape } from "../cache/mod.ts";
-import { unpackFile } from "../cache/container.ts";
+import { packFile, unpackFile } from "../cache/container.ts";
+import { symmetricEigen } from "../calibrate/eigen.ts";
 import { randomOf } from "../conformance/random.ts";
 import {
   continueFrom,
@@ -118,7 +119,6 @@ Deno.test("heads that are rotations of one another need the components of one he
   });
   const cache = await orThrow(fromDense(memory)({ shape, layers: [{ keys: values, values }] }));
   const { layers } = await orThrow(read(memory)(cache));
-  const { symmetricEigen } = await import("../calibrate/eigen.ts");
   const width = heads * d;
   const squares = new Float64Array(width * width);
   for (let t = 0; t < tokens; t++) {
@@ -206,7 +206,6 @@ Deno.test("a hostile coded cache is one sentence", async () => {
   const session = await orThrow(prefill(model, keepAll)(begin("cat: meow; dog: woof; ".repeat(6))));
   const { content, parts } = await orThrow(unpackFile("a", await orThrow(saveSession(session, { kvtc: everything }))));
   await orThrow(disposeSession(session));
-  const { packFile } = await import("../cache/container.ts");
   const random = randomOf("hostile", 1);
   for (let i = 0; i < 40; i++) {
     const at = 1 + random.integer(parts.length - 1);
