@@ -10,17 +10,19 @@ const missing = await noChromium();
 /** Switches for WebGPU in software, whatever hardware there is. */
 export const swiftShader: ReadonlyArray<string> = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"];
 
-/** One test with a browser; skipped loudly where there is none. */
+/** One test with a browser; skipped loudly where there is none, or where `lacking` names something else that it needs. */
 export function inBrowser(
   name: string,
   what: string,
   body: (browser: Browser, t: Deno.TestContext) => Promise<void>,
   args: ReadonlyArray<string> = [],
+  lacking: string | null = null,
 ): void {
-  if (missing !== null) console.warn(`${what} was not tried in a browser: ${missing}.`);
+  const because = missing ?? lacking;
+  if (because !== null) console.warn(`${what} was not tried in a browser: ${because}.`);
   Deno.test({
-    name: `browser: ${name}${missing === null ? "" : ` (SKIPPED: ${missing})`}`,
-    ignore: missing !== null,
+    name: `browser: ${name}${because === null ? "" : ` (SKIPPED: ${because})`}`,
+    ignore: because !== null,
     fn: async (t) => {
       const browser = await launchChromium(args);
       try {
