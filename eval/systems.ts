@@ -173,12 +173,15 @@ export interface SpeedRatio {
 /** A run of `tools/speed_ratios.ts`. */
 export interface Speeds {
   readonly tokens: number;
+  /** Tokens of a turn. */
   readonly decoded: number;
+  /** Turns of decoding, of which the median counts; left out where there was one, and seconds were those of the processor. */
+  readonly turns?: number;
   readonly ratios: ReadonlyArray<SpeedRatio>;
 }
 
 /** Speed as a ratio to the full cache. */
-export function speedSection({ tokens, decoded, ratios }: Speeds): Section {
+export function speedSection({ tokens, decoded, turns, ratios }: Speeds): Section {
   const policies = [...new Set(ratios.map(({ policy }) => policy))];
   const row = (policy: string): ReadonlyArray<string> => {
     const own = ratios.filter((ratio) => ratio.policy === policy);
@@ -191,8 +194,10 @@ export function speedSection({ tokens, decoded, ratios }: Speeds): Section {
   return section("Speed next to the full cache", [
     `Tokens per second over those of the full cache, which was run right before on the same document: ${documents} document${
       documents === 1 ? "" : "s"
-    } of ${tokens} ` +
-    `tokens, ${decoded} decoded, one thread; above 1 is faster. Seconds are those of the processor, because the machine was busy with other ` +
-    "work. By `deno run -A tools/speed_ratios.ts " + `${documents} POLICY...\`.`,
+    } of ${tokens} tokens, ` +
+    (turns === undefined
+      ? `${decoded} decoded, one thread; above 1 is faster. Seconds are those of the processor, because the machine was busy with other work. `
+      : `one thread; above 1 is faster. Decode is the median of ${turns} turns of ${decoded} tokens, in which the two go one after the other. `) +
+    "By `deno run -A tools/speed_ratios.ts " + `${documents} POLICY...\`.`,
   ], [{ titles: ["policy", "prefill", "decode"], rows: policies.map(row) }]);
 }

@@ -1,4 +1,4 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertMatch } from "@std/assert";
 import type { TaskName } from "./item.ts";
 import type { EvalRecord } from "./record.ts";
 import { summarise } from "./summary.ts";
@@ -61,6 +61,8 @@ Deno.test("decoding has a table of its own, and speeds are means of ratios with 
     "50.0%",
   ]]);
   const ratios = documents.map((document, d) => ({ policy: "x", document, prefill: 1, decode: d + 1 }));
-  const { tables: [table] } = speedSection({ tokens: 9, decoded: 2, ratios });
+  const { tables: [table], lead } = speedSection({ tokens: 9, decoded: 2, ratios });
+  assertMatch(lead.join(), /2 decoded.* Seconds are those of the processor/);
+  assertMatch(speedSection({ tokens: 9, decoded: 2, turns: 5, ratios }).lead.join(), /median of 5 turns of 2 tokens/);
   assertEquals(table?.rows, [["x", "1.00 [1.00, 1.00]", "2.00 [1.00, 3.00]"]]);
 });
