@@ -68,12 +68,20 @@ export const reserve =
       }),
     );
 
-const grow = (memory: Memory, rows: number, bound: (layer: number) => number | null) => (cache: KvCache): TE.TaskEither<KvError, KvCache> =>
-  ownLayers(cache).reduce<TE.TaskEither<KvError, KvCache>>((done, { index, own }) => {
-    const tail = tailOf(own);
-    if (tail === null || hasRoom(tail, rows)) return done;
-    return pipe(done, TE.chain(resizeTail(memory, index, grownCapacities(tail.segments, rows, bound(index)))));
-  }, TE.right(cache));
+/** When a tail is full, those that soon will be grow with it: programs depend on how memory is cut, and are built anew each time. */
+const grow =
+  (memory: Memory, rows: number, bound: (layer: number) => number | null) => (cache: KvCache): TE.TaskEither<KvError, KvCache> => {
+    const tails = ownLayers(cache).flatMap(({ index, own }) => {
+      const tail = tailOf(own);
+      return tail === null ? [] : [{ index, tail }];
+    });
+    if (tails.every(({ tail }) => hasRoom(tail, rows))) return TE.right(cache);
+    return tails.reduce<TE.TaskEither<KvError, KvCache>>((done, { index, tail: { segments } }) => {
+      const capacities = grownCapacities(segments, rows, bound(index));
+      const isScarce = segments.some((s, h) => s.capacity < s.length + rows || 2 * (s.capacity - s.length) < (capacities[h] ?? 0) - s.length);
+      return isScarce ? pipe(done, TE.chain(resizeTail(memory, index, capacities))) : done;
+    }, TE.right(cache));
+  };
 
 /** Room in each store for what may pass on to it in this run: whole groups of the rows that will be old. */
 export const growStores =

@@ -16,7 +16,7 @@ import { admitNew, type CacheParts, checkLive, isShared, type Memory, retire } f
 import { allocLayouts, allocRecent, allocTier, formOf, freeAll, segmentsOf } from "./storage.ts";
 
 /** Smallest number of spare rows per head that growth leaves. */
-const MIN_SPARE = 16;
+const MIN_SPARE = 32;
 
 /** Capacities, per head, that leave room for `rows` more rows and for growth by an eighth; never more than `bound + rows`
  * where the plan bounds the rows of a head. */

@@ -33,7 +33,7 @@ for (const { name, open } of backends) {
       cache = next;
       if (i === 4095) tail = copied();
     }
-    // Growth by an eighth copies 8/9 + (8/9)^2 + … = 8 rows per row in the limit, more while the smallest step of 16 rows rules.
+    // Growth by an eighth copies 8/9 + (8/9)^2 + … = 8 rows per row in the limit, more while the smallest step of 32 rows rules.
     assertLessOrEqual(copied(), 10 * 8192 * heads);
     assertLessOrEqual(copied() - tail, 10 * 4096 * heads);
     // Slack is at most the growth by an eighth, beside 1 kB of rounding and layouts.

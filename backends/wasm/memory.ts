@@ -6,7 +6,7 @@ import * as E from "fp-ts/Either.js";
 import type { KvError } from "../../cache/error.ts";
 import type { Buffer } from "../../cache/types.ts";
 import type { LiveBytes, Prepared, Result, Weight } from "../backend.ts";
-import type { Encoded } from "./encode.ts";
+import type { Encoded, Need } from "./encode.ts";
 import { extend, give, type Heap, missing, openHeap, rounded, take } from "./heap.ts";
 import { type Instance, pageBytes } from "./instance.ts";
 import type { Pace } from "./pace.ts";
@@ -37,6 +37,8 @@ export interface HeldProgram extends Region {
   readonly prepared: Prepared;
   readonly encoded: Encoded;
   readonly weights: ReadonlyArray<HeldWeight>;
+  /** What each run binds: slot, name, and what it must hold at least, where that is known. */
+  readonly bound: ReadonlyArray<{ readonly slot: number; readonly name: string; readonly need: Need | null }>;
   arena: number;
   /** How fast it has been on how many threads. */
   pace: Pace;

@@ -86,6 +86,7 @@ function hold(store: Store, program: Program, weights: ReadonlyMap<number, HeldW
         prepared,
         encoded,
         weights: [...weights.values()],
+        bound: boundOf(program, encoded),
         arena: -1,
         pace: newPace(tokensOf(program)),
       });
@@ -97,6 +98,10 @@ function hold(store: Store, program: Program, weights: ReadonlyMap<number, HeldW
     }),
   );
 }
+
+/** What a run has to bind. */
+const boundOf = ({ values }: Program, { needs }: Encoded): HeldProgram["bound"] =>
+  values.flatMap((value, slot) => value._tag === "Bound" ? [{ slot, name: value.name, need: needs.get(slot) ?? null }] : []);
 
 /** Tokens of a run: those of its largest product. */
 const tokensOf = ({ body }: Program): number =>
@@ -133,19 +138,17 @@ export function run(store: Store, prepared: Prepared, bindings: Bindings): Resul
 
 /** Writes the addresses of this run into the table. */
 function bind(store: Store, program: HeldProgram, bindings: Bindings): Result<void> {
-  const { encoded, prepared: { program: { label, values } } } = program;
+  const { encoded, prepared: { program: { label } } } = program;
   const dead = program.weights.find(({ weight }) => !store.weights.has(weight.id));
   if (dead !== undefined) return E.left({ _tag: "StaleHandle", handle: `weight ${dead.weight.name}` });
   const table = (program.address + tableOffset(encoded)) / 4;
-  for (const [slot, value] of values.entries()) {
-    if (value._tag !== "Bound") continue;
-    const at = `${label} binding ${value.name}`;
-    const binding = Object.hasOwn(bindings, value.name) ? bindings[value.name] : undefined;
+  for (const { slot, name, need } of program.bound) {
+    const at = `${label} binding ${name}`;
+    const binding = Object.hasOwn(bindings, name) ? bindings[name] : undefined;
     if (binding === undefined) return E.left({ _tag: "ShapeMismatch", at, expected: "a buffer", actual: "none" });
     const place = bindBuffer(store, binding, at);
     if (E.isLeft(place)) return place;
-    const need = encoded.needs.get(slot);
-    if (need !== undefined && need.bytes > place.right.bytes) return tooSmall(program, need, place.right.bytes);
+    if (need !== null && need.bytes > place.right.bytes) return tooSmall(program, need, place.right.bytes);
     store.words[table + 2 * slot] = place.right.address;
     store.words[table + 2 * slot + 1] = place.right.bytes;
   }

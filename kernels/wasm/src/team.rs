@@ -2,8 +2,10 @@
 
 use core::sync::atomic::{AtomicU32, Ordering::*};
 
-/// Turns of a spin before a thread sleeps (some tens of microseconds).
+/// Turns of a spin in a run before a thread sleeps (some tens of microseconds).
 const SPINS: u32 = 20_000;
+/// The same between runs (some milliseconds): the next token follows within one or two, and waking a thread can take as long.
+const PATIENT_SPINS: u32 = 3_000_000;
 
 /// State shared by the threads, 256 bytes in linear memory; JavaScript writes `stop` and `failed` (see `backends/wasm/workers.ts`).
 /// Counters that different threads hammer lie on lines of their own.
@@ -35,18 +37,18 @@ impl Shared {
 
     /// Waits for a run; `None` when the backend closes.
     pub fn next_run(&self, seen: &mut u32) -> Option<(u32, u32)> {
-        self.wait_while(&self.generation, *seen, true);
+        self.wait_while(&self.generation, *seen, PATIENT_SPINS, true);
         *seen = self.generation.load(SeqCst);
         let run = (self.program.load(Relaxed), self.table.load(Relaxed));
         if self.stop.load(SeqCst) + self.failed.load(SeqCst) != 0 { None } else { Some(run) }
     }
 
     /// Returns once `*cell != value` or a thread failed. Sleeping needs `may_wait` (never on a browser's main thread).
-    fn wait_while(&self, cell: &AtomicU32, value: u32, may_wait: bool) {
+    fn wait_while(&self, cell: &AtomicU32, value: u32, spins: u32, may_wait: bool) {
         let mut turns = 0;
         while cell.load(Acquire) == value && self.failed.load(Relaxed) == 0 {
             turns += 1;
-            if may_wait && turns > SPINS {
+            if may_wait && turns > spins {
                 self.sleep(cell, value);
             }
         }
@@ -121,7 +123,7 @@ impl Team<'_> {
             shared.phase.store(phase.wrapping_add(1), SeqCst);
             shared.wake(&shared.phase);
         } else {
-            shared.wait_while(&shared.phase, phase, self.may_wait);
+            shared.wait_while(&shared.phase, phase, SPINS, self.may_wait);
         }
         shared.failed.load(Relaxed) == 0
     }
