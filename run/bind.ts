@@ -78,7 +78,9 @@ const grow =
     if (tails.every(({ tail }) => hasRoom(tail, rows))) return TE.right(cache);
     return tails.reduce<TE.TaskEither<KvError, KvCache>>((done, { index, tail: { segments } }) => {
       const capacities = grownCapacities(segments, rows, bound(index));
-      const isScarce = segments.some((s, h) => s.capacity < s.length + rows || 2 * (s.capacity - s.length) < (capacities[h] ?? 0) - s.length);
+      const isScarce = segments.some((s, h) =>
+        s.capacity < s.length + rows || 2 * (s.capacity - s.length) < (capacities[h] ?? 0) - s.length
+      );
       return isScarce ? pipe(done, TE.chain(resizeTail(memory, index, capacities))) : done;
     }, TE.right(cache));
   };
