@@ -13,7 +13,7 @@ import type { ModelTensor } from "./types.ts";
 export interface Fingerprint {
   /** What the model's file calls it. */
   readonly model: string;
-  /** SHA-256 of its weights. */
+  /** SHA-256 of its weights, and whether they were taken out of their blocks: no activation is rounded then, and rows are others. */
   readonly weights: string;
   /** Heads and channels of its layers. */
   readonly shape: string;
@@ -33,7 +33,7 @@ export async function fingerprintOf(model: Model, { source: { policy, codec }, p
   const { weights, networks } = await model.digests();
   return {
     model: name,
-    weights,
+    weights: model.decoded ? `${weights}, decoded` : weights,
     shape: inRuns(layers.map(showLayer)),
     rope: inRuns(layers.map(({ rope }) => showRope(rope))),
     rows: codecName(codec),

@@ -12,7 +12,7 @@ const decoded = (tensor: ModelTensor): ModelTensor => {
 
 /** The same model with every weight as the f32 that its block says. Backends round activations to 8 bits where they multiply blocks, so that
  * thirty layers later the last bit of a sum may choose another token; with these weights none does, and all backends say the same. The
- * weights take four bytes a number, 6.4 times those of Q4_1.
+ * weights take four bytes a number, 6.4 times those of Q4_1. It stays the model it was: surrogates and transforms of the file are its own.
  *
  * ```ts
  * import { assertEquals } from "@std/assert";
@@ -21,7 +21,9 @@ const decoded = (tensor: ModelTensor): ModelTensor => {
  * assertEquals([...types], ["F32"]);
  * ```
  */
-export const decodedModel = (file: ModelFile): ModelFile => ({
-  ...file,
-  tensors: new Map([...file.tensors].map(([name, tensor]) => [name, decoded(tensor)])),
-});
+export const decodedModel = (file: ModelFile): ModelFile =>
+  [...file.tensors.values()].every(({ type }) => type === "F32") ? file : {
+    ...file,
+    tensors: new Map([...file.tensors].map(([name, tensor]) => [name, decoded(tensor)])),
+    decodedFrom: file.tensors,
+  };

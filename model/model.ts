@@ -40,7 +40,9 @@ export interface Model {
   readonly programs: Programs;
   /** Networks that learned scores may name, each with its form per layer. */
   readonly learned: Readonly<Record<string, ReadonlyArray<LearnedForm>>>;
-  /** SHA-256 of the weights, and of the networks that learned scores name; computed on first use. */
+  /** True where the weights were taken out of their blocks: caches are then others. */
+  readonly decoded: boolean;
+  /** SHA-256 of the weights as their file has them, and of the networks that learned scores name; computed on first use. */
   readonly digests: () => Promise<{ readonly weights: string; readonly networks: string }>;
   /** Calibrated transforms that KVTC stores caches with, or null. */
   readonly transforms: Transforms | null;
@@ -135,15 +137,15 @@ function usesOf({ name, rows }: ModelTensor, { tiedOutput }: ModelSpec): WeightS
 }
 
 /** Computed once; the tokenizer keeps the file's bytes alive anyway. */
-function digestsOf(file: ModelFile, networks: ReadonlyArray<ModelTensor>): Model["digests"] {
-  const make = async () => ({ weights: await digestOf([...file.tensors.values()]), networks: await digestOf(networks) });
+function digestsOf({ tensors, decodedFrom }: ModelFile, networks: ReadonlyArray<ModelTensor>): Model["digests"] {
+  const make = async () => ({ weights: await digestOf([...(decodedFrom ?? tensors).values()]), networks: await digestOf(networks) });
   let made: ReturnType<Model["digests"]> | null = null;
   return () => made ??= make();
 }
 
 function assemble(
   backend: Backend,
-  { spec, tokenizer }: ModelFile,
+  { spec, tokenizer, decodedFrom }: ModelFile,
   weights: Model["weights"],
   learned: Model["learned"],
   { norms, digests, transforms }: Pick<Model, "norms" | "digests" | "transforms">,
@@ -169,6 +171,7 @@ function assemble(
     weights,
     learned,
     norms,
+    decoded: decodedFrom !== undefined,
     digests,
     programs,
     transforms,

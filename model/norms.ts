@@ -21,10 +21,12 @@ export const NORMS = "model.norms";
  * assertEquals((await normsDigest(inductionModel())).length, 64);
  * ```
  */
-export const normsDigest = async ({ tensors }: Pick<ModelFile, "tensors">): Promise<string> =>
+export const normsDigest = async ({ tensors, decodedFrom }: Pick<ModelFile, "tensors" | "decodedFrom">): Promise<string> =>
   "subtle" in crypto
     ? await digestOf(
-      [...tensors.values()].filter(({ rows, type }) => rows === 1 && type === "F32").toSorted((a, b) => a.name < b.name ? -1 : 1),
+      [...(decodedFrom ?? tensors).values()].filter(({ rows, type }) => rows === 1 && type === "F32").toSorted((a, b) =>
+        a.name < b.name ? -1 : 1
+      ),
     )
     : "";
 

@@ -47,7 +47,8 @@ const beside = new URL("../surrogates/", import.meta.url);
  * ```
  */
 export const shippedSurrogates =
-  (model: Pick<ModelFile, "tensors">, folder: URL = beside): TaskEither<KvError, Readonly<Record<string, Safetensors>>> => async () => {
+  (model: Pick<ModelFile, "tensors" | "decodedFrom">, folder: URL = beside): TaskEither<KvError, Readonly<Record<string, Safetensors>>> =>
+  async () => {
     const found: Record<string, Safetensors> = {};
     const own = await normsDigest(model);
     for (const [score, name] of Object.entries(shipped.find(({ norms }) => norms === own)?.files ?? {})) {
@@ -60,12 +61,13 @@ export const shippedSurrogates =
   };
 
 /** The transforms that come with kvfold for this model, as options of `openModel`; none for other models. */
-export const shippedTransforms = (model: Pick<ModelFile, "tensors">): TaskEither<KvError, Pick<ModelOptions, "transforms">> => async () => {
-  const own = await normsDigest(model);
-  const file = shipped.find(({ norms }) => norms === own)?.transforms;
-  const bytes = file === undefined ? null : await readShipped(new URL(file, beside));
-  return E.right(file === undefined || bytes === null ? {} : { transforms: { file, bytes } });
-};
+export const shippedTransforms =
+  (model: Pick<ModelFile, "tensors" | "decodedFrom">): TaskEither<KvError, Pick<ModelOptions, "transforms">> => async () => {
+    const own = await normsDigest(model);
+    const file = shipped.find(({ norms }) => norms === own)?.transforms;
+    const bytes = file === undefined ? null : await readShipped(new URL(file, beside));
+    return E.right(file === undefined || bytes === null ? {} : { transforms: { file, bytes } });
+  };
 
 /** Bytes of a file on disk or on the server the source came from; null if it is not there. */
 async function readShipped(url: URL): Promise<Uint8Array | null> {

@@ -77,6 +77,8 @@ export interface ModelFile {
   readonly spec: ModelSpec;
   /** By GGUF name (`blk.0.attn_q.weight`): exactly the tensors the spec calls for. */
   readonly tensors: ReadonlyMap<string, ModelTensor>;
+  /** The same tensors as the file has them, where `tensors` holds their numbers: what is made for a model is made for these. */
+  readonly decodedFrom?: ReadonlyMap<string, ModelTensor>;
   /** Bytes of the file. */
   readonly bytes: number;
   /** Built on first use: vocabularies are large and `logits` does not need one. */

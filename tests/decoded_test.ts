@@ -2,15 +2,30 @@
  * Weights out of their blocks: the same numbers for the reference, and numbers that no backend rounds activations for.
  * @module
  */
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import * as E from "fp-ts/Either.js";
 import type { Backend } from "../backends/backend.ts";
 import { openReference } from "../backends/reference/mod.ts";
-import { decodedModel, logitsOver, type ModelFile, openModel, readModelFile } from "../model/mod.ts";
+import { openWasm } from "../backends/wasm/mod.ts";
+import { showError } from "../cache/mod.ts";
+import { calibrateTransforms } from "../calibrate/transform.ts";
+import {
+  decodedModel,
+  loadSession,
+  logitsOver,
+  type ModelFile,
+  normsDigest,
+  openModel,
+  prefill,
+  readModelFile,
+  saveSession,
+  writeSafetensors,
+} from "../model/mod.ts";
 import { keepAll } from "../papers/mod.ts";
 import { orThrow } from "../run/mod.ts";
 import { backends } from "./support/backends.ts";
 import { typedCases } from "./support/golden.ts";
-import { tinyFile } from "./support/tiny_model.ts";
+import { tiny, tinyFile } from "./support/tiny_model.ts";
 
 /** Logits after the last of these tokens, rows stored as f32. */
 async function lastLogits(backend: Backend, model: ModelFile, tokens: ReadonlyArray<number>): Promise<Float32Array> {
@@ -39,3 +54,21 @@ for (const { name, options, tokens } of typedCases) {
     }
   });
 }
+
+Deno.test("a decoded model is the model of its file to transforms and surrogates, and another to caches", async () => {
+  const file = await orThrow(readModelFile("tiny", tinyFile(tiny("llama", { type: "Q8_0" }))));
+  const decoded = decodedModel(file);
+  assertEquals(await normsDigest(decoded), await normsDigest(file));
+  await using backend = await orThrow(openWasm({ threads: 1 }));
+  await using plain = await orThrow(openModel(backend, file));
+  const prompts = [1, 2].map((seed) => Array.from({ length: 150 }, (_, i) => (i * i * seed + 7 * i) % 256));
+  const tensors = await orThrow(calibrateTransforms(plain, { prompts, layersPerGroup: 1, rank: 1, samples: 40 }));
+  const { weights } = await plain.digests();
+  const about = new Map([["kind", "kvtc"], ["weights", weights], ["layersPerGroup", "1"]]);
+  const transforms = { file: "t.safetensors", bytes: await orThrow(writeSafetensors(tensors, about)) };
+  await using opened = await orThrow(openModel(backend, decoded, { transforms }));
+  assertEquals((await opened.digests()).weights, weights, "transforms made with either open with both");
+  const saved = await orThrow(saveSession(await orThrow(prefill(plain, keepAll)(prompts[0] ?? []))));
+  const loaded = await loadSession(opened, { file: "a.kv" })(saved)();
+  assertMatch(E.isLeft(loaded) ? showError(loaded.left) : "loaded", /weights \(SHA-256\).*, decoded, as here/);
+});
