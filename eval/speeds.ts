@@ -50,6 +50,9 @@ export interface SpeedOptions {
   readonly progress: (label: string, done: number, total: number) => void;
 }
 
+/** Turns where nothing is said, and tokens of one: few, so that policies are compared within a tenth of a second or two. */
+export const TURNS = { turns: 24, steps: 4 } as const;
+
 /** A policy that has read the prompt. */
 interface Reader {
   readonly read: Omit<Speed, "decodeTokensPerSecond" | "decodeRatio" | "rowsRead">;

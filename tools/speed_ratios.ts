@@ -12,14 +12,14 @@ import { DEFAULT_CHUNK } from "../cli/shared.ts";
 import { documentsOf } from "../eval/documents.ts";
 import { frameOf } from "../eval/frame.ts";
 import { itemsOf } from "../eval/items.ts";
-import { speeds } from "../eval/speeds.ts";
+import { speeds, TURNS } from "../eval/speeds.ts";
 import type { SpeedRatio, Speeds } from "../eval/systems.ts";
 import { openModel, readModelFile, shippedSurrogates, shippedTransforms } from "../model/mod.ts";
 import { parsePolicy } from "../papers/mod.ts";
 import { orThrow } from "../run/mod.ts";
 import { fromEither } from "fp-ts/TaskEither.js";
 
-const [TOKENS, DECODED, TURNS] = [1024, 16, 6];
+const TOKENS = 1024;
 const STORED = new URL("../docs/results/data/speeds.json", import.meta.url);
 
 if (import.meta.main) {
@@ -38,10 +38,10 @@ if (import.meta.main) {
   const frame = frameOf(await orThrow(fromEither(model.tokenizer())));
   const documents = documentsOf(await orThrow(corpusTexts(io)));
   const items = await orThrow(
-    fromEither(itemsOf("T1", documents, { frame, seed: 1, tokens: TOKENS, scored: DECODED }, Number(documentCount))),
+    fromEither(itemsOf("T1", documents, { frame, seed: 1, tokens: TOKENS, scored: TURNS.steps }, Number(documentCount))),
   );
   const ratios: SpeedRatio[] = [];
-  const options = { chunk: DEFAULT_CHUNK, codec: "f16", turns: TURNS, steps: DECODED, progress: () => {} } as const;
+  const options = { chunk: DEFAULT_CHUNK, codec: "f16", ...TURNS, progress: () => {} } as const;
   for (const { document, turns: [turn] } of items) {
     // Each policy alone with the full cache: they read and decode as near to each other in time as can be.
     for (const policy of policies) {
@@ -54,9 +54,10 @@ if (import.meta.main) {
   }
   const before: Speeds = JSON.parse(await Deno.readTextFile(STORED));
   const again = new Set(policies.map(({ text }) => text));
-  const isAlike = before.tokens === TOKENS && before.decoded === DECODED && before.turns === TURNS;
+  const { turns, steps: decoded } = TURNS;
+  const isAlike = before.tokens === TOKENS && before.decoded === decoded && before.turns === turns;
   const others = isAlike ? before.ratios.filter(({ policy }) => !again.has(policy)) : [];
-  const stored: Speeds = { tokens: TOKENS, decoded: DECODED, turns: TURNS, ratios: [...others, ...ratios] };
+  const stored: Speeds = { tokens: TOKENS, decoded, turns, ratios: [...others, ...ratios] };
   const short = (_: string, value: unknown): unknown =>
     typeof value === "number" && !Number.isInteger(value) ? Number(value.toPrecision(4)) : value;
   await Deno.writeTextFile(STORED, `${JSON.stringify(stored, short)}\n`);

@@ -6,7 +6,7 @@ import * as E from "fp-ts/Either.js";
 import { pipe } from "fp-ts/function.js";
 import * as TE from "fp-ts/TaskEither.js";
 import type { KvError } from "../../cache/error.ts";
-import { type Speed, type SpeedOptions, speeds } from "../../eval/speeds.ts";
+import { type Speed, type SpeedOptions, speeds, TURNS } from "../../eval/speeds.ts";
 import type { Model } from "../../model/model.ts";
 import type { Policy } from "../../policy/types.ts";
 import type { Command } from "../command.ts";
@@ -18,9 +18,6 @@ import { RUNNING, withModel } from "../models.ts";
 import { all, type Given, MANY, required, whole, wholes } from "../options.ts";
 import { CHUNK, chunkOf, CODEC, dtypeOf, MODEL, POLICIES, policiesOf } from "../shared.ts";
 import { grouped, megabytes, table } from "../table.ts";
-
-/** Tokens of a turn: few, so that policies are compared within a tenth of a second or two. */
-const TURN = 4;
 
 /** What is asked for. */
 interface Job {
@@ -34,13 +31,13 @@ export const bench: Command = {
   name: "bench",
   summary: "times prefill and decode under policies, next to the full cache, and watches the memory they take",
   about:
-    `Each policy reads the first tokens of a text; then all decode in turn, ${TURN} tokens at a time, so that a busy moment of the machine meets ` +
+    `Each policy reads the first tokens of a text; then all decode in turn, ${TURNS.steps} tokens at a time, so that a busy moment of the machine meets ` +
     "all of them. A text that is too short is read again from its beginning.",
   options: [
     MODEL,
     { name: "document", kind: "text", value: "FILE", about: "a text file (the State of the Union address of kvfold start)" },
     { name: "tokens", kind: "text", value: "N,N", about: "lengths of the prompt (2048)" },
-    { name: "turns", kind: "text", value: "N", about: "turns of decoding, of which the median counts (24)" },
+    { name: "turns", kind: "text", value: "N", about: `turns of decoding, of which the median counts (${TURNS.turns})` },
     { ...POLICIES, about: `${POLICIES.about}; the full cache comes first anyway` },
     CODEC,
     CHUNK,
@@ -75,11 +72,15 @@ const jobOf = (given: Given, io: Io): E.Either<KvError, Job> =>
     all({
       policies: policiesOf(given, []),
       lengths: wholes("--tokens", given.text("tokens") ?? "2048", { from: 1, to: MANY }),
-      turns: whole(given, "turns", { from: 1, to: 1000 }, 24),
+      turns: whole(given, "turns", { from: 1, to: 1000 }, TURNS.turns),
       codec: dtypeOf(given, "f16"),
       chunk: chunkOf(given),
     }),
-    E.map(({ policies, lengths, ...rest }): Job => ({ policies, lengths, options: { ...rest, steps: TURN, progress: io.progress } })),
+    E.map(({ policies, lengths, ...rest }): Job => ({
+      policies,
+      lengths,
+      options: { ...rest, steps: TURNS.steps, progress: io.progress },
+    })),
   );
 
 const documentOf = (given: Given, io: Io, model: string): TE.TaskEither<KvError, Pick<Document, "title" | "text">> => {
