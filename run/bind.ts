@@ -13,7 +13,7 @@ import * as TE from "fp-ts/TaskEither.js";
 import type { Binding } from "../backends/backend.ts";
 import type { KvError } from "../cache/error.ts";
 import type { KvCache, LayerCache, Tier } from "../cache/types.ts";
-import { layoutBytes, type OwnLayer, ownLayers, storeTier, tierBuffers } from "../cache/view.ts";
+import { layoutBytes, ownLayers, storeTier, tierBuffers } from "../cache/view.ts";
 import type { PolicyPlan, SplicePoint } from "../plan/types.ts";
 import { encodeLayouts } from "./copy.ts";
 import { atFrontier, checkLive, isShared, type Memory, orRetire, retire, succeed } from "./memory.ts";
@@ -25,26 +25,23 @@ export const tierName = (layer: number, tier: number, tiers: number): string => 
 /** All memory of a cache by name: `L{l}.keys`, `.values`, `.position`, `.layout`, `.column.{name}`, `.bounds`,
  * `.recent.{queries,lse,position}`, and the same with `L{l}.t{i}` for frozen tier i. Layers that share another's rows have no names. */
 export function bindings(cache: KvCache): Readonly<Record<string, Binding>> {
-  const tier = (name: string, { storage, layoutOffset }: Tier): ReadonlyArray<readonly [string, Binding]> => [
-    [`${name}.keys`, { buffer: storage.keys }],
-    [`${name}.values`, { buffer: storage.values }],
-    [`${name}.position`, { buffer: storage.position }],
-    [`${name}.layout`, { buffer: cache.layout, offset: layoutOffset }],
-    ...Object.entries(storage.columns).map(([column, buffer]) => [`${name}.column.${column}`, { buffer }] as const),
-    ...(storage.pages === null ? [] : [[`${name}.bounds`, { buffer: storage.pages.bounds }] as const]),
-  ];
-  const ring = (index: number, { recent }: OwnLayer): ReadonlyArray<readonly [string, Binding]> =>
-    recent === null ? [] : [
-      [`L${index}.recent.queries`, { buffer: recent.queries }],
-      [`L${index}.recent.lse`, { buffer: recent.lse }],
-      [`L${index}.recent.position`, { buffer: recent.position }],
-    ];
-  return Object.fromEntries(
-    ownLayers(cache).flatMap(({ index, own }) => [
-      ...own.tiers.flatMap((t, i) => tier(tierName(index, i, own.tiers.length), t)),
-      ...ring(index, own),
-    ]),
-  );
+  const all: Record<string, Binding> = {};
+  for (const { index, own: { tiers, recent } } of ownLayers(cache)) {
+    for (const [i, { storage, layoutOffset }] of tiers.entries()) {
+      const name = tierName(index, i, tiers.length);
+      all[`${name}.keys`] = { buffer: storage.keys };
+      all[`${name}.values`] = { buffer: storage.values };
+      all[`${name}.position`] = { buffer: storage.position };
+      all[`${name}.layout`] = { buffer: cache.layout, offset: layoutOffset };
+      for (const [column, buffer] of Object.entries(storage.columns)) all[`${name}.column.${column}`] = { buffer };
+      if (storage.pages !== null) all[`${name}.bounds`] = { buffer: storage.pages.bounds };
+    }
+    if (recent === null) continue;
+    all[`L${index}.recent.queries`] = { buffer: recent.queries };
+    all[`L${index}.recent.lse`] = { buffer: recent.lse };
+    all[`L${index}.recent.position`] = { buffer: recent.position };
+  }
+  return all;
 }
 
 /** Makes the cache ready for a run that appends `rows` tokens at this point: room in every head; memory of its own, in one

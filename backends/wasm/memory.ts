@@ -40,6 +40,8 @@ export interface HeldProgram extends Region {
   /** What each run binds: slot, name, and what it must hold at least, where that is known. */
   readonly bound: ReadonlyArray<{ readonly slot: number; readonly name: string; readonly need: Need | null }>;
   arena: number;
+  /** Weights freed so far when its own were last seen alive. */
+  freed: number;
   /** How fast it has been on how many threads. */
   pace: Pace;
 }
@@ -55,6 +57,8 @@ export interface Store {
   readonly helpers: Helpers;
   readonly buffers: Map<number, HeldBuffer>;
   readonly weights: Map<number, HeldWeight>;
+  /** Weights freed so far. */
+  freed: number;
   readonly programs: Map<number, HeldProgram>;
   arena: Region;
   nextId: number;
@@ -76,6 +80,7 @@ export const openStore = (parts: StoreParts): Store => ({
   ...parts,
   buffers: new Map(),
   weights: new Map(),
+  freed: 0,
   programs: new Map(),
   arena: { address: 0, bytes: 0 },
   nextId: 1,

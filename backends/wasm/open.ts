@@ -160,7 +160,10 @@ function backendOf(store: Store): Backend {
     read: (buffer, offset, length) => () =>
       Promise.resolve(pipe(window(store, buffer, offset, length), E.map((from) => new Uint8Array(from)))),
     loadWeight: (source) => () => pipe(open(), E.chain(() => loadWeight(store, source))),
-    freeWeight: (weight) => () => drop(store, "weights", store.weights, weight.id, `weight ${weight.name}`),
+    freeWeight: (weight) => () => {
+      store.freed++;
+      return drop(store, "weights", store.weights, weight.id, `weight ${weight.name}`);
+    },
     prepare: (program, weights) => () => Promise.resolve(pipe(open(), E.chain(() => prepare(store, program, weights)))),
     release: (prepared) => () => releaseProgram(store, prepared),
     run: (prepared, bindings) => () => run(store, prepared, bindings),

@@ -12,7 +12,18 @@ import type { Program } from "../program.ts";
 import { encode, type Encoded, type Need } from "./encode.ts";
 import { alignment } from "./heap.ts";
 import { newPace, paced, threadsFor } from "./pace.ts";
-import { checkRange, fitArena, held, type HeldProgram, type HeldWeight, release, reserve, showBuffer, type Store } from "./memory.ts";
+import {
+  checkRange,
+  fitArena,
+  held,
+  type HeldProgram,
+  type HeldWeight,
+  type Region,
+  release,
+  reserve,
+  showBuffer,
+  type Store,
+} from "./memory.ts";
 
 type Weights = Readonly<Record<string, Weight>>;
 type Bindings = Readonly<Record<string, Binding>>;
@@ -88,6 +99,7 @@ function hold(store: Store, program: Program, weights: ReadonlyMap<number, HeldW
         weights: [...weights.values()],
         bound: boundOf(program, encoded),
         arena: -1,
+        freed: store.freed,
         pace: newPace(tokensOf(program)),
       });
       return prepared;
@@ -139,18 +151,19 @@ export function run(store: Store, prepared: Prepared, bindings: Bindings): Resul
 /** Writes the addresses of this run into the table. */
 function bind(store: Store, program: HeldProgram, bindings: Bindings): Result<void> {
   const { encoded, prepared: { program: { label } } } = program;
-  const dead = program.weights.find(({ weight }) => !store.weights.has(weight.id));
-  if (dead !== undefined) return E.left({ _tag: "StaleHandle", handle: `weight ${dead.weight.name}` });
+  if (program.freed !== store.freed) {
+    const dead = program.weights.find(({ weight }) => !store.weights.has(weight.id));
+    if (dead !== undefined) return E.left({ _tag: "StaleHandle", handle: `weight ${dead.weight.name}` });
+    program.freed = store.freed;
+  }
   const table = (program.address + tableOffset(encoded)) / 4;
   for (const { slot, name, need } of program.bound) {
-    const at = `${label} binding ${name}`;
     const binding = Object.hasOwn(bindings, name) ? bindings[name] : undefined;
-    if (binding === undefined) return E.left({ _tag: "ShapeMismatch", at, expected: "a buffer", actual: "none" });
-    const place = bindBuffer(store, binding, at);
-    if (E.isLeft(place)) return place;
-    if (need !== null && need.bytes > place.right.bytes) return tooSmall(program, need, place.right.bytes);
-    store.words[table + 2 * slot] = place.right.address;
-    store.words[table + 2 * slot + 1] = place.right.bytes;
+    const place = binding === undefined ? null : placeOf(store, binding);
+    if (place === null) return E.left(unbound(store, `${label} binding ${name}`, binding));
+    if (need !== null && need.bytes > place.bytes) return tooSmall(program, need, place.bytes);
+    store.words[table + 2 * slot] = place.address;
+    store.words[table + 2 * slot + 1] = place.bytes;
   }
   if (program.arena !== store.arena.address) {
     for (const { slot, offset, bytes } of encoded.temps) store.words.set([store.arena.address + offset, bytes], table + 2 * slot);
@@ -168,18 +181,24 @@ function tooSmall({ prepared: { program: { label, body } } }: HeldProgram, need:
   });
 }
 
-function bindBuffer(
-  store: Store,
-  { buffer, offset = 0 }: Binding,
-  at: string,
-): Result<{ readonly address: number; readonly bytes: number }> {
-  const found = held(store.buffers, buffer.id, showBuffer(buffer));
-  if (E.isLeft(found)) return found;
-  const { address, buffer: { bytes } } = found.right;
-  const range = checkRange(at, offset, 0, bytes);
-  if (E.isLeft(range)) return range;
-  if (offset % alignment === 0) return E.right({ address: address + offset, bytes: bytes - offset });
-  return E.left({ _tag: "ShapeMismatch", at, expected: `an offset that is a multiple of ${alignment}`, actual: `${offset}` });
+/** Where a binding lies, or null if it is none that a program can take. */
+function placeOf(store: Store, { buffer, offset = 0 }: Binding): Region | null {
+  const found = store.buffers.get(buffer.id);
+  if (found === undefined || !(offset >= 0 && offset <= found.buffer.bytes && offset % alignment === 0)) return null;
+  return { address: found.address + offset, bytes: found.buffer.bytes - offset };
+}
+
+/** What is wrong with such a binding. */
+function unbound(store: Store, at: string, binding: Binding | undefined): KvError {
+  if (binding === undefined) return { _tag: "ShapeMismatch", at, expected: "a buffer", actual: "none" };
+  const { buffer, offset = 0 } = binding;
+  const range = pipe(
+    held(store.buffers, buffer.id, showBuffer(buffer)),
+    E.chain((found) => checkRange(at, offset, 0, found.buffer.bytes)),
+  );
+  return E.isLeft(range)
+    ? range.left
+    : { _tag: "ShapeMismatch", at, expected: `an offset that is a multiple of ${alignment}`, actual: `${offset}` };
 }
 
 /** Error codes of the kernels, see `kernels/wasm/src/layout.rs`. */
