@@ -18,6 +18,7 @@ import { type KvtcSpeed, kvtcSpeeds } from "./kvtc.ts";
 import { type KvzapCost, kvzapCosts } from "./kvzap.ts";
 import { measurePeaks, type Peaks } from "./peaks.ts";
 import type { Prompt } from "./peers/wllama_page.ts";
+import { type RkvCost, rkvCosts, rkvTokens } from "./rkv.ts";
 import { type OpTiming, runByRun, timeCase } from "./run_case.ts";
 import type { Speed } from "./run_model.ts";
 import { benchWebGpu } from "./webgpu.ts";
@@ -118,6 +119,17 @@ function showKvzap(costs: ReadonlyArray<KvzapCost>): void {
   }
 }
 
+function showRkv(costs: ReadonlyArray<RkvCost>): void {
+  console.log("\nR-KV, 1,024 rows and a choice after every 128 decoded tokens: milliseconds of a plain step, and what a choice adds");
+  for (const { threads, choices, plainMilliseconds, extraMilliseconds, share, firstMilliseconds } of costs) {
+    console.log(
+      `  ${threads} thread${threads === 1 ? " " : "s"} plain ${fixed(plainMilliseconds, 1, 5)}  choice ${
+        fixed(extraMilliseconds, 1, 6)
+      }, over 128 steps ${fixed(100 * share, 2, 5)} % (median of ${choices})  the first ${fixed(firstMilliseconds, 1, 6)}`,
+    );
+  }
+}
+
 function showKvtc(speeds: ReadonlyArray<KvtcSpeed>): void {
   console.log("\nKVTC of a real cache, one thread: MB/s of f16 (by processor time), and the file");
   for (const { ratio, tokens, bytesFull, bytesFile, encode, decode, encodeCpu, decodeCpu, products, floor } of speeds) {
@@ -142,11 +154,11 @@ async function webGpu(seconds: number, asJson: boolean): Promise<void> {
 
 const usage = `deno task bench [OPTIONS]: speeds of this machine, some 20 minutes of them
 
-  --ops --appends --model --kvzap --kvtc   only these parts
-  --webgpu                                 the table of ops on WebGPU alone
-  --lengths 512,2048,8160                  tokens that the model reads
-  --quick                                  each op for 0.1 s, the model at 512 tokens
-  --json                                   {machine, peaks, ops, appends, endToEnd, kvzap, kvtc} and nothing else
+  --ops --appends --model --kvzap --rkv --kvtc   only these parts
+  --webgpu                                       the table of ops on WebGPU alone
+  --lengths 512,2048,8160                        tokens that the model reads
+  --quick                                        each op for 0.1 s, the model at 512 tokens
+  --json                                         {machine, peaks, ops, appends, endToEnd, kvzap, rkv, kvtc} and nothing else
 
 Policies are timed side by side by deno task kvfold bench.`;
 
@@ -154,7 +166,7 @@ Policies are timed side by side by deno task kvfold bench.`;
 function optionsOf(args: ReadonlyArray<string>) {
   const unknown: string[] = [];
   const flags = parseArgs([...args], {
-    boolean: ["help", "json", "quick", "ops", "appends", "model", "kvzap", "kvtc", "webgpu"],
+    boolean: ["help", "json", "quick", "ops", "appends", "model", "kvzap", "rkv", "kvtc", "webgpu"],
     string: ["lengths"],
     unknown: (arg) => unknown.push(arg) < 0,
   });
@@ -176,7 +188,7 @@ async function main(): Promise<void> {
   if (options === null) return;
   const { flags, lengths } = options;
   if (flags["webgpu"] === true) return await webGpu(flags["quick"] === true ? 0.1 : 0.4, flags["json"] === true);
-  const parts = ["ops", "appends", "model", "kvzap", "kvtc"] as const;
+  const parts = ["ops", "appends", "model", "kvzap", "rkv", "kvtc"] as const;
   const wants = (part: (typeof parts)[number]): boolean => flags[part] === true || !parts.some((one) => flags[one] === true);
   const show = flags["json"] === true ? () => {} : (print: () => void) => print();
   const note = (line: string): void => console.error(line);
@@ -186,6 +198,7 @@ async function main(): Promise<void> {
     appends: Record<string, ReadonlyArray<number>>;
     endToEnd: ReadonlyArray<EndToEnd>;
     kvzap: ReadonlyArray<KvzapCost>;
+    rkv: ReadonlyArray<RkvCost>;
     kvtc: ReadonlyArray<KvtcSpeed>;
   } = {
     peaks: {},
@@ -193,6 +206,7 @@ async function main(): Promise<void> {
     appends: {},
     endToEnd: [],
     kvzap: [],
+    rkv: [],
     kvtc: [],
   };
   for (const { build, threads } of tables) {
@@ -219,6 +233,12 @@ async function main(): Promise<void> {
     const prompt = await promptOf(2048);
     report.kvzap = prompt === null ? [] : await kvzapCosts(prompt.path, prompt.ids, flags["quick"] === true ? 0.2 : 2);
     show(() => showKvzap(report.kvzap));
+  }
+  if (wants("rkv")) {
+    const choices = flags["quick"] === true ? 3 : 7;
+    const prompt = await promptOf(rkvTokens(choices));
+    report.rkv = prompt === null ? [] : await rkvCosts(prompt.path, prompt.ids, choices);
+    show(() => showRkv(report.rkv));
   }
   if (wants("kvtc")) {
     const prompt = await promptOf(4096);

@@ -4,6 +4,6 @@ export const toolchain: Readonly<Record<"rustc" | "linker" | "wasmBindgen" | "fa
   rustc: "rustc 1.96.0 (ac68faa20 2026-05-25) (built from a source tarball)",
   linker: "Debian LLD 19.1.7",
   wasmBindgen: "wasm-bindgen 0.2.130",
-  fast: "20c8f95749e3c99fb01b262e7c35250f26ef3933cf15e1bce220aa4f786ce595",
-  simd128: "875e9bc83f885597f0424a772a692c2ad4b51726b4a0d72ae2624cd9f39df868",
+  fast: "44cf11af67ce9ad33e0f413b07401ce11502524da7ffbd9494ae6efb0b71aecd",
+  simd128: "ca2552ba86ee78b0da09118cdebdb7756925e5899c78628750fdd14911463ec6",
 };

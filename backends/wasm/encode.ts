@@ -39,7 +39,14 @@ export interface Encoded {
 /** What the encoder asks of the module. */
 export type Sizes = Pick<
   Kernels,
-  "matmulScratch" | "activationFormat" | "attendScratch" | "attendReduceScratch" | "newestLikeScratch" | "transferScratch"
+  | "matmulScratch"
+  | "activationFormat"
+  | "attendScratch"
+  | "attendReduceScratch"
+  | "newestLikeScratch"
+  | "groupVotesScratch"
+  | "tilesScratch"
+  | "transferScratch"
 >;
 
 interface Context {
@@ -103,14 +110,19 @@ function scratchOf(context: Context, instr: Instr, before: Instr | undefined): S
       const { queries, heads, kvHeads, keyDim } = instr.params;
       return { bytes: sizes.attendReduceScratch(queries, heads, kvHeads, keyDim, threads), continues: false };
     }
+    case "groupVotes": {
+      const { queries, heads, kvHeads, keyDim } = instr.params;
+      return { bytes: sizes.groupVotesScratch(queries, heads / kvHeads, keyDim, threads), continues: false };
+    }
     case "newestLike":
-    case "centroids":
       return { bytes: sizes.newestLikeScratch(instr.params.dim, threads), continues: false };
+    case "centroids":
+      return { bytes: sizes.tilesScratch(instr.params.dim, threads), continues: false };
     case "expectedAttention":
-      return { bytes: sizes.newestLikeScratch(instr.params.keyDim, threads), continues: false };
+      return { bytes: sizes.tilesScratch(instr.params.keyDim, threads), continues: false };
     case "kmeans":
       // A record of 64 bytes per head, then room for each thread.
-      return { bytes: 64 * instr.params.heads + sizes.newestLikeScratch(instr.params.dim, threads), continues: false };
+      return { bytes: 64 * instr.params.heads + sizes.tilesScratch(instr.params.dim, threads), continues: false };
     case "transfer":
       return { bytes: sizes.transferScratch(instr.params.dim, threads), continues: false };
     default:

@@ -31,6 +31,8 @@ export interface Kernels {
   readonly activationFormat: (type: number) => number;
   readonly attendScratch: (m: number, heads: number, kvHeads: number, keyDim: number, valueDim: number, threads: number) => number;
   readonly newestLikeScratch: (dim: number, threads: number) => number;
+  readonly groupVotesScratch: (queries: number, group: number, keyDim: number, threads: number) => number;
+  readonly tilesScratch: (dim: number, threads: number) => number;
   readonly transferScratch: (dim: number, threads: number) => number;
   readonly attendReduceScratch: (queries: number, heads: number, kvHeads: number, keyDim: number, threads: number) => number;
 }
@@ -118,6 +120,8 @@ const kernelsOf = (exports: WebAssembly.Exports): Kernels => ({
   activationFormat: call(exports, "kf_activation_format"),
   attendScratch: call(exports, "kf_attend_scratch"),
   newestLikeScratch: call(exports, "kf_newest_like_scratch"),
+  groupVotesScratch: call(exports, "kf_group_votes_scratch"),
+  tilesScratch: call(exports, "kf_tiles_scratch"),
   attendReduceScratch: call(exports, "kf_attend_reduce_scratch"),
   transferScratch: call(exports, "kf_transfer_scratch"),
 });

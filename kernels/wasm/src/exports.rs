@@ -1,7 +1,7 @@
 //! What JavaScript calls.
 
 use crate::program::{run_program, Program};
-use crate::ops::pairs;
+use crate::ops::{pairs, votes};
 use crate::team::{Shared, Team};
 use crate::ops::transfer;
 use crate::{attend, matmul, pack};
@@ -91,5 +91,17 @@ pub extern "C" fn kf_attend_reduce_scratch(queries: usize, heads: usize, kv_head
 /// Scratch bytes of a `newestLike`.
 #[no_mangle]
 pub extern "C" fn kf_newest_like_scratch(dim: usize, threads: usize) -> usize {
+    pairs::search_floats(dim) * threads * 4
+}
+
+/// Scratch bytes of what goes tile by tile: `kmeans`, `centroids`, `expectedAttention`.
+#[no_mangle]
+pub extern "C" fn kf_tiles_scratch(dim: usize, threads: usize) -> usize {
     pairs::floats(dim) * threads * 4
+}
+
+/// Scratch bytes of a `groupVotes`.
+#[no_mangle]
+pub extern "C" fn kf_group_votes_scratch(queries: usize, group: usize, dim: usize, threads: usize) -> usize {
+    votes::floats(queries, group, dim) * threads * 4
 }

@@ -64,6 +64,14 @@ pub fn sums(a: v128, b: v128, c: v128, d: v128) -> v128 {
     f32x4_add(i32x4_shuffle::<0, 1, 4, 5>(ab, cd), i32x4_shuffle::<2, 3, 6, 7>(ab, cd))
 }
 
+/// Four rows of four words by columns.
+#[inline(always)]
+pub fn transpose(r: [v128; 4]) -> [v128; 4] {
+    let (a, b) = (i32x4_shuffle::<0, 4, 1, 5>(r[0], r[1]), i32x4_shuffle::<2, 6, 3, 7>(r[0], r[1]));
+    let (c, d) = (i32x4_shuffle::<0, 4, 1, 5>(r[2], r[3]), i32x4_shuffle::<2, 6, 3, 7>(r[2], r[3]));
+    [i64x2_shuffle::<0, 2>(a, c), i64x2_shuffle::<1, 3>(a, c), i64x2_shuffle::<0, 2>(b, d), i64x2_shuffle::<1, 3>(b, d)]
+}
+
 /// Polynomial with the highest coefficient first.
 #[inline(always)]
 fn polynomial<const N: usize>(x: v128, c: [f32; N]) -> v128 {

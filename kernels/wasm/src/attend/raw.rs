@@ -42,19 +42,6 @@ pub fn middle(codec: Codec) -> f32 {
     ((1u32 << codec.bits) - 1) as f32 * 0.5
 }
 
-/// Four rows of four numbers by columns.
-#[inline(always)]
-fn transpose(r: [v128; 4]) -> [v128; 4] {
-    let (a, b) = (i32x4_shuffle::<0, 4, 1, 5>(r[0], r[1]), i32x4_shuffle::<2, 6, 3, 7>(r[0], r[1]));
-    let (c, d) = (i32x4_shuffle::<0, 4, 1, 5>(r[2], r[3]), i32x4_shuffle::<2, 6, 3, 7>(r[2], r[3]));
-    [
-        i32x4_shuffle::<0, 1, 4, 5>(a, c),
-        i32x4_shuffle::<2, 3, 6, 7>(a, c),
-        i32x4_shuffle::<0, 1, 4, 5>(b, d),
-        i32x4_shuffle::<2, 3, 6, 7>(b, d),
-    ]
-}
-
 /// Calls `f` for every four half words and, of their codes, every four: place of the first channel, channels from half word to half word, and
 /// place of the first in raw order, where the codes of one half word are eight apart.
 #[inline(always)]

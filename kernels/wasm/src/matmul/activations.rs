@@ -9,6 +9,7 @@
 use super::lanes::{fma, load};
 use super::tile::share;
 use super::MatmulArgs;
+use crate::math::transpose;
 use core::arch::wasm32::*;
 
 /// Rows of a full tile.
@@ -106,14 +107,6 @@ fn words(format: Format, codes: &[v128; 4], i: usize) -> v128 {
         #[cfg(not(target_feature = "relaxed-simd"))]
         Format::Shifted => i16x8_shuffle::<0, 2, 4, 6, 1, 3, 5, 7>(codes[i], codes[i]),
     }
-}
-
-/// Turns four rows of four words into four columns.
-#[inline(always)]
-fn transpose(r: [v128; 4]) -> [v128; 4] {
-    let (a, b) = (i32x4_shuffle::<0, 4, 1, 5>(r[0], r[1]), i32x4_shuffle::<2, 6, 3, 7>(r[0], r[1]));
-    let (c, d) = (i32x4_shuffle::<0, 4, 1, 5>(r[2], r[3]), i32x4_shuffle::<2, 6, 3, 7>(r[2], r[3]));
-    [i64x2_shuffle::<0, 2>(a, c), i64x2_shuffle::<1, 3>(a, c), i64x2_shuffle::<0, 2>(b, d), i64x2_shuffle::<1, 3>(b, d)]
 }
 
 /// Writes a record of four rows.

@@ -10,26 +10,38 @@ use crate::math::*;
 use crate::program::Instr;
 use crate::team::Team;
 
-/// Rows that look for their likeness together, and rows they are compared with at a time; a multiple of 12.
+/// Rows of a tile of others; a multiple of 12.
 pub const TILE: usize = 48;
+/// Rows that look for their likeness together.
+const SEARCHING: usize = 576;
+/// While more than these are looking they are compared with rows of a few at a time: most of them need no more.
+const MANY: usize = 96;
+const FEW: usize = 12;
 
-/// Scratch floats of a thread: searching rows by channel [dim, TILE], others [TILE, dim], products [TILE, TILE].
+/// Scratch floats of a thread for tiles: rows by channel [dim, TILE], others [TILE, dim], products [TILE, TILE].
 pub fn floats(dim: usize) -> usize {
     2 * TILE * dim + TILE * TILE
+}
+
+/// Scratch floats of a thread: searching rows [SEARCHING, dim], others [TILE, dim], the same by channel [dim, TILE], products
+/// [SEARCHING, TILE].
+pub fn search_floats(dim: usize) -> usize {
+    (SEARCHING + 2 * TILE) * dim + SEARCHING * TILE
 }
 
 /// Operands rows, norms, layout, out, scratch; parameters heads, dim, codec, above.
 pub unsafe fn newest_like(instr: &Instr, team: &Team) {
     let heads = instr.u(0);
-    let own = instr.ptr::<f32>(4).add(team.thread * floats(instr.u(1)));
+    let own = instr.ptr::<f32>(4).add(team.thread * search_floats(instr.u(1)));
     let longest = (0..heads).map(|h| segment(instr, 2, h).rows()).max().unwrap_or(0);
-    team.each(longest.div_ceil(TILE) * heads, |item| {
-        let (h, from) = (item % heads, item / heads * TILE);
+    team.each(longest.div_ceil(SEARCHING) * heads, |item| {
+        let (h, from) = (item % heads, item / heads * SEARCHING);
         search(instr, h, from, own);
     });
 }
 
-/// Rows [from, from + TILE) of head h against all rows, newest first, until each has found its own.
+/// Rows [from, from + SEARCHING) of head h against all rows, newest first. Those that have found their own drop out at once: most do among the
+/// newest rows, and the few that have none must not take the others along to the oldest.
 unsafe fn search(instr: &Instr, h: usize, from: usize, own: *mut f32) {
     let (s, dim) = (segment(instr, 2, h), instr.u(1));
     if from >= s.rows() {
@@ -38,38 +50,79 @@ unsafe fn search(instr: &Instr, h: usize, from: usize, own: *mut f32) {
     let (codec, rows) = (Codec::of(instr.u(2)), instr.ptr::<u8>(0));
     let norm = |i: usize| (*instr.ptr::<f32>(1).add(s.from() + i)).max(LEAST);
     let out = instr.ptr::<u32>(3).add(s.from());
-    let (searching, others, products) = (own, own.add(TILE * dim), own.add(2 * TILE * dim));
-    let mut open = TILE.min(s.rows() - from);
-    // What a product with a searching row must exceed; nothing exceeds infinity, so lanes that are done drop out.
-    let mut limits = [f32::INFINITY; TILE];
-    codec.read(rows, s.from() + from, open, dim, others);
-    core::slice::from_raw_parts_mut(searching, TILE * dim).fill(0.0);
-    for r in 0..open {
-        limits[r] = instr.f(3);
-        *out.add(from + r) = NO_ROW;
-        for d in 0..dim {
-            *searching.add(d * TILE + r) = *others.add(r * dim + d) / norm(from + r);
-        }
-    }
+    let (searching, others) = (own, own.add(SEARCHING * dim));
+    let (turned, products) = (others.add(TILE * dim), others.add(2 * TILE * dim));
+    let mut open = SEARCHING.min(s.rows() - from);
+    let mut index: [usize; SEARCHING] = core::array::from_fn(|r| from + r);
+    codec.read(rows, s.from() + from, open, dim, searching);
+    core::slice::from_raw_parts_mut(out.add(from), open).fill(NO_ROW);
     let mut top = s.rows();
     while top > 0 && open > 0 {
-        let low = top.saturating_sub(TILE);
+        let width = if open > MANY { FEW } else { TILE };
+        let low = top.saturating_sub(width);
         codec.read(rows, s.from() + low, top - low, dim, others);
-        let (left, right) = (Left { at: others, row: dim, step: 1 }, Matrix { at: searching, row: TILE });
-        multiply::<false>(top - low, TILE, dim, left, right, Matrix { at: products, row: TILE });
-        for j in (low..top).rev() {
-            let length = f32x4_splat(norm(j));
-            for r in (0..TILE).step_by(4) {
-                let over = f32x4_gt(load(products.add((j - low) * TILE + r)), f32x4_mul(load(limits.as_ptr().add(r)), length));
-                let hits = i32x4_bitmask(over);
-                for lane in (0..4).filter(|lane| hits >> lane & 1 == 1 && from + r + lane != j) {
-                    *out.add(from + r + lane) = j as u32;
-                    limits[r + lane] = f32::INFINITY;
-                    open -= 1;
-                }
+        turn(others, width, dim, turned);
+        // What a product must exceed, over the searching row's norm; nothing exceeds infinity, so lanes without a row never do.
+        let limits: [f32; TILE] = core::array::from_fn(|j| if low + j < top { instr.f(3) * norm(low + j) } else { f32::INFINITY });
+        let left = Left { at: searching, row: dim, step: 1 };
+        multiply::<false>(open, width, dim, left, Matrix { at: turned, row: TILE }, Matrix { at: products, row: TILE });
+        let mut kept = 0;
+        for r in 0..open {
+            let (i, found) = (index[r], products.add(r * TILE));
+            if (low..top).contains(&i) {
+                *found.add(i - low) = f32::NEG_INFINITY;
+            }
+            if let Some(j) = last_over(found, &limits[..width], norm(i)) {
+                *out.add(i) = (low + j) as u32;
+                continue;
+            }
+            if kept < r {
+                copy(searching.add(r * dim), searching.add(kept * dim), dim);
+                index[kept] = i;
+            }
+            kept += 1;
+        }
+        open = kept;
+        top = low;
+    }
+}
+
+/// The last of a tile's products that is over its limit times `norm`.
+#[inline(always)]
+unsafe fn last_over(products: *const f32, limits: &[f32], norm: f32) -> Option<usize> {
+    let norm = f32x4_splat(norm);
+    (0..limits.len()).step_by(4).rev().find_map(|j| {
+        let limit = f32x4_mul(load(limits.as_ptr().add(j)), norm);
+        let hits = i32x4_bitmask(f32x4_gt(load(products.add(j)), limit));
+        (hits != 0).then(|| j + hits.ilog2() as usize)
+    })
+}
+
+/// Copies a row; rows are too short for a call.
+#[inline(always)]
+unsafe fn copy(from: *const f32, to: *mut f32, dim: usize) {
+    for d in (0..dim & !3).step_by(4) {
+        store(to.add(d), load(from.add(d)));
+    }
+    for d in dim & !3..dim {
+        *to.add(d) = *from.add(d);
+    }
+}
+
+/// Rows [count, dim] by channel, [dim, TILE].
+unsafe fn turn(rows: *const f32, count: usize, dim: usize, turned: *mut f32) {
+    for r in (0..count).step_by(4) {
+        for d in (0..dim & !3).step_by(4) {
+            let four = core::array::from_fn(|i| load(rows.add((r + i) * dim + d)));
+            for (i, v) in transpose(four).into_iter().enumerate() {
+                store(turned.add((d + i) * TILE + r), v);
             }
         }
-        top = low;
+        for d in dim & !3..dim {
+            for i in r..r + 4 {
+                *turned.add(d * TILE + i) = *rows.add(i * dim + d);
+            }
+        }
     }
 }
 

@@ -1,7 +1,10 @@
 //! Ops that turn what queries see into one number per row: groupVotes, tailLoss, and softmax over a column.
 
 use super::columns::total;
+use super::pairs::TILE;
+use crate::attend::gemm::{multiply, Left, Rows as Matrix};
 use crate::attend::visible;
+use crate::codec::Codec;
 use crate::decoded::Decoded;
 use crate::half::{Rows, F16, F32};
 use crate::layout::segment;
@@ -29,45 +32,111 @@ unsafe fn score<C: Rows>(row: *const u8, q: *const f32, dim: usize, scale: f32) 
     total::<C>(row, dim, |v, c| f32x4_mul(v, load(q.add(c))), |x, c| x * *q.add(c)) * scale
 }
 
-/// Operands q, keys, layout, queryPosition, out; parameters queries, heads, kvHeads, keyDim, keyCodec, scale, dropLast.
-pub unsafe fn group_votes(instr: &Instr, team: &Team) {
-    let (rows, dim) = (instr.ptr::<u8>(1), instr.u(3));
-    team.each(instr.u(2), |h| match instr.u(4) {
-        0 => votes::<F32>(instr, h, |slot| rows.add(slot * dim * 4)),
-        1 => votes::<F16>(instr, h, |slot| rows.add(slot * dim * 2)),
-        choice => {
-            let mut decoded = Decoded::of(choice, rows, dim);
-            votes::<F32>(instr, h, |slot| decoded.row(slot))
-        }
-    });
+/// Lanes of queries that score a tile of rows together: `quads` times four queries, for each head of the group.
+#[derive(Clone, Copy)]
+struct Lanes {
+    quads: usize,
+    group: usize,
+    dim: usize,
+    /// A multiple of 12.
+    count: usize,
 }
 
-/// One head: per query a pass for the sum of exponentials and one for the shares.
-unsafe fn votes<C: Rows>(instr: &Instr, h: usize, mut row_at: impl FnMut(usize) -> *const u8) {
-    let (s, heads, dim) = (segment(instr, 2, h), instr.u(1), instr.u(3));
-    let group = heads / instr.u(2);
-    let taken = s.rows().saturating_sub(instr.u(6));
+/// Most `quads`.
+const QUADS: usize = 4;
+
+impl Lanes {
+    fn of(queries: usize, group: usize, dim: usize) -> Lanes {
+        let quads = (12 / group).min(queries.div_ceil(4)).clamp(1, QUADS);
+        Lanes { quads, group, dim, count: (4 * quads * group).next_multiple_of(12) }
+    }
+}
+
+/// Tiles of a head whose scores are kept from the first pass to the second; those of later ones are computed again.
+const KEPT: usize = 32;
+
+/// Scratch floats of a thread: queries by channel [dim, lanes], rows [TILE, dim], products [TILE, lanes], scores [KEPT + 1, TILE, 4 quads].
+pub fn floats(queries: usize, group: usize, dim: usize) -> usize {
+    let lanes = Lanes::of(queries, group, dim);
+    (dim + TILE) * lanes.count + TILE * dim + (KEPT + 1) * TILE * 4 * lanes.quads
+}
+
+/// Operands q, keys, layout, queryPosition, out, scratch; parameters queries, heads, kvHeads, keyDim, keyCodec, scale, dropLast.
+pub unsafe fn group_votes(instr: &Instr, team: &Team) {
+    let lanes = Lanes::of(instr.u(0), instr.u(1) / instr.u(2), instr.u(3));
+    let own = instr.ptr::<f32>(5).add(team.thread * floats(instr.u(0), lanes.group, lanes.dim));
+    team.each(instr.u(2), |h| votes(instr, h, lanes, own));
+}
+
+/// One head: a pass over its rows for the sum of each query's exponentials, and one for the shares.
+unsafe fn votes(instr: &Instr, h: usize, lanes: Lanes, own: *mut f32) {
+    let s = segment(instr, 2, h);
+    let (taken, quads) = (s.rows().saturating_sub(instr.u(6)), lanes.quads);
     let out = instr.ptr::<f32>(4).add(s.from());
     core::slice::from_raw_parts_mut(out, s.rows()).fill(0.0);
-    let queries = (0..instr.u(0)).filter(|i| *instr.ptr::<u32>(3).add(*i) != u32::MAX);
-    let count = queries.clone().count() as f32;
-    for i in queries {
-        let q = instr.ptr::<f32>(0).add((i * heads + h * group) * dim);
-        let mut largest = |t: usize| {
-            let row = row_at(s.from() + t);
-            (0..group).map(|g| score::<C>(row, q.add(g * dim), dim, instr.f(5))).fold(f32::NEG_INFINITY, |a, b| if b > a { b } else { a })
-        };
-        let (mut top, mut all) = (f32::NEG_INFINITY, 0f64);
-        for t in 0..taken {
-            let x = largest(t);
-            if x > top {
-                all *= exp1(top - x) as f64;
-                top = x;
+    let mut queries = (0..instr.u(0)).filter(|i| *instr.ptr::<u32>(3).add(*i) != u32::MAX);
+    let count = queries.clone().count();
+    let scores = own.add((lanes.dim + TILE) * lanes.count + TILE * lanes.dim);
+    let tile = |from: usize| scores.add((from / TILE).min(KEPT) * TILE * 4 * quads);
+    let at = |tile: *const f32, r: usize, quad: usize| load(tile.add(4 * (r * quads + quad)));
+    for _ in 0..count.div_ceil(4 * quads) {
+        let mut shares = turn(instr, h, lanes, &mut queries, own);
+        let (mut top, mut all) = ([f32x4_splat(SENTINEL); QUADS], [f32x4_splat(0.0); QUADS]);
+        for from in (0..taken).step_by(TILE) {
+            let (rows, tile) = (TILE.min(taken - from), tile(from));
+            score_tile(instr, s.from() + from, rows, lanes, own, tile);
+            for quad in 0..quads {
+                let most = (0..rows).fold(top[quad], |m, r| f32x4_pmax(m, at(tile, r, quad)));
+                let pay = |sum, r: usize| f32x4_add(sum, exp_negative(f32x4_sub(at(tile, r, quad), most)));
+                let paid = (0..rows).fold(f32x4_splat(0.0), pay);
+                all[quad] = fma(all[quad], exp_negative(f32x4_sub(top[quad], most)), paid);
+                top[quad] = most;
             }
-            all += exp1(x - top) as f64;
         }
-        for t in 0..taken {
-            *out.add(t) += exp1(largest(t) - top) / all as f32 / count;
+        for quad in 0..quads {
+            shares[quad] = f32x4_div(shares[quad], f32x4_mul(all[quad], f32x4_splat(count as f32)));
+        }
+        for from in (0..taken).step_by(TILE) {
+            let (rows, tile) = (TILE.min(taken - from), tile(from));
+            if from / TILE >= KEPT {
+                score_tile(instr, s.from() + from, rows, lanes, own, tile);
+            }
+            for r in 0..rows {
+                let vote = |v, quad: usize| fma(exp_negative(f32x4_sub(at(tile, r, quad), top[quad])), shares[quad], v);
+                *out.add(from + r) += sum((0..quads).fold(f32x4_splat(0.0), vote));
+            }
+        }
+    }
+}
+
+/// The next queries by channel, scaled; 1 for each lane of the first head that holds one, 0 for the others.
+unsafe fn turn(instr: &Instr, h: usize, lanes: Lanes, queries: &mut impl Iterator<Item = usize>, turned: *mut f32) -> [v128; QUADS] {
+    let (heads, Lanes { quads, group, dim, count }) = (instr.u(1), lanes);
+    let mut filled = [0f32; 4 * QUADS];
+    core::slice::from_raw_parts_mut(turned, dim * count).fill(0.0);
+    for (lane, query) in (0..4 * quads).zip(queries) {
+        filled[lane] = 1.0;
+        for g in 0..group {
+            let q = instr.ptr::<f32>(0).add((query * heads + h * group + g) * dim);
+            for d in 0..dim {
+                *turned.add(d * count + g * 4 * quads + lane) = *q.add(d) * instr.f(5);
+            }
+        }
+    }
+    core::array::from_fn(|quad| load(filled.as_ptr().add(4 * quad)))
+}
+
+/// Scores [rows, 4 quads] of rows from `slot` on: the largest of the group.
+unsafe fn score_tile(instr: &Instr, slot: usize, rows: usize, Lanes { quads, group, dim, count }: Lanes, own: *mut f32, scores: *mut f32) {
+    let keys = own.add(dim * count);
+    let products = keys.add(TILE * dim);
+    Codec::of(instr.u(4)).read(instr.ptr(1), slot, rows, dim, keys);
+    let left = Left { at: keys, row: dim, step: 1 };
+    multiply::<false>(rows, count, dim, left, Matrix { at: own, row: count }, Matrix { at: products, row: count });
+    for r in 0..rows {
+        for quad in 0..quads {
+            let of = |g: usize| load(products.add(r * count + 4 * (g * quads + quad)));
+            store(scores.add(4 * (r * quads + quad)), (1..group).fold(of(0), |most, g| f32x4_pmax(most, of(g))));
         }
     }
 }
