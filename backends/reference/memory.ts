@@ -7,6 +7,7 @@ import { pipe } from "fp-ts/function.js";
 import type { Prepared, Weight } from "../backend.ts";
 import type { Buffer } from "../../cache/types.ts";
 import type { KvError } from "../../cache/error.ts";
+import { stale } from "../held.ts";
 
 /** `alloc` rounds sizes up to a multiple of this, and offsets of bindings are multiples of it. Bytes. */
 export const alignment = 16;
@@ -81,21 +82,3 @@ export const reserve = (store: Store, bytes: number): E.Either<KvError, Uint8Arr
 
 /** Left once the backend is closed. */
 export const checkOpen = (store: Store): E.Either<KvError, void> => store.isOpen ? E.right(undefined) : stale("the reference backend");
-
-/** What is held under an id, or StaleHandle. */
-export function held<A>(among: ReadonlyMap<number, A>, id: number, handle: string): E.Either<KvError, A> {
-  const found = among.get(id);
-  return found === undefined ? stale(handle) : E.right(found);
-}
-
-const stale = (handle: string): E.Either<KvError, never> => E.left({ _tag: "StaleHandle", handle });
-
-/** The whole numbers offset and length lie in `size`, or a ShapeMismatch. Bytes. */
-export function checkRange(at: string, offset: number, length: number, size: number): E.Either<KvError, void> {
-  const whole = Number.isSafeInteger(offset) && Number.isSafeInteger(length) && offset >= 0 && length >= 0;
-  if (whole && offset + length <= size) return E.right(undefined);
-  return E.left({ _tag: "ShapeMismatch", at, expected: `a range within ${size} bytes`, actual: `${length} bytes from ${offset}` });
-}
-
-/** How a message names a buffer. */
-export const showBuffer = ({ label, id }: Buffer): string => `buffer ${label} (#${id})`;

@@ -12,20 +12,8 @@ import { checkWeight } from "../blocks.ts";
 import { checkProgram } from "../check.ts";
 import type { Program } from "../program.ts";
 import { decodeBlocks } from "../block_numbers.ts";
-import {
-  admit,
-  alignment,
-  bufferBytes,
-  checkOpen,
-  checkRange,
-  held,
-  openStore,
-  reserve,
-  rounded,
-  showBuffer,
-  type Store,
-  weightBytesHeld,
-} from "./memory.ts";
+import { checkRange, held, showBuffer } from "../held.ts";
+import { admit, alignment, bufferBytes, checkOpen, openStore, reserve, rounded, type Store, weightBytesHeld } from "./memory.ts";
 import { hasKernel, runProgram, scratchBytes, type Weights } from "./run.ts";
 
 /** Limits of a reference backend. */

@@ -142,19 +142,3 @@ export function fitArena(store: Store, bytes: number): Result<void> {
   store.arena = E.isRight(again) ? again.right : { address: store.instance.heapBase, bytes: 0 };
   return region;
 }
-
-/** What is held under an id, or StaleHandle. */
-export function held<A>(among: ReadonlyMap<number, A>, id: number, handle: string): E.Either<KvError, A> {
-  const found = among.get(id);
-  return found === undefined ? E.left({ _tag: "StaleHandle", handle }) : E.right(found);
-}
-
-/** How a message names a buffer. */
-export const showBuffer = ({ label, id }: Buffer): string => `buffer ${label} (#${id})`;
-
-/** The whole numbers offset and length lie in `size`, or a ShapeMismatch. Bytes. */
-export function checkRange(at: string, offset: number, length: number, size: number): E.Either<KvError, void> {
-  const whole = Number.isSafeInteger(offset) && Number.isSafeInteger(length) && offset >= 0 && length >= 0;
-  if (whole && offset + length <= size) return E.right(undefined);
-  return E.left({ _tag: "ShapeMismatch", at, expected: `a range within ${size} bytes`, actual: `${length} bytes from ${offset}` });
-}

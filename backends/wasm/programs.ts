@@ -12,18 +12,8 @@ import type { Program } from "../program.ts";
 import { encode, type Encoded, type Need } from "./encode.ts";
 import { alignment } from "./heap.ts";
 import { newPace, paced, threadsFor } from "./pace.ts";
-import {
-  checkRange,
-  fitArena,
-  held,
-  type HeldProgram,
-  type HeldWeight,
-  type Region,
-  release,
-  reserve,
-  showBuffer,
-  type Store,
-} from "./memory.ts";
+import { checkRange, held, showBuffer } from "../held.ts";
+import { fitArena, type HeldProgram, type HeldWeight, type Region, release, reserve, type Store } from "./memory.ts";
 
 type Weights = Readonly<Record<string, Weight>>;
 type Bindings = Readonly<Record<string, Binding>>;

@@ -12,7 +12,8 @@ import { NONE, type Program, type Slot } from "../program.ts";
 import { checksOf } from "./checks.ts";
 import type { Dispatch, WeightForm, Work } from "./kernel.ts";
 import { refusal, workOf } from "./kernels.ts";
-import { alignment, held, type HeldProgram, type HeldWeight, release, reserve, rounded, type Store } from "./memory.ts";
+import { held } from "../held.ts";
+import { alignment, type HeldProgram, type HeldWeight, release, reserve, rounded, type Store } from "./memory.ts";
 import { pipelinesOf } from "./pipelines.ts";
 import { place } from "./place.ts";
 

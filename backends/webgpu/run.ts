@@ -9,17 +9,8 @@ import { ops } from "../ops.ts";
 import { NONE, type Program, type Slot } from "../program.ts";
 import { operandSizes } from "../sizes.ts";
 import type { Bound, SizeOf } from "./kernel.ts";
-import {
-  alignment,
-  checkRange,
-  type Encoded,
-  held,
-  type HeldProgram,
-  type Place,
-  type ReadyDispatch,
-  showBuffer,
-  type Store,
-} from "./memory.ts";
+import { checkRange, held, showBuffer } from "../held.ts";
+import { alignment, type Encoded, type HeldProgram, type Place, type ReadyDispatch, type Store } from "./memory.ts";
 import { showProgram } from "./programs.ts";
 
 type Bindings = Readonly<Record<string, Binding>>;

@@ -10,7 +10,8 @@ import type { Buffer } from "../../cache/types.ts";
 import type { Result } from "../backend.ts";
 import { shaders } from "./_shaders.ts";
 import { complaints } from "./checks.ts";
-import { checkRange, held, type HeldBuffer, showBuffer, type Store } from "./memory.ts";
+import { checkRange, held, showBuffer } from "../held.ts";
+import type { HeldBuffer, Store } from "./memory.ts";
 
 const statusBytes = 16;
 

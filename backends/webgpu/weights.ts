@@ -7,7 +7,8 @@ import { pipe } from "fp-ts/function.js";
 import type { KvError } from "../../cache/error.ts";
 import type { Result, Weight, WeightSource } from "../backend.ts";
 import { blockForms, checkWeight } from "../blocks.ts";
-import { held, type HeldTile, type HeldWeight, mostBytes, release, reserve, type Store } from "./memory.ts";
+import { held } from "../held.ts";
+import { type HeldTile, type HeldWeight, mostBytes, release, reserve, type Store } from "./memory.ts";
 
 const fail = (source: WeightSource, expected: string, actual: string): E.Either<KvError, never> =>
   E.left({ _tag: "ShapeMismatch", at: `weight ${source.name}`, expected, actual });
