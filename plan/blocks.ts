@@ -9,7 +9,7 @@ import { type Fitted, resolveFit } from "./fit.ts";
 import { checkJoint } from "./joint.ts";
 import { checkPassing, encodeLast } from "./passing.ts";
 import { isPredicted, queriesError, queriesOf, scoreError, scoresIn } from "./scores.ts";
-import { invalid, type Limit, resolveBudget, resolveLayers, shareOf, unsupported } from "./resolve.ts";
+import { invalid, type Limit, limitRows, resolveBudget, resolveLayers, shareOf, unsupported } from "./resolve.ts";
 import type { Target } from "./types.ts";
 
 /** A verb of one layer with its numbers resolved. */
@@ -212,5 +212,4 @@ function planSelect(
 }
 
 /** A share of recent rows is one of the layer's budget; under a threshold, of its floor. */
-const recentRows = ({ recent }: Protect, limit: Limit): number =>
-  typeof recent === "number" ? recent : shareOf(recent, limit._tag === "Rows" ? limit.rows : limit.floor);
+const recentRows = ({ recent }: Protect, limit: Limit): number => typeof recent === "number" ? recent : shareOf(recent, limitRows(limit));

@@ -11,7 +11,7 @@ import type { Slot } from "../backends/program.ts";
 import type { PlannedBlock, PlannedVerb } from "./blocks.ts";
 import { bound, emit, temp } from "./draft.ts";
 import { type Lowering, lowerScore, startLowering } from "./lower.ts";
-import { unsupported } from "./resolve.ts";
+import { limitRows, unsupported } from "./resolve.ts";
 import type { Site } from "./site.ts";
 import { closeOver, spliceVerb } from "./splice.ts";
 import type { Draft } from "./types.ts";
@@ -91,7 +91,7 @@ const enter =
     const cut = verbs[at];
     if (cut === undefined || !isJoint(cut)) return [null, draft];
     const first = verbs.slice(0, at).reduce<Lowering>((state, verb) => spliceVerb(site, verb)(state), startLowering(draft));
-    const budget = cut.limit._tag === "Rows" ? cut.limit.rows : cut.limit.floor;
+    const budget = limitRows(cut.limit);
     const [score, { draft: next, named }] = lowerScore({ ...site, budget }, cut.score)(first);
     const slot = before === undefined ? 0 : before.slot + before.site.slots.capacity;
     const head = before === undefined ? 0 : before.head + before.site.shape.kvHeads;

@@ -12,6 +12,9 @@ export type Limit =
   | { readonly _tag: "Rows"; readonly rows: number }
   | { readonly _tag: "Above"; readonly value: number; readonly floor: number };
 
+/** The rows that a limit lets stay; of a threshold the fewest. */
+export const limitRows = (limit: Limit): number => limit._tag === "Rows" ? limit.rows : limit.floor;
+
 /** An InvalidPolicy. */
 export const invalid = (path: string, value: string | number, allowed: string): E.Either<KvError, never> =>
   E.left({ _tag: "InvalidPolicy", path, value: String(value), allowed });
@@ -77,8 +80,8 @@ export function resolveBudget(budget: Budget, layer: number, target: Target, pat
       if (budget.window >= mean.right.rows) {
         return invalid(`${path}.window`, budget.window, `a window below the mean budget of ${mean.right.rows} rows`);
       }
-      const rowsOf = budget.form === "line" ? pyramidLine : pyramidRows;
-      return E.right({ _tag: "Rows", rows: rowsOf(mean.right.rows, budget.window, budget.beta, layer, count, promptTokens) });
+      const pyramid = budget.form === "line" ? pyramidLine : pyramidRows;
+      return E.right({ _tag: "Rows", rows: pyramid(mean.right.rows, budget.window, budget.beta, layer, count, promptTokens) });
     }
     case "Above":
       return E.right(budget);

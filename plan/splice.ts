@@ -12,6 +12,7 @@ import { attention } from "./lower_queries.ts";
 import { mapOp, rowCodec, type Site } from "./site.ts";
 import { cluster } from "./clusters.ts";
 import { rememberLearned } from "./learned.ts";
+import { limitRows } from "./resolve.ts";
 import { isPredicted } from "./scores.ts";
 import type { Draft, SplicePoint } from "./types.ts";
 import { storeSite, unweave, weaveTiers } from "./woven.ts";
@@ -120,7 +121,7 @@ const evict = (site: Site, verb: Evict) => (state: Lowering): Lowering => {
 const evictAll = (site: Site, stored: Site, verb: Evict) => (state: Lowering): Lowering => {
   const { slots, shape: { kvHeads: heads } } = site;
   if (slots.store === null) return state;
-  const budget = verb.limit._tag === "Rows" ? verb.limit.rows : verb.limit.floor;
+  const budget = limitRows(verb.limit);
   const [woven, d1] = weaveTiers(site, slots.store, verb.score)(state.draft);
   const [score, { draft: scored }] = lowerScore({ ...woven.site, budget }, verb.score)(startLowering(d1));
   const [keep, d2] = temp("keep", woven.site.slots.capacity * 4)(scored);
@@ -133,7 +134,7 @@ const evictAll = (site: Site, stored: Site, verb: Evict) => (state: Lowering): L
 
 const evictTail = (site: Site, verb: Evict) => (state: Lowering): Lowering => {
   const { slots, shape: { kvHeads: heads } } = site;
-  const budget = verb.limit._tag === "Rows" ? verb.limit.rows : verb.limit.floor;
+  const budget = limitRows(verb.limit);
   const [score, scored] = lowerScore({ ...site, budget }, verb.score)(state);
   const [keep, d1] = temp("keep", slots.capacity * 4)(scored.draft);
   const [counts, d2] = temp("counts", heads * 4)(d1);
