@@ -45,6 +45,15 @@ export type KvError =
   /** A resource that could not be fetched, read or written. */
   | { readonly _tag: "Unavailable"; readonly what: string; readonly because: string };
 
+/** An InvalidFile, of a file known by its name for messages. */
+export const invalidFile = ({ file }: { readonly file: string }, at: string, found: string, allowed: string): KvError => ({
+  _tag: "InvalidFile",
+  file,
+  at,
+  found,
+  allowed,
+});
+
 /** The sentence a person reads: attempt, value found, range allowed. Never contains a stack trace or a line break, except
  * for policy text, where a second and third line point at the column.
  *

@@ -14,7 +14,7 @@ import { disposeSession, prefill } from "../model/session.ts";
 import type { TensorToWrite } from "../model/safetensors.ts";
 import { measuredTypes, type Stream, streams, widthOf } from "../model/transform.ts";
 import { anglesFor, gatherTokens, type Work } from "../model/transform_group.ts";
-import { numbersOf } from "../model/transform_split.ts";
+import { wordsOf } from "../model/transform_split.ts";
 import { keepAll } from "../papers/mod.ts";
 import { tiersIn } from "../run/cache_table.ts";
 import { takeOut } from "../run/save.ts";
@@ -90,7 +90,7 @@ async function addPrompt(
   disposeSession(session.right)();
   if (E.isLeft(saved)) return saved;
   const { table, parts } = saved.right;
-  const split = tiersIn(table, shape, parts).tiers.map((tier) => ({ tier, positions: numbersOf(tier.parts[0]) }));
+  const split = tiersIn(table, shape, parts).tiers.map((tier) => ({ tier, positions: wordsOf(tier.parts[0]) }));
   const work: Work = {
     memory: model.memory,
     shape,

@@ -3,7 +3,7 @@
  * @module
  */
 import * as E from "fp-ts/Either.js";
-import type { KvError } from "../cache/error.ts";
+import { invalidFile, type KvError } from "../cache/error.ts";
 import type { GgufFile, GgufValue } from "./gguf.ts";
 import { numbersOf, stringsOf } from "./gguf.ts";
 
@@ -63,24 +63,15 @@ export const optional: <A>(want: Want<A>) => (key: string) => (gguf: GgufFile) =
     const value = gguf.metadata.get(key);
     if (value === undefined) return E.right(null);
     const found = want.from(value);
-    return found === null ? E.left(wrong(gguf, key, showValue(value), want.allowed)) : E.right(found);
+    return found === null ? E.left(invalidFile(gguf, key, showValue(value), want.allowed)) : E.right(found);
   };
 
 /** The value of a key that must be there. */
 export const required: <A>(want: Want<A>) => (key: string) => (gguf: GgufFile) => E.Either<KvError, A> =
   <A>(want: Want<A>) => (key: string) => (gguf: GgufFile) =>
-    E.chain((found: A | null) => found === null ? E.left(wrong(gguf, key, "no such key", want.allowed)) : E.right(found))(
+    E.chain((found: A | null) => found === null ? E.left(invalidFile(gguf, key, "no such key", want.allowed)) : E.right(found))(
       optional(want)(key)(gguf),
     );
-
-/** An error about one key. */
-export const wrong = (gguf: GgufFile, key: string, found: string, allowed: string): KvError => ({
-  _tag: "InvalidFile",
-  file: gguf.file,
-  at: key,
-  found,
-  allowed,
-});
 
 const isWhole = (value: number, type: string, least: number, most: number): boolean =>
   type !== "f32" && type !== "f64" && Number.isSafeInteger(value) && value >= least && value <= most;

@@ -4,12 +4,11 @@
  */
 import * as E from "fp-ts/Either.js";
 import { pipe } from "fp-ts/function.js";
-import type { KvError } from "../cache/error.ts";
+import { invalidFile, type KvError } from "../cache/error.ts";
 import type { WeightType } from "../backends/backend.ts";
 import { blockForms, weightTypes } from "../backends/blocks.ts";
 import type { GgufFile, GgufTensor } from "./gguf.ts";
 import { parseGguf } from "./gguf.ts";
-import { wrong } from "./metadata.ts";
 import { readArchitecture, readSpec } from "./model_spec.ts";
 import { notFinite } from "./scales.ts";
 import { readTokenizer } from "./tokenizer.ts";
@@ -74,12 +73,12 @@ function once(make: () => E.Either<KvError, Tokenizer>): () => E.Either<KvError,
 /** Rows of the embedding, which must agree with what the metadata says about the vocabulary. */
 function readVocab(gguf: GgufFile): E.Either<KvError, number> {
   const tensor = gguf.tensors.get("token_embd.weight");
-  if (tensor === undefined) return E.left(wrong(gguf, "tensor token_embd.weight", "no such tensor", "the token embedding"));
+  if (tensor === undefined) return E.left(invalidFile(gguf, "tensor token_embd.weight", "no such tensor", "the token embedding"));
   const rows = tensor.dims[1] ?? 1;
   const tokens = gguf.metadata.get("tokenizer.ggml.tokens");
   if (tokens === undefined || (tokens._tag === "Strings" && tokens.count === rows)) return E.right(rows);
   const found = tokens._tag === "Strings" ? `${tokens.count} tokens` : `a value of kind ${tokens._tag}`;
-  return E.left(wrong(gguf, "tokenizer.ggml.tokens", found, `one text for each of the ${rows} rows of token_embd.weight`));
+  return E.left(invalidFile(gguf, "tokenizer.ggml.tokens", found, `one text for each of the ${rows} rows of token_embd.weight`));
 }
 
 /** Llama 3.1 keeps its frequency scaling as a tensor of divisors. */
@@ -88,12 +87,12 @@ function readDivisors(gguf: GgufFile, architecture: Architecture): E.Either<KvEr
   if (tensor === undefined) return E.right(null);
   const what = "tensor rope_freqs.weight";
   if (tensor.type !== "F32" || tensor.dims.length !== 1) {
-    return E.left(wrong(gguf, what, `${tensor.type} of ${tensor.dims.join(" x ")}`, "one row of F32"));
+    return E.left(invalidFile(gguf, what, `${tensor.type} of ${tensor.dims.join(" x ")}`, "one row of F32"));
   }
   const view = new DataView(tensor.bytes.buffer, tensor.bytes.byteOffset, tensor.bytes.byteLength);
   const values = Array.from({ length: tensor.bytes.length / 4 }, (_, i) => view.getFloat32(4 * i, true));
   const bad = values.find((v) => !(Number.isFinite(v) && v > 0));
-  return bad === undefined ? E.right(values) : E.left(wrong(gguf, what, String(bad), "finite numbers above 0"));
+  return bad === undefined ? E.right(values) : E.left(invalidFile(gguf, what, String(bad), "finite numbers above 0"));
 }
 
 /** Every tensor of a model, in the order of use. */
@@ -151,7 +150,7 @@ function readTensors(
   const left = [...gguf.tensors.keys()].find((n) => !tensors.has(n) && !(divisorsRead && n === "rope_freqs.weight"));
   return left === undefined
     ? E.right(tensors)
-    : E.left(wrong(gguf, `tensor ${left}`, "a tensor that this architecture does not use", "only the tensors of the architecture"));
+    : E.left(invalidFile(gguf, `tensor ${left}`, "a tensor that this architecture does not use", "only the tensors of the architecture"));
 }
 
 const plain: ReadonlyArray<WeightType> = weightTypes.filter((t) => blockForms[t].elements === 1);
@@ -160,14 +159,14 @@ function readTensor(gguf: GgufFile, want: Wanted): E.Either<KvError, ModelTensor
   const tensor = gguf.tensors.get(want.name);
   const what = `tensor ${want.name}`;
   const shape = want.vector ? `${want.cols}` : `${want.cols} x ${want.rows}`;
-  if (tensor === undefined) return E.left(wrong(gguf, what, "no such tensor", `a tensor of ${shape}`));
+  if (tensor === undefined) return E.left(invalidFile(gguf, what, "no such tensor", `a tensor of ${shape}`));
   const [cols, rows, ...rest] = tensor.dims;
   if (cols !== want.cols || (rows ?? 1) !== want.rows || rest.some((d) => d !== 1)) {
-    return E.left(wrong(gguf, what, `${tensor.dims.join(" x ")}`, shape));
+    return E.left(invalidFile(gguf, what, `${tensor.dims.join(" x ")}`, shape));
   }
-  if (want.vector && !plain.includes(tensor.type)) return E.left(wrong(gguf, what, `type ${tensor.type}`, plain.join(", ")));
+  if (want.vector && !plain.includes(tensor.type)) return E.left(invalidFile(gguf, what, `type ${tensor.type}`, plain.join(", ")));
   const found = notFinite(tensor.type, tensor.bytes);
-  if (found !== null) return E.left(wrong(gguf, what, `a scale of ${found.scale} in block ${found.block}`, "finite scales"));
+  if (found !== null) return E.left(invalidFile(gguf, what, `a scale of ${found.scale} in block ${found.block}`, "finite scales"));
   return E.right({ name: want.name, type: tensor.type, rows: want.rows, cols: want.cols, bytes: channelsInOrder(tensor, want) });
 }
 

@@ -7,10 +7,10 @@
  */
 import * as E from "fp-ts/Either.js";
 import { pipe } from "fp-ts/function.js";
-import type { KvError } from "../cache/error.ts";
+import { invalidFile, type KvError } from "../cache/error.ts";
 import type { LayerShape, Rope } from "../cache/shape.ts";
 import type { GgufFile } from "./gguf.ts";
-import { optional, perLayer, realNumber, required, text, wholeNumber, wrong } from "./metadata.ts";
+import { optional, perLayer, realNumber, required, text, wholeNumber } from "./metadata.ts";
 import type { Architecture, ModelSpec } from "./types.ts";
 
 /** Architectures that have a forward pass. */
@@ -151,7 +151,12 @@ function readHeads(gguf: GgufFile, key: (name: string) => string, count: number,
     E.chain((heads): E.Either<KvError, Heads> => {
       const bad = heads.queryHeads.findIndex((q, l) => q % (heads.kvHeads[l] ?? 0) !== 0);
       return bad < 0 ? E.right(heads) : E.left(
-        wrong(gguf, key("attention.head_count_kv"), String(heads.kvHeads[bad]), `a divisor of the ${heads.queryHeads[bad]} query heads`),
+        invalidFile(
+          gguf,
+          key("attention.head_count_kv"),
+          String(heads.kvHeads[bad]),
+          `a divisor of the ${heads.queryHeads[bad]} query heads`,
+        ),
       );
     }),
   );
@@ -167,7 +172,7 @@ function evenShare(
   const bad = queryHeads.find((h) => hidden % h !== 0);
   return bad === undefined
     ? E.right(queryHeads.map((h) => hidden / h))
-    : E.left(wrong(gguf, key("attention.head_count"), String(bad), `a divisor of the embedding length ${hidden}`));
+    : E.left(invalidFile(gguf, key("attention.head_count"), String(bad), `a divisor of the embedding length ${hidden}`));
 }
 
 function readRopes(
@@ -184,11 +189,11 @@ function readRopes(
     E.bindW("factor", () => readScaling(gguf, key)),
     E.chain(({ theta, given, factor }): E.Either<KvError, ReadonlyArray<Rope>> => {
       const odd = keyDim.map((d) => given ?? d).find((d) => d % 2 !== 0);
-      if (odd !== undefined) return E.left(wrong(gguf, key("rope.dimension_count"), String(odd), "an even number"));
+      if (odd !== undefined) return E.left(invalidFile(gguf, key("rope.dimension_count"), String(odd), "an even number"));
       const bad = divisors === null ? undefined : keyDim.find((d) => (given ?? d) / 2 !== divisors.length);
       if (bad !== undefined) {
         const found = `${divisors?.length} values`;
-        return E.left(wrong(gguf, "tensor rope_freqs.weight", found, `${(given ?? bad) / 2}, half the rotated channels`));
+        return E.left(invalidFile(gguf, "tensor rope_freqs.weight", found, `${(given ?? bad) / 2}, half the rotated channels`));
       }
       return E.right(keyDim.map((d) => ropeOf(theta, given ?? d, factor, divisors)));
     }),

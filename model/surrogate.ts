@@ -10,13 +10,13 @@
  * @module
  */
 import * as E from "fp-ts/Either.js";
-import type { KvError } from "../cache/error.ts";
+import { invalidFile, type KvError } from "../cache/error.ts";
 import type { LayerShape, ModelShape } from "../cache/shape.ts";
 import { learnedWeight } from "../plan/learned.ts";
 import type { LearnedForm } from "../plan/types.ts";
 import { gateInner, gateParts, readGate } from "./gate_file.ts";
 import type { Safetensors } from "./safetensors.ts";
-import { checked, wrong } from "./surrogate_tensor.ts";
+import { checked } from "./surrogate_tensor.ts";
 import type { ModelTensor } from "./types.ts";
 
 /** A surrogate that fits its model. */
@@ -69,7 +69,7 @@ export const readSurrogate = (score: string, shape: ModelShape): (file: Safetens
   const left = [...file.tensors.keys()].find((name) => !used.has(name));
   return left === undefined
     ? E.right({ forms, tensors })
-    : E.left(wrong(file, `tensor ${left}`, "a tensor too many", `those of ${shape.layers.length} layers for this model`));
+    : E.left(invalidFile(file, `tensor ${left}`, "a tensor too many", `those of ${shape.layers.length} layers for this model`));
 };
 
 /** The learned score that a file of weights is for, by its form. */

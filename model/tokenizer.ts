@@ -6,11 +6,11 @@
 import * as E from "fp-ts/Either.js";
 import { pipe } from "fp-ts/function.js";
 import { Tokenizer as Merger } from "@huggingface/tokenizers";
-import type { KvError } from "../cache/error.ts";
+import { invalidFile, type KvError } from "../cache/error.ts";
 import { tokenBytes } from "./byte_text.ts";
 import { renderChat } from "./chat.ts";
 import type { GgufFile } from "./gguf.ts";
-import { flag, optional, required, text, texts, wholeNumber, wholeNumbers, wrong } from "./metadata.ts";
+import { flag, optional, required, text, texts, wholeNumber, wholeNumbers } from "./metadata.ts";
 import type { PreTokenizer } from "./pre_tokenize.ts";
 import { preTokenizers } from "./pre_tokenize.ts";
 import type { Message, Tokenizer } from "./types.ts";
@@ -87,7 +87,9 @@ function readVocabulary(gguf: GgufFile, vocab: number): E.Either<KvError, Vocabu
     E.bindW("template", () => optional(text)("tokenizer.chat_template")(gguf)),
     E.chain(({ tokens, types, merges, pre, bosId, eosId, eotId, eomId, addBos, template }): E.Either<KvError, Vocabulary> => {
       const wantsBos = addBos ?? pre.addBos;
-      if (wantsBos && bosId === null) return E.left(wrong(gguf, "tokenizer.ggml.bos_token_id", "no such key", "the id that begins a text"));
+      if (wantsBos && bosId === null) {
+        return E.left(invalidFile(gguf, "tokenizer.ggml.bos_token_id", "no such key", "the id that begins a text"));
+      }
       const given = [eosId, eotId, eomId].filter((i) => i !== null);
       return E.right({
         ...specialsOf(tokens, types, given),
@@ -132,7 +134,7 @@ const readTokens = (gguf: GgufFile, vocab: number): E.Either<KvError, ReadonlyAr
   E.chain((tokens: ReadonlyArray<string>): E.Either<KvError, ReadonlyArray<string>> =>
     tokens.length === vocab
       ? E.right(tokens)
-      : E.left(wrong(gguf, "tokenizer.ggml.tokens", `${tokens.length} texts`, `${vocab}, one per embedding row`))
+      : E.left(invalidFile(gguf, "tokenizer.ggml.tokens", `${tokens.length} texts`, `${vocab}, one per embedding row`))
   )(required(texts)("tokenizer.ggml.tokens")(gguf));
 
 /** Each merge as its two halves; both and what they make must be tokens, else text would be lost. */
@@ -144,7 +146,7 @@ const readMerges = (gguf: GgufFile, tokens: ReadonlyArray<string>): E.Either<KvE
       const [left = "", right = "", ...rest] = line.split(" ");
       if (rest.length > 0 || !known.has(left) || !known.has(right) || !known.has(left + right)) {
         const found = `merge ${i} is ${JSON.stringify(line.slice(0, 40))}`;
-        return E.left(wrong(gguf, "tokenizer.ggml.merges", found, "two tokens with a space between that make a token"));
+        return E.left(invalidFile(gguf, "tokenizer.ggml.merges", found, "two tokens with a space between that make a token"));
       }
       merges.push([left, right]);
     }
@@ -169,7 +171,7 @@ function makeMerger(gguf: GgufFile, { tokens, merges, pre, control }: Vocabulary
   };
   return E.tryCatch(
     () => new Merger(json, {}),
-    (e) => wrong(gguf, "tokenizer", e instanceof Error ? e.message : String(e), "a vocabulary that loads"),
+    (e) => invalidFile(gguf, "tokenizer", e instanceof Error ? e.message : String(e), "a vocabulary that loads"),
   );
 }
 

@@ -7,7 +7,7 @@
  */
 import * as E from "fp-ts/Either.js";
 import { type BitPlan, type CoefficientType, coefficientTypes, groupSizes, planBits } from "../cache/bit_plan.ts";
-import type { KvError } from "../cache/error.ts";
+import { invalidFile, type KvError } from "../cache/error.ts";
 import type { LayerShape, ModelShape } from "../cache/shape.ts";
 import { type Safetensors, type SafetensorsTensor, tensorNumbers } from "./safetensors.ts";
 
@@ -69,11 +69,11 @@ export function readTransforms(
 ): E.Either<KvError, Transforms> {
   const made = file.metadata.get("weights");
   if (file.metadata.get("kind") !== "kvtc") {
-    return E.left(wrong(file, "kind", file.metadata.get("kind") ?? "none", "kvtc, as kvfold train kvtc writes it"));
+    return E.left(invalidFile(file, "kind", file.metadata.get("kind") ?? "none", "kvtc, as kvfold train kvtc writes it"));
   }
-  if (made !== weights) return E.left(wrong(file, "weights", made ?? "none", `${weights}, the SHA-256 of those of this model`));
+  if (made !== weights) return E.left(invalidFile(file, "weights", made ?? "none", `${weights}, the SHA-256 of those of this model`));
   const per = Number(file.metadata.get("layersPerGroup"));
-  if (!Number.isSafeInteger(per) || per < 1) return E.left(wrong(file, "layersPerGroup", String(per), "a whole number of layers"));
+  if (!Number.isSafeInteger(per) || per < 1) return E.left(invalidFile(file, "layersPerGroup", String(per), "a whole number of layers"));
   const groups: Readonly<Record<Stream, Transform>>[] = [];
   for (let from = 0; from < layers.length; from += per) {
     const to = Math.min(layers.length, from + per);
@@ -98,7 +98,7 @@ function readTransform(
   const name = (part: string): string => `${stream}.${group}.${part}`;
   const rank = file.tensors.get(name("energy"))?.shape[0] ?? 0;
   if (rank < 1 || rank > width) {
-    return E.left(wrong(file, `tensor ${name("energy")}`, `${rank} components`, `1 to ${width} for this model`));
+    return E.left(invalidFile(file, `tensor ${name("energy")}`, `${rank} components`, `1 to ${width} for this model`));
   }
   const wanted = { mean: [width], basis: [rank, width], energy: [rank], error: [measuredTypes.length, groupSizes.length, rank] };
   const found: Partial<Record<keyof typeof wanted, SafetensorsTensor>> = {};
@@ -106,7 +106,7 @@ function readTransform(
     const tensor = file.tensors.get(name(part));
     if (tensor === undefined || tensor.shape.join() !== shape.join() || (part === "basis") !== (tensor.type === "F16")) {
       return E.left(
-        wrong(
+        invalidFile(
           file,
           `tensor ${name(part)}`,
           tensor === undefined ? "no such tensor" : `${tensor.type} of ${tensor.shape.join(" x ")}`,
@@ -115,12 +115,12 @@ function readTransform(
       );
     }
     const bad = tensorNumbers(tensor).find((x) => !Number.isFinite(x) || (part === "error" || part === "energy") && x < 0);
-    if (bad !== undefined) return E.left(wrong(file, `tensor ${name(part)}`, String(bad), "finite numbers"));
+    if (bad !== undefined) return E.left(invalidFile(file, `tensor ${name(part)}`, String(bad), "finite numbers"));
     found[part as keyof typeof wanted] = tensor;
   }
   const { mean, basis, energy, error } = found;
   if (mean === undefined || basis === undefined || energy === undefined || error === undefined) {
-    return E.left(wrong(file, name(""), "a gap", "all parts"));
+    return E.left(invalidFile(file, name(""), "a gap", "all parts"));
   }
   return E.right({
     ...range,
@@ -132,11 +132,3 @@ function readTransform(
     error: tensorNumbers(error),
   });
 }
-
-const wrong = ({ file }: Safetensors, at: string, found: string, allowed: string): KvError => ({
-  _tag: "InvalidFile",
-  file,
-  at,
-  found,
-  allowed,
-});

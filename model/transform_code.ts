@@ -30,11 +30,11 @@ import {
   exactRows,
   keyBytes,
   type Next,
-  numbersOf,
   picked,
   readTier,
   type Split,
   valueBytes,
+  wordsOf,
 } from "./transform_split.ts";
 
 /** What codes caches of one model at one ratio. */
@@ -85,7 +85,7 @@ export const codeCache =
     const { table } = saved;
     const { tiers, rings } = tiersIn(table, shape, saved.parts);
     const parts: Uint8Array[] = [];
-    const split = tiers.map((tier): Split => ({ tier, positions: numbersOf(tier.parts[0]) }));
+    const split = tiers.map((tier): Split => ({ tier, positions: wordsOf(tier.parts[0]) }));
     for (const { tier, positions } of split) {
       const [, keys = new Uint8Array(), values = new Uint8Array(), ...rest] = tier.parts;
       parts.push(await deflate(differences(positions)));

@@ -94,7 +94,7 @@ function placed(bytes: Uint8Array, width: number, rows: ReadonlyArray<number>, s
 }
 
 /** u32 of bytes at any place. */
-export const numbersOf = (bytes: Uint8Array | undefined): Uint32Array => new Uint32Array(Uint8Array.from(bytes ?? []).buffer);
+export const wordsOf = (bytes: Uint8Array | undefined): Uint32Array => new Uint32Array(Uint8Array.from(bytes ?? []).buffer);
 
 /** Each number less the one before it. */
 export function differences(positions: Uint32Array): Uint8Array<ArrayBuffer> {
