@@ -4,6 +4,6 @@ export const toolchain: Readonly<Record<"rustc" | "linker" | "wasmBindgen" | "fa
   rustc: "rustc 1.96.0 (ac68faa20 2026-05-25) (built from a source tarball)",
   linker: "Debian LLD 19.1.7",
   wasmBindgen: "wasm-bindgen 0.2.130",
-  fast: "44cf11af67ce9ad33e0f413b07401ce11502524da7ffbd9494ae6efb0b71aecd",
-  simd128: "ca2552ba86ee78b0da09118cdebdb7756925e5899c78628750fdd14911463ec6",
+  fast: "d2396ff70472aadb3856c4e3747c23284a883c80167f1b2f85886a5708fc562b",
+  simd128: "06dd791135775568fe18eab878aa9df1fdfb1e6ae89b313a1293401ef0ec4427",
 };

@@ -15,6 +15,8 @@ const LEAST: usize = 96;
 pub const TILE: usize = 32;
 /// Scores of one query in a tile, in fours.
 pub const LANES: usize = TILE + 4;
+/// Runs of named rows that are shorter are brought together before they are attended to.
+const SHORT: usize = 16;
 /// Query heads in one pass.
 pub const PASS: usize = 4;
 /// Floats of two lines of a cache.
@@ -140,7 +142,8 @@ pub unsafe fn chunk(a: &Attend, s: &Segment, item: usize, thread: usize) {
     if first >= last {
         return;
     }
-    let tile = Tiles::of(a, work, a.scratch.add(floats(a.heads, a.kv_heads, a.key_dim, a.value_dim, thread)));
+    let own = a.scratch.add(floats(a.heads, a.kv_heads, a.key_dim, a.value_dim, thread));
+    let tile = Tiles::of(a, work, own);
     for g in 0..a.group {
         tile.prepare(item / CHUNKS * a.group + g, g);
     }
@@ -150,21 +153,32 @@ pub unsafe fn chunk(a: &Attend, s: &Segment, item: usize, thread: usize) {
             None => (from + t, TILE.min(last - t)),
             Some(named) => run(&named[t..last]),
         };
+        if let Some(named) = named.filter(|_| rows < SHORT && tile.are_floats()) {
+            let rows = &named[t..last.min(t + tile.most(0))];
+            t += rows.len();
+            let (apart, seen) = tile.gather(s.from(), rows, from..to);
+            all_heads(&Tiles::of(&apart, work, own), a.group, 0, seen);
+            continue;
+        }
         let rows = tile.most(s.from() + row).min(rows);
         // Of named rows all of a run are seen, or none of it, or a part that needs the ends taken off.
         let (start, end) = (row.max(from), (row + rows).min(to));
         t += rows;
-        if start >= end {
-            continue;
+        if start < end {
+            all_heads(&tile, a.group, s.from() + start, end - start);
         }
-        for g in (0..a.group).step_by(PASS) {
-            let slot = s.from() + start;
-            match a.group - g {
-                1 => tile.take::<1>(g, slot, end - start),
-                2 => tile.take::<2>(g, slot, end - start),
-                3 => tile.take::<3>(g, slot, end - start),
-                _ => tile.take::<4>(g, slot, end - start),
-            }
+    }
+}
+
+/// Takes rows into the states of all queries of a group.
+#[inline(never)]
+unsafe fn all_heads(tile: &Tiles, group: usize, slot: usize, rows: usize) {
+    for g in (0..if rows == 0 { 0 } else { group }).step_by(PASS) {
+        match group - g {
+            1 => tile.take::<1>(g, slot, rows),
+            2 => tile.take::<2>(g, slot, rows),
+            3 => tile.take::<3>(g, slot, rows),
+            _ => tile.take::<4>(g, slot, rows),
         }
     }
 }

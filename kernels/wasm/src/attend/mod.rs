@@ -18,6 +18,7 @@ use crate::program::Instr;
 use crate::team::Team;
 
 /// Operands q, keys, values, position, layout, queryPosition, out, lse, with `attendRows` keep and counts, then scratch.
+#[derive(Clone, Copy)]
 pub struct Attend {
     pub m: usize,
     pub heads: usize,

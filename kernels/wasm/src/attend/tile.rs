@@ -6,6 +6,7 @@ use crate::codec::Codec;
 use crate::half::{Rows, F16, F32};
 use crate::math::*;
 use core::mem::MaybeUninit;
+use core::ptr::copy_nonoverlapping;
 
 /// How rows are read.
 #[derive(Clone, Copy, PartialEq)]
@@ -73,6 +74,24 @@ impl Tiles<'_> {
             (_, block) => block - slot % block,
         };
         end(self.keys, self.a.key_codec).min(end(self.values, self.a.value_codec))
+    }
+
+    /// Are rows floats, so that a copy is read like the rows themselves, and is there room for one?
+    pub fn are_floats(&self) -> bool {
+        [self.keys, self.values].iter().all(|form| matches!(form, Form::F16 | Form::F32))
+    }
+
+    /// Copies those of the named rows of a segment that are seen behind each other; attention over the copies, and how many they are.
+    pub unsafe fn gather(&self, segment: usize, named: &[u32], seen: core::ops::Range<usize>) -> (Attend, usize) {
+        let (keys, values) = (self.own_keys as *mut u8, self.own_values as *mut u8);
+        let (key, value) = (self.a.key_codec.bytes(self.a.key_dim), self.a.value_codec.bytes(self.a.value_dim));
+        let mut count = 0;
+        for row in named.iter().map(|row| *row as usize).filter(|row| seen.contains(row)) {
+            copy_nonoverlapping(self.a.keys.add((segment + row) * key), keys.add(count * key), key);
+            copy_nonoverlapping(self.a.values.add((segment + row) * value), values.add(count * value), value);
+            count += 1;
+        }
+        (Attend { keys, values, ..*self.a }, count)
     }
 
     /// Puts the scaled query `head` where scores read it as query g of the group, and clears its sums.

@@ -5,6 +5,7 @@ use crate::layout::segment;
 use crate::math::*;
 use crate::program::Instr;
 use crate::team::Team;
+use core::mem::MaybeUninit;
 use core::ptr::copy_nonoverlapping;
 
 /// Rows per work item, at least.
@@ -57,8 +58,25 @@ impl Page {
         bounds.map(|x| x * C::SCALE)
     }
 
-    /// Weights [minima, maxima] times bounds.
+    /// Weights times the bounds that they look at, for R heads.
     #[inline(always)]
+    unsafe fn products<C: Rows, const R: usize>(&self, sides: *const Sides<R>, dim: usize) -> [f32; R] {
+        let (mask, weights, upper) = (C::mask(), &raw const (*sides).weights as *const f32, &raw const (*sides).upper as *const f32);
+        let mut acc = [[f32x4_splat(0.0); 2]; R];
+        for d in (0..dim).step_by(8) {
+            let [least, most] = self.bounds8::<C>(d, mask);
+            let x = v128_bitselect(most.0, least.0, load(upper.add(d)));
+            let y = v128_bitselect(most.1, least.1, load(upper.add(d + 4)));
+            for (g, acc) in acc.iter_mut().enumerate() {
+                let w = weights.add(R * d + 8 * g);
+                *acc = [fma(x, load(w), acc[0]), fma(y, load(w.add(4)), acc[1])];
+            }
+        }
+        acc.map(|[a, b]| sum(f32x4_add(a, b)) * (C::SCALE / C::LIFT))
+    }
+
+    /// Weights [minima, maxima] times bounds.
+    #[inline(never)]
     unsafe fn dot<C: Rows>(&self, weights: *const f32, dim: usize) -> f32 {
         let (mask, scale) = (C::mask(), f32x4_splat(C::SCALE));
         let mut acc = [f32x4_splat(0.0); 2];
@@ -123,45 +141,70 @@ unsafe fn write<C: Rows>(x: &[f32], to: *mut u8) {
 
 /// Operands q, out; parameters heads, kvHeads, dim, channels.
 pub unsafe fn bound_query(instr: &Instr, team: &Team) {
-    let (heads, dim, channels) = (instr.u(0), instr.u(2), instr.u(3));
-    let group = heads / instr.u(1);
-    team.each(heads, |h| {
-        let (q, out) = (instr.ptr::<f32>(0).add(h * dim), instr.ptr::<f32>(1).add(2 * h * dim));
-        if channels == 0 {
-            for c in 0..dim {
-                let x = *q.add(c);
-                *out.add(c) = if x > 0.0 { 0.0 } else { x };
-                *out.add(dim + c) = if x > 0.0 { x } else { 0.0 };
-            }
-            return;
+    let (kv_heads, dim, channels) = (instr.u(1), instr.u(2), instr.u(3));
+    let group = instr.u(0) / kv_heads;
+    team.each(kv_heads, |h| {
+        let (q, out) = (instr.ptr::<f32>(0).add(h * group * dim), instr.ptr::<f32>(1).add(2 * h * group * dim));
+        if channels > 0 {
+            return partial(q, group, out, dim, channels);
         }
-        partial(instr.ptr::<f32>(0).add((h - h % group) * dim), group, q, out, dim, channels);
+        for g in 0..group {
+            for c in 0..dim {
+                let (x, out) = (*q.add(g * dim + c), out.add(2 * g * dim + c));
+                *out = if x > 0.0 { 0.0 } else { x };
+                *out.add(dim) = if x > 0.0 { x } else { 0.0 };
+            }
+        }
     });
 }
 
-/// Weights of the `channels` largest channels of a group, for the head of `q`.
-unsafe fn partial(first: *const f32, group: usize, q: *const f32, out: *mut f32, dim: usize, channels: usize) {
-    let fold = |c: usize, f: fn(f32) -> f32| (0..group).map(|g| f(*first.add(g * dim + c))).sum::<f32>();
-    // The sums of |q| lie where the weights of maxima will, until the chosen ones are known.
-    let size = out.add(dim);
+/// Weights of the `channels` largest channels of a group, for all of its heads.
+unsafe fn partial(q: *const f32, group: usize, out: *mut f32, dim: usize, channels: usize) {
+    let fold = |c: usize, f: fn(f32) -> f32| (0..group).map(|g| f(*q.add(g * dim + c))).sum::<f32>();
+    // Where the weights of the last head will be there lie, until it is their turn, which channels are chosen, and the sums of |q|.
+    let chosen = out.add(2 * (group - 1) * dim);
+    let size = chosen.add(dim);
     for c in 0..dim {
         *size.add(c) = fold(c, |x| if x < 0.0 { -x } else { x });
     }
-    let (mut part, mut all) = (0.0, 0.0);
     for c in 0..dim {
-        let before = (0..dim).filter(|d| *size.add(*d) > *size.add(c) || *size.add(*d) == *size.add(c) && *d < c).count();
-        let x = *q.add(c);
-        let magnitude = if x < 0.0 { -x } else { x };
-        all += magnitude;
-        part += if before < channels { magnitude } else { 0.0 };
-        *out.add(c) = if before < channels { x } else { 0.0 };
+        let x = f32x4_splat(*size.add(c));
+        let before = count(size, 0, c, |y| f32x4_ge(y, x)) + count(size, c, dim, |y| f32x4_gt(y, x));
+        *chosen.add(c) = if before < channels { 1.0 } else { 0.0 };
     }
-    let factor = if part == 0.0 { 0.0 } else { 1.0 / sqrt1(dim as f32 * part / all) };
-    for c in 0..dim {
-        let (weight, upper) = (*out.add(c) * factor, fold(c, |x| x) > 0.0);
-        *out.add(c) = if upper { 0.0 } else { weight };
-        *out.add(dim + c) = if upper { weight } else { 0.0 };
+    for g in 0..group {
+        let (q, out) = (q.add(g * dim), out.add(2 * g * dim));
+        let (mut part, mut all) = (0.0, 0.0);
+        for c in 0..dim {
+            let (x, kept) = (*q.add(c), *chosen.add(c) > 0.0);
+            let magnitude = if x < 0.0 { -x } else { x };
+            all += magnitude;
+            part += if kept { magnitude } else { 0.0 };
+            *out.add(c) = if kept { x } else { 0.0 };
+        }
+        let factor = if part == 0.0 { 0.0 } else { 1.0 / sqrt1(dim as f32 * part / all) };
+        for c in 0..dim {
+            let (weight, upper) = (*out.add(c) * factor, fold(c, |x| x) > 0.0);
+            *out.add(c) = if upper { 0.0 } else { weight };
+            *out.add(dim + c) = if upper { weight } else { 0.0 };
+        }
     }
+}
+
+/// How many of x[from..to] pass a test of four.
+#[inline(always)]
+unsafe fn count(x: *const f32, from: usize, to: usize, test: impl Fn(v128) -> v128) -> usize {
+    let (mut found, mut i) = (i32x4_splat(0), from);
+    while i + 4 <= to {
+        found = i32x4_sub(found, test(load(x.add(i))));
+        i += 4;
+    }
+    while i < to {
+        found = i32x4_sub(found, v128_and(test(f32x4_splat(*x.add(i))), i32x4(-1, 0, 0, 0)));
+        i += 1;
+    }
+    let two = i32x4_add(found, i32x4_shuffle::<2, 3, 0, 1>(found, found));
+    i32x4_extract_lane::<0>(i32x4_add(two, i32x4_shuffle::<1, 0, 3, 2>(two, two))) as usize
 }
 
 /// Operands weights, keys, layout, out, bounds; parameters heads, kvHeads, dim, codec, page, rowBytes, by.
@@ -178,44 +221,129 @@ unsafe fn scores<C: Rows>(instr: &Instr, team: &Team) {
     let rows = |h: usize| segment(instr, 2, h).rows();
     if instr.u(6) == 0 {
         return pages(kv_heads, page, |h| rows(h).div_ceil(page), team, |h, p| {
-            let best = (0..group).map(|g| product::<C>(instr, h, p, g)).fold(f32::NEG_INFINITY, |a, b| if b > a { b } else { a });
+            let found = found::<C>(instr, h, p);
+            let promise = |g: usize| found.dot::<C>(weights_of(instr, h * group + g), instr.u(2));
+            let best = (0..group).map(promise).fold(f32::NEG_INFINITY, |a, b| if b > a { b } else { a });
             fill(instr, h, p, |_| best);
         });
     }
     team.each(kv_heads, |h| {
-        let count = rows(h).div_ceil(page);
         fill_rows(instr, h, |_| 0.0);
-        for g in 0..group {
-            let (mut top, mut all) = (f32::NEG_INFINITY, 0f64);
-            for p in 0..count {
-                let u = product::<C>(instr, h, p, g);
-                if u > top {
-                    all *= exp1(top - u) as f64;
-                    top = u;
-                }
-                all += exp1(u - top) as f64 * page.min(rows(h) - p * page) as f64;
-            }
-            let share = 1.0 / (all as f32 * group as f32);
-            for p in 0..count {
-                let mass = exp1(product::<C>(instr, h, p, g) - top) * share;
-                fill(instr, h, p, |before| before + mass);
+        for g in (0..group).step_by(PASS) {
+            match group - g {
+                1 => masses::<C, 1>(instr, h, g),
+                2 => masses::<C, 2>(instr, h, g),
+                3 => masses::<C, 3>(instr, h, g),
+                _ => masses::<C, 4>(instr, h, g),
             }
         }
     });
 }
 
-/// What page p of KV head h promises query head g of its group.
-unsafe fn product<C: Rows>(instr: &Instr, h: usize, p: usize, g: usize) -> f32 {
-    let (dim, page, s) = (instr.u(2), instr.u(4), segment(instr, 2, h));
+/// Adds the shares of the softmax of R query heads of KV head h, from number g of its group on, to the scores of its rows.
+#[inline(never)]
+unsafe fn masses<C: Rows, const R: usize>(instr: &Instr, h: usize, g: usize) {
+    let (page, group) = (instr.u(4), instr.u(0) / instr.u(1));
+    let length = segment(instr, 2, h).rows();
+    let mut room = MaybeUninit::<Sides<R>>::uninit();
+    let sides = Sides::<R>::of::<C>(room.as_mut_ptr(), weights_of(instr, h * group + g), instr.u(2));
+    let mut first = MaybeUninit::<[f32; KEPT]>::uninit();
+    let first = first.as_mut_ptr() as *mut [f32; R];
+    let (mut top, mut all) = ([f32::NEG_INFINITY; R], [0f64; R]);
+    for p in 0..length.div_ceil(page) {
+        let rows = page.min(length - p * page) as f64;
+        let promised = promises::<C, R>(instr, h, g, p, sides);
+        if p < KEPT / R {
+            *first.add(p) = promised;
+        }
+        for (i, u) in promised.into_iter().enumerate() {
+            if u > top[i] {
+                all[i] *= exp1(top[i] - u) as f64;
+                top[i] = u;
+            }
+            all[i] += exp1(u - top[i]) as f64 * rows;
+        }
+    }
+    let share: [f32; R] = core::array::from_fn(|i| 1.0 / (all[i] as f32 * group as f32));
+    for p in 0..length.div_ceil(page) {
+        let u = if p < KEPT / R { *first.add(p) } else { promises::<C, R>(instr, h, g, p, sides) };
+        let mass: f32 = (0..R).map(|i| exp1(u[i] - top[i]) * share[i]).sum();
+        fill(instr, h, p, |before| before + mass);
+    }
+}
+
+/// What page p promises R query heads.
+#[inline(never)]
+unsafe fn promises<C: Rows, const R: usize>(instr: &Instr, h: usize, g: usize, p: usize, sides: Option<*const Sides<R>>) -> [f32; R] {
+    let (found, dim, group) = (found::<C>(instr, h, p), instr.u(2), instr.u(0) / instr.u(1));
+    match sides {
+        Some(sides) => found.products::<C, R>(sides, dim),
+        None => core::array::from_fn(|i| found.dot::<C>(weights_of(instr, h * group + g + i), dim)),
+    }
+}
+
+/// Minima and maxima of page p of KV head h.
+unsafe fn found<C: Rows>(instr: &Instr, h: usize, p: usize) -> Page {
+    let (page, s) = (instr.u(4), segment(instr, 2, h));
     let (slot, rows) = (s.from() + p * page, page.min(s.rows() - p * page));
-    let width = dim * C::BYTES;
-    let found = if page > 1 && rows == page {
+    let width = instr.u(2) * C::BYTES;
+    if page > 1 && rows == page {
         Page { at: instr.ptr::<u8>(4).add(slot * instr.u(5)), rows: 1, step: 0, past: width }
     } else {
         Page { at: instr.ptr::<u8>(1).add(slot * width), rows, step: width, past: 0 }
-    };
-    let group = instr.u(0) / instr.u(1);
-    found.dot::<C>(instr.ptr::<f32>(0).add(2 * (h * group + g) * dim), dim)
+    }
+}
+
+/// Weights [minima, maxima] of a query head.
+unsafe fn weights_of(instr: &Instr, head: usize) -> *const f32 {
+    instr.ptr::<f32>(0).add(2 * head * instr.u(2))
+}
+
+/// Query heads in one pass.
+const PASS: usize = 4;
+/// Promises of the first pages that are remembered from one pass over them to the next, on a stack of 64 KiB.
+const KEPT: usize = 6144;
+/// Channels at most, for which sides are worked out.
+const WIDEST: usize = 512;
+
+/// Weights of R heads that all look at the same bound of a channel: by eight channels, head by head, in raw order.
+struct Sides<const R: usize> {
+    weights: [[f32; WIDEST]; R],
+    /// All bits of a channel whose maximum counts, in raw order.
+    upper: [u32; WIDEST],
+}
+
+impl<const R: usize> Sides<R> {
+    /// Written to `room`; none if heads look at different bounds, or channels do not come in eights.
+    unsafe fn of<C: Rows>(room: *mut Sides<R>, weights: *const f32, dim: usize) -> Option<*const Sides<R>> {
+        if dim % 8 != 0 || dim > WIDEST {
+            return None;
+        }
+        let (to, upper) = (&raw mut (*room).weights as *mut f32, &raw mut (*room).upper as *mut f32);
+        for d in (0..dim).step_by(8) {
+            let zero = f32x4_splat(0.0);
+            let mut sides = [[zero; 2]; 2];
+            for (g, half) in (0..R).flat_map(|g| [(g, 0), (g, 1)]) {
+                let at = weights.add(2 * g * dim + d + 4 * half);
+                sides[0][half] = v128_or(sides[0][half], f32x4_ne(load(at), zero));
+                sides[1][half] = v128_or(sides[1][half], f32x4_ne(load(at.add(dim)), zero));
+            }
+            if v128_any_true(v128_or(v128_and(sides[0][0], sides[1][0]), v128_and(sides[0][1], sides[1][1]))) {
+                return None;
+            }
+            let (lo, hi) = C::to_raw(sides[1][0], sides[1][1]);
+            store(upper.add(d), lo);
+            store(upper.add(d + 4), hi);
+            for g in 0..R {
+                let at = weights.add(2 * g * dim + d);
+                let both = |i: usize| f32x4_mul(f32x4_add(load(at.add(i)), load(at.add(dim + i))), f32x4_splat(C::LIFT));
+                let (lo, hi) = C::to_raw(both(0), both(4));
+                store(to.add(R * d + 8 * g), lo);
+                store(to.add(R * d + 8 * g + 4), hi);
+            }
+        }
+        Some(room)
+    }
 }
 
 /// Changes the scores of the rows of a page.
