@@ -1,6 +1,7 @@
 //! From op codes to kernels. Parameters and operands are in the order of `backends/ops.ts`; what the encoder adds (weight types,
 //! scratch) follows them.
 
+pub mod bound;
 pub mod channels;
 pub mod cluster;
 pub mod columns;
@@ -86,7 +87,7 @@ pub unsafe fn run(instr: &Instr, phase: u32, team: &Team) {
         code::PROMOTE => rank::promote(instr, team),
         code::FOLD_VALUES => fold::fold_values(instr, phase, team),
         code::MINMAX_PAGES => select::minmax_pages(instr, team),
-        code::BOUND_QUERY => select::bound_query(instr, team),
+        code::BOUND_QUERY => bound::bound_query(instr, team),
         code::PAGE_SCORES => select::page_scores(instr, team),
         code::SINK_GATE => gate::sink_gate(instr, team),
         code::WEAVE => woven::weave(instr, team),
