@@ -141,6 +141,15 @@ Deno.test("T9: facts of four turns are asked for at every age, and old ones are 
   assert(lost(true) > lost(false) + 1, `${lost(true)} after ${lost(false)}`);
 });
 
+Deno.test("T9: a policy that looks at the last queries finds them at the end of every turn", async () => {
+  const looking = snapKv({ rows: 40, window: 8 });
+  const records = await run([methodOf(looking)], items("T9", 1));
+  const [own, full] = [looking.text, "full cache"].map((name) => found(records, name)[0]);
+  assert(own !== undefined && full !== undefined && own.probes.length === full.probes.length);
+  // After the last turn 40 rows a head are left, whatever earlier turns had.
+  assertEquals(new Set(own.kept.flat()), new Set([40]));
+});
+
 Deno.test("T10: what acts at the end of a prompt holds its budget while the trace is decoded, and what selects does so at every token", async () => {
   const [item] = items("T10");
   assert(item !== undefined);

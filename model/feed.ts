@@ -190,10 +190,11 @@ function answerScratch(wanted: LogitRows, m: number, vocab: number): ReadonlyArr
 function programKey({ describe, layers }: PolicyPlan, cache: KvCache, run: string): string {
   const codecs = (tier: Tier): string => `${codecName(tier.keyCodec)} ${codecName(tier.valueCodec)}`;
   const memory = ownLayers(cache).map(({ own, index }) => {
-    const { tiers } = own;
+    const { tiers, recent } = own;
     // Rows of a store that are judged need room beside those of the tail.
     const store = layers[index]?.store?.judged === true ? slotsOf(storeTier(own)?.segments ?? []) : 0;
-    return `${tiers.length > 1 ? tiers.map(codecs).join() : ""}:${slotsOf(tiers[tiers.length - 1]?.segments ?? [])}+${store}`;
+    const tail = slotsOf(tiers[tiers.length - 1]?.segments ?? []);
+    return `${tiers.length > 1 ? tiers.map(codecs).join() : ""}:${tail}+${store} ${recent?.window ?? ""}`;
   });
   // The first line of a description says what the plan was made for; the rest is what it does.
   return `${run} ${memory.join(" ")}${describe.slice(describe.indexOf("\n"))}`;

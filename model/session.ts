@@ -128,7 +128,8 @@ const readPrompt = (
 };
 
 /** The second half of {@link prefill}: what `plan` does at the end of the prompt, after which it is the session's plan; memory that is much
- * larger than its rows is given back, `room` rows per head are left free. The plan must observe what the session's own plan observed:
+ * larger than its rows is given back, `room` rows per head are left free. `last` false: more text follows and ends like this, so the queries
+ * that the plan looks at go on being kept. The plan must observe what the session's own plan observed:
  * the same codecs and columns, and a window of queries that is no longer. The session is consumed, also on Left.
  *
  * ```ts
@@ -152,13 +153,13 @@ const readPrompt = (
  * ```
  */
 export const endPrompt =
-  (plan: PolicyPlan, room: number = DEFAULTS.room): (session: Session) => TE.TaskEither<KvError, Session> => (session) =>
+  (plan: PolicyPlan, room: number = DEFAULTS.room, last = true): (session: Session) => TE.TaskEither<KvError, Session> => (session) =>
     pipe(
       rereadPrompt(plan)(session),
       TE.chain(({ cache }) => narrowRings(session.model.memory, plan)(cache)),
       TE.chainEitherK(addPages(session.model.memory, plan)),
       TE.chain(endPrefill(session.model, plan)),
-      TE.chainEitherK(dropRings(session.model.memory, plan)),
+      TE.chainEitherK(last ? dropRings(session.model.memory, plan) : E.right),
       TE.chain((cache) => plan.rerotates ? rerotateInPlace(session.model.memory)(cache) : TE.right(cache)),
       TE.chain((cache) => isLoose(cache) ? shrink(session.model.memory, room)(cache) : TE.right(cache)),
       TE.chain((cache) => storedAndBack(session.model, plan, cache)),
