@@ -126,7 +126,7 @@ export const answersFrom =
       const plan = planAt(model, item, policy, t);
       if (E.isLeft(plan)) return dropped(session, plan);
       const before = performance.now();
-      const ended = await endPrompt(plan.right, undefined, t + 1 === item.turns.length)(session)();
+      const ended = await endPrompt(plan.right, { last: t + 1 === item.turns.length })(session)();
       if (E.isLeft(ended)) return ended;
       if (t === 0) compressMs = ms + performance.now() - before;
       session = ended.right;

@@ -26,6 +26,7 @@
 export { type Model, type ModelOptions, openModel } from "./model.ts";
 export {
   disposeSession,
+  type EndOptions,
   endPrompt,
   extend,
   forkSession,

@@ -81,7 +81,7 @@ export interface PrefillOptions {
  */
 export const prefill =
   (model: Model, policy: Policy, options: PrefillOptions = {}): (tokens: ReadonlyArray<number>) => TE.TaskEither<KvError, Session> =>
-  (tokens) => pipe(observePrompt(model, policy, options)(tokens), TE.chain((session) => endPrompt(session.plan, options.room)(session)));
+  (tokens) => pipe(observePrompt(model, policy, options)(tokens), TE.chain((session) => endPrompt(session.plan, options)(session)));
 
 const DEFAULTS = { chunk: 256, codec: "f16", room: 16 } as const;
 
@@ -127,9 +127,14 @@ const readPrompt = (
   );
 };
 
+/** Options of {@link endPrompt}. */
+export interface EndOptions extends Pick<PrefillOptions, "room"> {
+  /** False where more text follows and ends like this: the queries that the plan looks at go on being kept; default true. */
+  readonly last?: boolean;
+}
+
 /** The second half of {@link prefill}: what `plan` does at the end of the prompt, after which it is the session's plan; memory that is much
- * larger than its rows is given back, `room` rows per head are left free. `last` false: more text follows and ends like this, so the queries
- * that the plan looks at go on being kept. The plan must observe what the session's own plan observed:
+ * larger than its rows is given back. The plan must observe what the session's own plan observed:
  * the same codecs and columns, and a window of queries that is no longer. The session is consumed, also on Left.
  *
  * ```ts
@@ -153,7 +158,8 @@ const readPrompt = (
  * ```
  */
 export const endPrompt =
-  (plan: PolicyPlan, room: number = DEFAULTS.room, last = true): (session: Session) => TE.TaskEither<KvError, Session> => (session) =>
+  (plan: PolicyPlan, { room = DEFAULTS.room, last = true }: EndOptions = {}): (session: Session) => TE.TaskEither<KvError, Session> =>
+  (session) =>
     pipe(
       rereadPrompt(plan)(session),
       TE.chain(({ cache }) => narrowRings(session.model.memory, plan)(cache)),
