@@ -55,19 +55,26 @@ export const boundQueryCases = (seed: number): ReadonlyArray<Case> =>
 
 export const pageScoresCases = (seed: number): ReadonlyArray<Case> =>
   plainForms.flatMap(({ lengths, dim, codec }, i) =>
-    (["max", "softmax"] as const).map((by, j) => {
-      const random = randomOf(`pageScores ${lengths} ${dim} ${codec} ${by}`, seed);
+    ([["max", false], ["softmax", false], ["max", true], ["softmax", true]] as const).map(([by, isPartial], j) => {
+      const random = randomOf(`pageScores ${lengths} ${dim} ${codec} ${by}${isPartial ? " within" : ""}`, seed);
       const [layout, kvHeads] = [layoutOf(random, lengths, 2), lengths.length];
       const [page, group] = [[16, 3, 1, 4][(i + j) % 4] ?? 1, [1, 3, 7][i % 3] ?? 1];
       const rowBytes = page === 1 ? 0 : boundBytes(dim, codec, page);
       const bounds = random.normals(layout.slots * rowBytes / 4);
       const held = codec === "f16" ? new Float16Array(layout.slots * rowBytes / 2).map((_, n) => bounds[n % bounds.length] ?? 0) : bounds;
       const params = { heads: kvHeads * group, kvHeads, dim, codec, page, rowBytes, by };
-      return caseOf(`${by} of ${group} heads, pages of ${page} rows of ${dim} ${codec}, ${layout.label}`, { op: "pageScores", params }, {
+      // Runs of rows that take no part, longer than a page, and single ones.
+      const within = random.normals(layout.slots).map((x, slot) => slot % 60 < 25 ? -1 : x + 1);
+      const which = isPartial ? "some rows of " : "";
+      return caseOf(`${by} of ${group} heads, ${which}pages of ${page} rows of ${dim} ${codec}, ${layout.label}`, {
+        op: "pageScores",
+        params,
+      }, {
         weights: input(random.normals(kvHeads * group * 2 * dim, 0.3)),
         keys: input(rowsOf(random, layout, dim, codec)),
         layout: input(layoutWords(layout)),
         ...(page === 1 ? {} : { bounds: input(held) }),
+        ...(isPartial ? { within: input(within) } : {}),
         out: outputIn("pageScores", layout.slots, rowRanges(layout, 4)),
       });
     })

@@ -57,7 +57,7 @@ const make = (o: RocketKvOptions): Policy => {
   const votes = pipe(attention(lastQueries(o.window), "sum", "sum"), pool({ by: "max", size: o.kernel, dropLast: o.window }));
   return policy(showTerm(term)(o), [
     block(prefillEnd, [pipe(votes, evict({ budget: rows(survivors), protect: { sinks: 0, recent: o.window } }))]),
-    block(step, [pipe(pageBound(page, "softmax", channels), select(rows(read)))]),
+    block(step, [pipe(pageBound(page, "softmax", { channels }), select(rows(read)))]),
   ]);
 };
 

@@ -2,22 +2,8 @@
  * RocketKV-MT: for several turns. Every row stays; stage one, anew after every text, only says which rows stage two may read.
  * @module
  */
-import {
-  attention,
-  block,
-  type Card,
-  chunk,
-  column,
-  constant,
-  type Entry,
-  kept,
-  lastQueries,
-  makes,
-  minus,
-  pageBound,
-} from "../policy/mod.ts";
-import { pipe, plus, type Policy, policy, pool, prefillEnd, remember, rows, select, showTerm, step } from "../policy/mod.ts";
-import { type Term, times } from "../policy/mod.ts";
+import { attention, block, type Card, chunk, column, type Entry, kept, lastQueries, makes, pageBound, pipe } from "../policy/mod.ts";
+import { type Policy, policy, pool, prefillEnd, remember, rows, select, showTerm, step, type Term } from "../policy/mod.ts";
 import { type RocketKvOptions, split, term as oneTurn } from "./rocket_kv.ts";
 
 const term: Term<RocketKvOptions> = {
@@ -31,12 +17,12 @@ const make = (o: RocketKvOptions): Policy => {
   const { survivors, page, channels, read } = split(o);
   const votes = pipe(attention(lastQueries(o.window), "sum", "sum"), pool({ by: "max", size: o.kernel, dropLast: o.window }));
   const see = remember({ name: "view", by: "set", initial: 1 })(kept(survivors, o.window)(votes));
-  // What pages promise are shares, from 0 to 1: rows outside the view lie below all inside. New rows are inside.
-  const outside = pipe(column("view", 1), minus(constant(1)), times(constant(2)));
+  // New rows are in the view.
+  const within = column("view", 1);
   return policy(showTerm(term)(o), [
     block(chunk, [see]),
     block(prefillEnd, [see]),
-    block(step, [pipe(pageBound(page, "softmax", channels), plus(outside), select(rows(read)))]),
+    block(step, [pipe(pageBound(page, "softmax", { channels, within }), select(rows(read)))]),
   ]);
 };
 
@@ -61,8 +47,8 @@ export const card: Card = {
   defaults: "those of rocketkv, and a window of 128: the paper for several turns",
   departures: [
     "the view is made after every chunk of text; that of a turn's last chunk is the one that its answer reads",
-    "pages are of the whole text, not of the rows of the view, and the softmax of the search is over all rows: the paper's choice where a page " +
-    "is one row and a KV head has one query head, else near it",
+    "pages are of the whole text, not of the rows of the view: a page of which only some rows are in the view promises them what all of its " +
+    "rows promise",
   ],
   example: "rocketkv_mt(256)",
 };

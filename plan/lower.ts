@@ -124,8 +124,10 @@ const compute =
       }
       case "Centroid":
         return column(site, "centroid", (out) => centroidScore(site, score.of, out))(state);
-      case "PageBound":
-        return column(site, "page bound", (out) => pageBound(site, score, out))(state);
+      case "PageBound": {
+        const [[within], next] = lowerAll(site, score.within === null ? [] : [score.within])(state);
+        return column(site, "page bound", (out) => pageBound(site, score, within ?? NONE, out))(next);
+      }
       case "Unary": {
         const [of, next] = lowerScore(site, score.of)(state);
         return column(site, score.fn, (out) => mapOp(site, score.fn, of, NONE, out))(next);

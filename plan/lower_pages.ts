@@ -9,10 +9,11 @@ import { emit, temp } from "./draft.ts";
 import { rowCodec, type Site } from "./site.ts";
 import type { Draft } from "./types.ts";
 
-/** What the bounds of its page promise each row. */
+/** What the bounds of its page promise each row, of all rows or of those that are `within`. */
 export const pageBound = (
   { shape, plan, slots }: Site,
   { page, channels, by }: Extract<Score, { readonly _tag: "PageBound" }>,
+  within: Slot,
   out: Slot,
 ): (draft: Draft) => Draft =>
 (draft) => {
@@ -22,5 +23,5 @@ export const pageBound = (
   const [weights, d1] = temp("bound weights", heads * 2 * dim * 4)(draft);
   const d2 = emit({ op: "boundQuery", args: [slots.queries, weights], params: { heads, kvHeads, dim, channels: counted } })(d1);
   const params = { heads, kvHeads, dim, codec: rowCodec(plan.keyCodec), page, rowBytes: pageBytes(plan.keyCodec, dim, page), by };
-  return emit({ op: "pageScores", args: [weights, slots.keys, slots.layout, out, page === 1 ? NONE : slots.bounds], params })(d2);
+  return emit({ op: "pageScores", args: [weights, slots.keys, slots.layout, out, page === 1 ? NONE : slots.bounds, within], params })(d2);
 };

@@ -159,7 +159,13 @@ const scores: Decoder<Score> = tagged<Score>({
   Kept: struct({ _tag: word("Kept"), of: score, rows: number, recent: number }),
   Clusters: struct({ _tag: word("Clusters"), into: name, per: number, count: number, sinks: number, iterations: number, seed: number }),
   Centroid: struct({ _tag: word("Centroid"), of: name }),
-  PageBound: struct({ _tag: word("PageBound"), page: number, channels: nullable(ratio), by: word("max", "softmax") }),
+  PageBound: struct({
+    _tag: word("PageBound"),
+    page: number,
+    channels: nullable(ratio),
+    by: word("max", "softmax"),
+    within: nullable(score),
+  }),
 });
 
 const protect: Decoder<Protect> = struct<Protect>({ sinks: number, recent: numberOr(ratio) });

@@ -146,6 +146,8 @@ export function inside(score: Score): ReadonlyArray<Score> {
       return [score.mass, score.kind, score.rule];
     case "Promote":
       return [score.first, score.then];
+    case "PageBound":
+      return score.within === null ? [] : [score.within];
     default:
       return [];
   }
@@ -160,13 +162,12 @@ export const clusters = (
 export const centroid = (of: string): Score => ({ _tag: "Centroid", of });
 
 /** What the bounds of pages of `page` keys promise the query (Quest, arXiv 2406.10774, algorithm 1; with `channels`, hybrid sparse
- * attention, RocketKV, arXiv 2502.14051, section 3.4). In `select` only. */
-export const pageBound = (page: number, by: "max" | "softmax", channels: Ratio | null = null): Score => ({
-  _tag: "PageBound",
-  page,
-  channels,
-  by,
-});
+ * attention, RocketKV, arXiv 2502.14051, section 3.4); of the rows only where `within` is above 0, if given. In `select` only. */
+export const pageBound = (
+  page: number,
+  by: "max" | "softmax",
+  { channels = null, within = null }: Readonly<{ channels?: Ratio | null; within?: Score | null }> = {},
+): Score => ({ _tag: "PageBound", page, channels, by, within });
 
 /** How many queries have weighed a row, its own included; of the prompt's only the last `window` count, all by default. */
 export const queriesSeen = (window: number | null = null): Score => ({ _tag: "QueriesSeen", window });

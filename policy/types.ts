@@ -180,8 +180,14 @@ export type Score =
   | { readonly _tag: "Centroid"; readonly of: string }
   /** What the bounds of the row's page of `page` keys promise the query that chooses rows: by "max" the largest bound of its group of query
    * heads, by "softmax" the mean over the group of the softmax over rows. `channels` is the share of channels, those with the largest |q|, that count; null is
-   * all, each head by its own signs. In `Select` only. */
-  | { readonly _tag: "PageBound"; readonly page: number; readonly channels: Ratio | null; readonly by: "max" | "softmax" };
+   * all, each head by its own signs. With `within` only rows where it is above 0 take part, the others come last. In `Select` only. */
+  | {
+    readonly _tag: "PageBound";
+    readonly page: number;
+    readonly channels: Ratio | null;
+    readonly by: "max" | "softmax";
+    readonly within: Score | null;
+  };
 
 /** Numbers that the nested rules of FastGen share. */
 export interface Nested {

@@ -85,6 +85,7 @@ const leaf: fc.Arbitrary<Score> = fc.oneof(
     page: fc.integer({ min: 1, max: 64 }),
     channels: fc.constantFrom(null, { numerator: 1, denominator: 3 }),
     by: fc.constantFrom("max", "softmax" as const),
+    within: fc.constantFrom<Score | null>(null, { _tag: "Column", name: "seen", initial: 0 }),
   }),
   record({ _tag: tag("QueriesSeen"), window: fc.constantFrom(null, 1, 64) }),
   record({ _tag: tag("Column"), name: fc.constantFrom("mass", "seen"), initial: fc.constant(0) }),

@@ -58,9 +58,13 @@ export const boundQuery: Kernel<"boundQuery"> = ({ heads, kvHeads, dim, channels
   }
 };
 
+/** The score of rows that take no part. */
+const apart = -1e30;
+
 /** What the page of each row promises. */
 export const pageScores: Kernel<"pageScores"> = ({ heads, kvHeads, dim, codec, page, rowBytes, by }, operands) => {
   const [weights, keys, out] = [operands.f32("weights"), operands.rows("keys", codec, dim), operands.f32("out")];
+  const within = operands.given("within") ? operands.f32("within") : null;
   const group = heads / kvHeads;
   for (const [kvHead, { start, length }] of headsOf(operands.u32("layout"), kvHeads).entries()) {
     const bounds = Array.from({ length: Math.ceil(length / page) }, (_, p): ArrayLike<number> => {
@@ -68,15 +72,18 @@ export const pageScores: Kernel<"pageScores"> = ({ heads, kvHeads, dim, codec, p
       const stored = page > 1 && count === page;
       return stored ? boundsAt(operands, codec, start + p * page, rowBytes, dim) : boundsOf(keys, start + p * page, count, dim);
     });
+    const rows = Array.from({ length }, (_, t) => t).filter((t) => within === null || at(within, start + t) > 0);
     const perHead = Array.from({ length: group }, (_, g) => {
       const w = weights.subarray(2 * (kvHead * group + g) * dim, 2 * (kvHead * group + g + 1) * dim);
       const u = bounds.map((b) => sum(Array.from(w, (x, c) => x * at(b, c))));
       if (by === "max") return u;
-      const top = Math.max(...u);
-      const total = sum(Array.from({ length }, (_, t) => Math.exp(at(u, Math.floor(t / page)) - top)));
+      const seen = rows.map((t) => at(u, Math.floor(t / page)));
+      const top = Math.max(...seen);
+      const total = sum(seen.map((x) => Math.exp(x - top)));
       return u.map((x) => Math.exp(x - top) / total);
     });
-    for (let t = 0; t < length; t++) {
+    out.fill(apart, start, start + length);
+    for (const t of rows) {
       const ofHeads = perHead.map((u) => at(u, Math.floor(t / page)));
       out[start + t] = by === "max" ? Math.max(...ofHeads) : sum(ofHeads) / group;
     }

@@ -4,6 +4,6 @@ export const toolchain: Readonly<Record<"rustc" | "linker" | "wasmBindgen" | "fa
   rustc: "rustc 1.96.0 (ac68faa20 2026-05-25) (built from a source tarball)",
   linker: "Debian LLD 19.1.7",
   wasmBindgen: "wasm-bindgen 0.2.130",
-  fast: "d2396ff70472aadb3856c4e3747c23284a883c80167f1b2f85886a5708fc562b",
-  simd128: "06dd791135775568fe18eab878aa9df1fdfb1e6ae89b313a1293401ef0ec4427",
+  fast: "be42c23a9a88de6f4aac814c1fe92e746c542aaec57130a7a0294a598efe30b9",
+  simd128: "5ae2d190537a09a594e7aacffdff623f86af4a634950fcf3b4406df14ace2fa2",
 };

@@ -2,7 +2,8 @@
  * Dispatches of the ops by which a query reads some of the rows only.
  * @module
  */
-import { formOf, groups, invocations, type Kernel, only, operands, paramWords, plain, slotsIn, storedAs } from "./kernel.ts";
+import { NONE } from "../program.ts";
+import { formOf, groups, invocations, type Kernel, only, operands, paramWords, plain, slotOf, slotsIn, storedAs } from "./kernel.ts";
 
 /** An invocation per word of the bounds of every page that may be due. */
 export const minmaxPages: Kernel<"minmaxPages"> = (instr) => {
@@ -28,7 +29,7 @@ export const pageScores: Kernel<"pageScores"> = (instr) => {
   const pages = (size: Parameters<typeof slots>[0]): number => Math.max(1, Math.ceil(slots(size) / page));
   return only(plain(instr, (size) => by === "max" ? invocations(kvHeads * pages(size)) : groups(kvHeads), {
     entry: by === "max" ? "most" : "shares",
-    constants: storedAs("keys", formOf(codec, dim)),
+    constants: { ...storedAs("keys", formOf(codec, dim)), isPartial: Number(slotOf(instr, "within") !== NONE) },
     bound: operands(instr),
     words: (size) => paramWords(instr, [pages(size)]),
   }));

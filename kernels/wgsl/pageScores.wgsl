@@ -1,6 +1,8 @@
 // with stored as keys, sums
 // What the bounds of a row's page promise a query. `most`: one invocation per page, the largest product of the group. `shares`: one workgroup per KV
 // head, the mean over the group of the softmax over its rows.
+// Where `isPartial`, only rows with a number above 0 in `within` take part.
+override isPartial: bool = false;
 struct Params { heads: u32, kvHeads: u32, dim: u32, codec: u32, page: u32, rowBytes: u32, by: u32, pages: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> status: array<u32>;
@@ -9,6 +11,17 @@ struct Params { heads: u32, kvHeads: u32, dim: u32, codec: u32, page: u32, rowBy
 @group(0) @binding(4) var<storage, read> segments: array<u32>;
 @group(0) @binding(5) var<storage, read_write> result: array<f32>;
 @group(0) @binding(6) var<storage, read> bounds: array<u32>;
+@group(0) @binding(7) var<storage, read> within: array<f32>;
+
+fn isIn(slot: u32) -> bool { return !isPartial || within[slot] > 0.0; }
+
+// Rows that take part, of the `count` from slot `first` on.
+fn rowsIn(first: u32, count: u32) -> u32 {
+  if (!isPartial) { return count; }
+  var rows = 0u;
+  for (var slot = first; slot < first + count; slot++) { rows += u32(isIn(slot)); }
+  return rows;
+}
 
 fn boundAt(first: u32, i: u32) -> f32 {
   let words = first * (p.rowBytes / 4u);
@@ -51,9 +64,12 @@ fn most(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let first = segments[3u * kvHead] + t;
   let count = min(p.page, length - t);
   let size = p.heads / p.kvHeads;
-  var best = product(kvHead * size, first, count);
-  for (var g = 1u; g < size; g++) { best = max(best, product(kvHead * size + g, first, count)); }
-  for (var slot = first; slot < first + count; slot++) { result[slot] = best; }
+  var best = -1e30;
+  if (rowsIn(first, count) > 0u) {
+    best = product(kvHead * size, first, count);
+    for (var g = 1u; g < size; g++) { best = max(best, product(kvHead * size + g, first, count)); }
+  }
+  for (var slot = first; slot < first + count; slot++) { result[slot] = select(-1e30, best, isIn(slot)); }
 }
 
 @compute @workgroup_size(64)
@@ -69,17 +85,22 @@ fn shares(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) 
     var mass = 0.0;
     for (var t = lane * p.page; t < length; t += stride) {
       let count = min(p.page, length - t);
+      let rows = rowsIn(start + t, count);
+      if (rows == 0u) { continue; }
       let u = product(head, start + t, count);
       let higher = max(top, u);
-      mass = mass * exp(top - higher) + f32(count) * exp(u - higher);
+      mass = mass * exp(top - higher) + f32(rows) * exp(u - higher);
       top = higher;
     }
     let highest = maxOf64(top, lane);
     let total = sumOf64(mass * exp(top - highest), lane);
     for (var t = lane * p.page; t < length; t += stride) {
       let count = min(p.page, length - t);
-      let share = exp(product(head, start + t, count) - highest) / total / f32(size);
-      for (var slot = start + t; slot < start + t + count; slot++) { result[slot] = select(result[slot], 0.0, g == 0u) + share; }
+      var share = 0.0;
+      if (rowsIn(start + t, count) > 0u) { share = exp(product(head, start + t, count) - highest) / total / f32(size); }
+      for (var slot = start + t; slot < start + t + count; slot++) {
+        result[slot] = select(-1e30, select(result[slot], 0.0, g == 0u) + share, isIn(slot));
+      }
     }
   }
 }

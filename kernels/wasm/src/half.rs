@@ -18,6 +18,8 @@ pub trait Rows: Copy {
     const LIFT: f32;
     /// Raw values at p, p + 1, .. p + 7 in this codec's own order.
     unsafe fn load8(p: *const u8, mask: v128) -> (v128, v128);
+    /// Raw values at b where the bits of a stored value at `which` are set, at a where not, in the order of `load8`.
+    unsafe fn pick8(a: *const u8, b: *const u8, which: *const u8, mask: v128) -> (v128, v128);
     /// What `load8` wants beside the address: a constant, from a place where the compiler cannot see it, so that engines keep it in
     /// a register instead of building it for every load.
     fn mask() -> v128;
@@ -44,6 +46,11 @@ impl Rows for F32 {
     #[inline(always)]
     unsafe fn load8(p: *const u8, _: v128) -> (v128, v128) {
         (v128_load(p as *const v128), v128_load(p.add(16) as *const v128))
+    }
+    #[inline(always)]
+    unsafe fn pick8(a: *const u8, b: *const u8, which: *const u8, _: v128) -> (v128, v128) {
+        let four = |i: usize| pick(a.add(i), b.add(i), which.add(i));
+        (four(0), four(16))
     }
     #[inline(always)]
     unsafe fn one(p: *const u8) -> f32 {
@@ -77,6 +84,10 @@ impl Rows for F16 {
         F16::widen(v128_load(p as *const v128), keep)
     }
     #[inline(always)]
+    unsafe fn pick8(a: *const u8, b: *const u8, which: *const u8, keep: v128) -> (v128, v128) {
+        F16::widen(pick(a, b, which), keep)
+    }
+    #[inline(always)]
     unsafe fn one(p: *const u8) -> f32 {
         let bits = (p as *const i16).read_unaligned() as i32;
         f32::from_bits((bits << 13) as u32 & KEEP)
@@ -89,6 +100,13 @@ impl Rows for F16 {
     fn from_raw(a: v128, b: v128) -> (v128, v128) {
         (i32x4_shuffle::<0, 4, 1, 5>(a, b), i32x4_shuffle::<2, 6, 3, 7>(a, b))
     }
+}
+
+/// Bits at b where those at `which` are set, at a where not.
+#[inline(always)]
+unsafe fn pick(a: *const u8, b: *const u8, which: *const u8) -> v128 {
+    let at = |p: *const u8| v128_load(p as *const v128);
+    v128_bitselect(at(b), at(a), at(which))
 }
 
 impl F16 {

@@ -256,9 +256,9 @@ pub unsafe fn check(instr: &Instr) -> u32 {
         code::FOLD_VALUES => check_fold(instr),
         code::MINMAX_PAGES => inside(instr, 1, instr.u(0), &[(0, row_bytes(instr, 1, 2)), (2, instr.u(5))]),
         code::PAGE_SCORES => {
-            // Without bounds, their operand stands for the column once more.
-            let bounds = if instr.has(4) { (4, instr.u(5)) } else { (3, 4) };
-            inside(instr, 2, instr.u(1), &[(1, row_bytes(instr, 2, 3)), (3, 4), bounds])
+            // Of what is absent the column stands for it once more.
+            let given = |i: usize, bytes: usize| if instr.has(i) { (i, bytes) } else { (3, 4) };
+            inside(instr, 2, instr.u(1), &[(1, row_bytes(instr, 2, 3)), (3, 4), given(4, instr.u(5)), given(5, 4)])
         }
         code::ATTEND_ROWS => check_attend_rows(instr),
         code::WEAVE => woven::check_weave(instr),

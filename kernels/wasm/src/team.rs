@@ -77,6 +77,24 @@ impl Shared {
     fn wake(&self, _: &AtomicU32) {}
 }
 
+/// Query heads in one pass over rows, at most.
+pub const PASS: usize = 4;
+
+/// Does `$work` for the query heads of a group, `$R` of them from number `$g` on at a time.
+#[macro_export]
+macro_rules! passes {
+    ($group:expr, $g:ident, $R:ident => $work:expr) => {
+        for $g in (0..$group).step_by($crate::team::PASS) {
+            match $group - $g {
+                1 => { const $R: usize = 1; $work }
+                2 => { const $R: usize = 2; $work }
+                3 => { const $R: usize = 3; $work }
+                _ => { const $R: usize = 4; $work }
+            }
+        }
+    };
+}
+
 /// One thread's view of the team.
 pub struct Team<'a> {
     /// This thread, 0 is the caller.

@@ -5,6 +5,7 @@ use super::tile::{self, Tiles};
 use super::{visible, Attend};
 use crate::layout::Segment;
 use crate::math::*;
+use crate::passes;
 use crate::team::Team;
 
 /// Chunks per KV head at most.
@@ -17,8 +18,6 @@ pub const TILE: usize = 32;
 pub const LANES: usize = TILE + 4;
 /// Runs of named rows that are shorter are brought together before they are attended to.
 const SHORT: usize = 16;
-/// Query heads in one pass.
-pub const PASS: usize = 4;
 /// Floats of two lines of a cache.
 pub const LINES: usize = 32;
 
@@ -173,13 +172,8 @@ pub unsafe fn chunk(a: &Attend, s: &Segment, item: usize, thread: usize) {
 /// Takes rows into the states of all queries of a group.
 #[inline(never)]
 unsafe fn all_heads(tile: &Tiles, group: usize, slot: usize, rows: usize) {
-    for g in (0..if rows == 0 { 0 } else { group }).step_by(PASS) {
-        match group - g {
-            1 => tile.take::<1>(g, slot, rows),
-            2 => tile.take::<2>(g, slot, rows),
-            3 => tile.take::<3>(g, slot, rows),
-            _ => tile.take::<4>(g, slot, rows),
-        }
+    if rows > 0 {
+        passes!(group, g, R => tile.take::<R>(g, slot, rows));
     }
 }
 

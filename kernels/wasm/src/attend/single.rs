@@ -1,13 +1,14 @@
 //! Attention mass per row of one query: rows are scored in tiles as [`super::decode`] does, straight from codes where they are codes.
 
-use super::decode::{Work, LANES, PASS, TILE};
+use super::decode::{Work, LANES, TILE};
 use super::reduce::{settle, LEAST};
 use super::tile::{self, Tiles};
 use super::{cap, visible, Attend};
 use crate::layout::{segment, Segment};
 use crate::math::*;
+use crate::passes;
 use crate::program::Instr;
-use crate::team::Team;
+use crate::team::{Team, PASS};
 
 /// Rows per work item, whole blocks of rows that are stored together.
 const ROWS: usize = 256;
@@ -44,15 +45,7 @@ unsafe fn rows(instr: &Instr, a: &Attend, s: &Segment, h: usize, first: usize, l
     while t < last {
         let slot = s.from() + t;
         let rows = tiles.most(slot).min(TILE).min(last - t);
-        for g in (0..a.group).step_by(PASS) {
-            let to = masses.add(g * LANES);
-            match a.group - g {
-                1 => tiles.scores::<1>(g, slot, rows, to),
-                2 => tiles.scores::<2>(g, slot, rows, to),
-                3 => tiles.scores::<3>(g, slot, rows, to),
-                _ => tiles.scores::<4>(g, slot, rows, to),
-            }
-        }
+        passes!(a.group, g, R => tiles.scores::<R>(g, slot, rows, masses.add(g * LANES)));
         for g in 0..a.group {
             weigh(instr, a, h * a.group + g, masses.add(g * LANES), rows, tiles.factor());
         }

@@ -11,6 +11,7 @@ pub mod gate;
 pub mod future;
 pub mod lag;
 pub mod pairs;
+pub mod promises;
 pub mod rank;
 pub mod rows;
 pub mod rules;
@@ -88,7 +89,7 @@ pub unsafe fn run(instr: &Instr, phase: u32, team: &Team) {
         code::FOLD_VALUES => fold::fold_values(instr, phase, team),
         code::MINMAX_PAGES => select::minmax_pages(instr, team),
         code::BOUND_QUERY => bound::bound_query(instr, team),
-        code::PAGE_SCORES => select::page_scores(instr, team),
+        code::PAGE_SCORES => promises::page_scores(instr, team),
         code::SINK_GATE => gate::sink_gate(instr, team),
         code::WEAVE => woven::weave(instr, team),
         code::WEAVE_ROWS => woven::weave_rows(instr, team),
