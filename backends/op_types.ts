@@ -251,6 +251,7 @@ export interface OpParams extends WovenParams, GroupOpParams {
     readonly page: number;
     readonly rowBytes: number;
     readonly by: "max" | "softmax";
+    readonly capacity: number;
   };
   /** Attention of one query over chosen rows of one tier. */
   readonly attendRows: OpParams["attend"];

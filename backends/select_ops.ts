@@ -29,7 +29,7 @@ export const selectOps: Readonly<Record<SelectOp, OpSpec>> = {
   },
   pageScores: {
     summary:
-      "column: the product u of a query head's weights with the bounds of the row's page, as minmaxPages has them; those of a last page that is not full, and of all pages of one row, are read off the keys. by max: the largest u of the group; by softmax: the mean over the group of the softmax of u over the rows of the head. With `within` only rows where it is above 0 take part, the others get -1e30",
+      "column: the product u of a query head's weights with the bounds of the row's page, as minmaxPages has them; those of a last page that is not full, and of all pages of one row, are read off the keys. by max: the largest u of the group; by softmax: the mean over the group of the softmax of u over the rows of the head. With `within` only rows where it is above 0 take part, the others get -1e30. Heads have at most `capacity` rows together",
     operands: [
       read("weights", "f32", "Hq 2 dim"),
       read("keys", "rows", "slots dim"),
@@ -38,7 +38,13 @@ export const selectOps: Readonly<Record<SelectOp, OpSpec>> = {
       optional(read("bounds", "rows", "slots rowBytes")),
       optional(read("within", "column", "slots")),
     ],
-    params: [...u32("heads", "kvHeads", "dim"), plain("codec"), ...u32("page", "rowBytes"), choice("by", ["max", "softmax"])],
+    params: [
+      ...u32("heads", "kvHeads", "dim"),
+      plain("codec"),
+      ...u32("page", "rowBytes"),
+      choice("by", ["max", "softmax"]),
+      ...u32("capacity"),
+    ],
     tolerance: poly,
   },
   attendRows: {

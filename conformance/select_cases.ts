@@ -62,7 +62,7 @@ export const pageScoresCases = (seed: number): ReadonlyArray<Case> =>
       const rowBytes = page === 1 ? 0 : boundBytes(dim, codec, page);
       const bounds = random.normals(layout.slots * rowBytes / 4);
       const held = codec === "f16" ? new Float16Array(layout.slots * rowBytes / 2).map((_, n) => bounds[n % bounds.length] ?? 0) : bounds;
-      const params = { heads: kvHeads * group, kvHeads, dim, codec, page, rowBytes, by };
+      const params = { heads: kvHeads * group, kvHeads, dim, codec, page, rowBytes, by, capacity: layout.slots };
       // Runs of rows that take no part, longer than a page, and single ones.
       const within = random.normals(layout.slots).map((x, slot) => slot % 60 < 25 ? -1 : x + 1);
       const which = isPartial ? "some rows of " : "";

@@ -22,6 +22,15 @@ export const pageBound = (
   const counted = channels === null ? 0 : Math.max(1, Math.min(dim, Math.round(share)));
   const [weights, d1] = temp("bound weights", heads * 2 * dim * 4)(draft);
   const d2 = emit({ op: "boundQuery", args: [slots.queries, weights], params: { heads, kvHeads, dim, channels: counted } })(d1);
-  const params = { heads, kvHeads, dim, codec: rowCodec(plan.keyCodec), page, rowBytes: pageBytes(plan.keyCodec, dim, page), by };
+  const params = {
+    heads,
+    kvHeads,
+    dim,
+    codec: rowCodec(plan.keyCodec),
+    page,
+    rowBytes: pageBytes(plan.keyCodec, dim, page),
+    by,
+    capacity: slots.capacity,
+  };
   return emit({ op: "pageScores", args: [weights, slots.keys, slots.layout, out, page === 1 ? NONE : slots.bounds, within], params })(d2);
 };

@@ -37,7 +37,7 @@ Deno.test("pageScores by softmax: group means 0.06227, 0.40030, 0.03743, so rows
   const [weights, out] = [blank(16), blank(6)];
   boundQuery({ ...form, channels: 2 }, operandsOf({ q, out: weights }));
   const operands = operandsOf({ weights, keys, layout, out, bounds: bounds(0) });
-  pageScores({ ...form, codec: "f32", page: 2, rowBytes: 16, by: "softmax" }, operands);
+  pageScores({ ...form, codec: "f32", page: 2, rowBytes: 16, by: "softmax", capacity: 6 }, operands);
   close(out, [0.06227, 0.06227, 0.4003, 0.4003, 0.03743, 0.03743]);
   const attended = blank(8);
   attendRows(
@@ -58,7 +58,7 @@ Deno.test("pageScores by max: Quest's bound of head 0 and head 1, the larger; a 
   const [weights, out] = [blank(16), blank(6)];
   boundQuery({ ...form, channels: 0 }, operandsOf({ q, out: weights }));
   const stored = operandsOf({ weights, keys, layout: u32(0, 5, 6), out, bounds: bounds(0) });
-  pageScores({ ...form, codec: "f32", page: 2, rowBytes: 16, by: "max" }, stored);
+  pageScores({ ...form, codec: "f32", page: 2, rowBytes: 16, by: "max", capacity: 6 }, stored);
   // Page 0: 2 and 1; page 1: 2 + 2 + 0.5 and 1 + 6 + 0; row 4 alone: -2 - 1 + 0.5 and -1 - 3 - 0.5 + 1.
   close(out.subarray(0, 5), [2, 2, 7, 7, -2.5]);
 });
@@ -69,7 +69,7 @@ Deno.test("pageScores within rows 0, 4 and 5: the softmax is over those three al
   const within = f32(1, 0, 0, -1, 1, 0.5);
   const last = Math.fround(-1e30);
   const operands = operandsOf({ weights, keys, layout, out, bounds: bounds(0), within });
-  pageScores({ ...form, codec: "f32", page: 2, rowBytes: 16, by: "softmax" }, operands);
+  pageScores({ ...form, codec: "f32", page: 2, rowBytes: 16, by: "softmax", capacity: 6 }, operands);
   // Head 0: e^(2 / 1.85164) = 2.9446 once and e^(1 / 1.85164) = 1.7160 twice, so 0.4618 and 0.2691; head 1: 1.7974 and 1.3407, so 0.4013 and 0.2993.
   close(out, [0.43156, last, last, last, 0.28422, 0.28422]);
 });

@@ -4,6 +4,6 @@ export const toolchain: Readonly<Record<"rustc" | "linker" | "wasmBindgen" | "fa
   rustc: "rustc 1.96.0 (ac68faa20 2026-05-25) (built from a source tarball)",
   linker: "Debian LLD 19.1.7",
   wasmBindgen: "wasm-bindgen 0.2.130",
-  fast: "be42c23a9a88de6f4aac814c1fe92e746c542aaec57130a7a0294a598efe30b9",
-  simd128: "5ae2d190537a09a594e7aacffdff623f86af4a634950fcf3b4406df14ace2fa2",
+  fast: "91a3615f67823317c94d905e75dabc6c4f4cf9bd4d4c393bafe9fd09ddcce813",
+  simd128: "f2b9e53bc35eb185082214fa81a54cc6a79219b9d87d19f783587c97b59eca0c",
 };

@@ -43,6 +43,7 @@ export type Sizes = Pick<
   | "activationFormat"
   | "attendScratch"
   | "attendReduceScratch"
+  | "pageScoresScratch"
   | "newestLikeScratch"
   | "groupVotesScratch"
   | "tilesScratch"
@@ -113,6 +114,10 @@ function scratchOf(context: Context, instr: Instr, before: Instr | undefined): S
     case "groupVotes": {
       const { queries, heads, kvHeads, keyDim } = instr.params;
       return { bytes: sizes.groupVotesScratch(queries, heads / kvHeads, keyDim, threads), continues: false };
+    }
+    case "pageScores": {
+      const { heads, kvHeads, page, capacity, by } = instr.params;
+      return { bytes: by === "max" ? 0 : sizes.pageScoresScratch(heads, kvHeads, page, capacity), continues: false };
     }
     case "newestLike":
       return { bytes: sizes.newestLikeScratch(instr.params.dim, threads), continues: false };

@@ -34,6 +34,7 @@ export interface Kernels {
   readonly groupVotesScratch: (queries: number, group: number, keyDim: number, threads: number) => number;
   readonly tilesScratch: (dim: number, threads: number) => number;
   readonly transferScratch: (dim: number, threads: number) => number;
+  readonly pageScoresScratch: (heads: number, kvHeads: number, page: number, capacity: number) => number;
   readonly attendReduceScratch: (queries: number, heads: number, kvHeads: number, keyDim: number, threads: number) => number;
 }
 
@@ -122,6 +123,7 @@ const kernelsOf = (exports: WebAssembly.Exports): Kernels => ({
   newestLikeScratch: call(exports, "kf_newest_like_scratch"),
   groupVotesScratch: call(exports, "kf_group_votes_scratch"),
   tilesScratch: call(exports, "kf_tiles_scratch"),
+  pageScoresScratch: call(exports, "kf_page_scores_scratch"),
   attendReduceScratch: call(exports, "kf_attend_reduce_scratch"),
   transferScratch: call(exports, "kf_transfer_scratch"),
 });

@@ -3,7 +3,7 @@
 // head, the mean over the group of the softmax over its rows.
 // Where `isPartial`, only rows with a number above 0 in `within` take part.
 override isPartial: bool = false;
-struct Params { heads: u32, kvHeads: u32, dim: u32, codec: u32, page: u32, rowBytes: u32, by: u32, pages: u32 }
+struct Params { heads: u32, kvHeads: u32, dim: u32, codec: u32, page: u32, rowBytes: u32, by: u32, capacity: u32, pages: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> status: array<u32>;
 @group(0) @binding(2) var<storage, read> weights: array<f32>;

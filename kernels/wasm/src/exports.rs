@@ -1,7 +1,7 @@
 //! What JavaScript calls.
 
 use crate::program::{run_program, Program};
-use crate::ops::{pairs, votes};
+use crate::ops::{pairs, promises, votes};
 use crate::team::{Shared, Team};
 use crate::ops::transfer;
 use crate::{attend, matmul, pack};
@@ -80,6 +80,12 @@ pub extern "C" fn kf_attend_scratch(m: usize, heads: usize, kv_heads: usize, key
 #[no_mangle]
 pub extern "C" fn kf_transfer_scratch(dim: usize, threads: usize) -> usize {
     4 * transfer::floats(dim, threads)
+}
+
+/// Scratch bytes of one pageScores by softmax.
+#[no_mangle]
+pub extern "C" fn kf_page_scores_scratch(heads: usize, kv_heads: usize, page: usize, capacity: usize) -> usize {
+    promises::floats(heads, kv_heads, page, capacity).saturating_mul(4)
 }
 
 /// Scratch bytes of one attendReduce.

@@ -258,7 +258,9 @@ pub unsafe fn check(instr: &Instr) -> u32 {
         code::PAGE_SCORES => {
             // Of what is absent the column stands for it once more.
             let given = |i: usize, bytes: usize| if instr.has(i) { (i, bytes) } else { (3, 4) };
-            inside(instr, 2, instr.u(1), &[(1, row_bytes(instr, 2, 3)), (3, 4), given(4, instr.u(5)), given(5, 4)])
+            let code = inside(instr, 2, instr.u(1), &[(1, row_bytes(instr, 2, 3)), (3, 4), given(4, instr.u(5)), given(5, 4)]);
+            let rows: u64 = (0..instr.u(1)).map(|h| segment(instr, 2, h).length as u64).sum();
+            if code == 0 && rows > instr.u(7) as u64 { OUTSIDE } else { code }
         }
         code::ATTEND_ROWS => check_attend_rows(instr),
         code::WEAVE => woven::check_weave(instr),

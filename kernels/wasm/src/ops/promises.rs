@@ -1,6 +1,6 @@
 //! What the bounds of pages promise a query: pageScores.
 
-use super::select::{pages, Page};
+use super::select::{Page, ROWS};
 use crate::half::{Rows, F16, F32};
 use crate::layout::segment;
 use crate::math::*;
@@ -11,89 +11,48 @@ use core::mem::MaybeUninit;
 
 /// Pages whose promises are worked out side by side: weights are then read once for all.
 const SIDE: usize = 3;
-/// Promises of the first pages that are remembered from one pass over them to the next, on a stack of 64 KiB.
-const KEPT: usize = 6144;
 /// Channels at most, for which sides are worked out.
 const WIDEST: usize = 512;
 
-/// Operands weights, keys, layout, out, bounds, within; parameters heads, kvHeads, dim, codec, page, rowBytes, by.
-pub unsafe fn page_scores(instr: &Instr, team: &Team) {
+/// Floats of scratch by softmax: per KV head a plane of rows that take part by page, and one of promises per query head; then a share per
+/// query head. Planes are whole vectors.
+pub fn floats(heads: usize, kv_heads: usize, page: usize, capacity: usize) -> usize {
+    (heads / kv_heads + 1).saturating_mul(capacity / page + 5 * kv_heads).saturating_add(heads)
+}
+
+/// One phase where the largest promise is asked for, three for shares of a softmax: promises, powers of e and their sums, shares.
+pub unsafe fn phases(instr: &Instr) -> u32 {
+    if instr.u(6) == 0 { 1 } else { 3 }
+}
+
+/// Operands weights, keys, layout, out, bounds, within, scratch; parameters heads, kvHeads, dim, codec, page, rowBytes, by, capacity.
+pub unsafe fn page_scores(instr: &Instr, phase: u32, team: &Team) {
     match instr.u(3) {
-        0 => scores::<F32>(instr, team),
-        _ => scores::<F16>(instr, team),
+        0 => scores::<F32>(instr, phase, team),
+        _ => scores::<F16>(instr, phase, team),
     }
 }
 
-unsafe fn scores<C: Rows>(instr: &Instr, team: &Team) {
-    let (kv_heads, page) = (instr.u(1), instr.u(4));
-    let group = instr.u(0) / kv_heads;
-    if instr.u(6) == 0 {
-        let count = |h: usize| segment(instr, 2, h).rows().div_ceil(page);
-        return pages(kv_heads, page, count, team, |h, p| {
-            let of = Head::of(instr, h);
-            let best = if of.rows_in(p) == 0 { SENTINEL } else { of.best::<C>(group, p) };
-            of.fill(p, |_| best);
-            of.exclude(p);
-        });
+unsafe fn scores<C: Rows>(instr: &Instr, phase: u32, team: &Team) {
+    let (heads, kv_heads, page) = (instr.u(0), instr.u(1), instr.u(4));
+    let group = heads / kv_heads;
+    let of = |h: usize| Head::of(instr, h);
+    let shares = instr.ptr::<f32>(6).add(floats(heads, kv_heads, page, instr.u(7)) - heads);
+    if phase == 1 {
+        return team.each(heads, |i| *shares.add(i) = of(i / group).powers(i % group));
     }
-    team.each(kv_heads, |h| {
-        let of = Head::of(instr, h);
-        (0..of.pages()).for_each(|p| of.fill(p, |_| 0.0));
-        passes!(group, g, R => masses::<C, R>(&of, g));
-        (0..of.pages()).for_each(|p| of.exclude(p));
+    let per_item = ROWS.div_ceil(page).next_multiple_of(4);
+    let blocks = (0..kv_heads).map(|h| of(h).pages()).max().unwrap_or(0).div_ceil(per_item);
+    team.each(kv_heads * blocks, |item| {
+        let (h, from) = (item / blocks, item % blocks * per_item);
+        let head = of(h);
+        let pages = from..head.pages().min(from + per_item);
+        match phase {
+            0 if instr.u(6) == 0 => pages.for_each(|p| head.fill(p, head.best::<C>(p), head.rows_in(p))),
+            0 => passes!(group, g, R => head.promise::<C, R>(g, pages.clone())),
+            _ => head.shares(pages, shares.add(h * group)),
+        }
     });
-}
-
-/// Adds the shares of the softmax of R query heads, from number g of the group on, to the scores of the rows of a KV head.
-#[inline(never)]
-unsafe fn masses<C: Rows, const R: usize>(of: &Head, g: usize) {
-    let mut room = MaybeUninit::<Sides<R>>::uninit();
-    let sides = Sides::<R>::of::<C>(room.as_mut_ptr(), of.weights(g), of.dim);
-    let mut kept = MaybeUninit::<[f32; KEPT]>::uninit();
-    let kept = kept.as_mut_ptr() as *mut [f32; R];
-    let most = KEPT / R;
-    let (mut top, mut all) = ([f32::NEG_INFINITY; R], [0f64; R]);
-    let mut take = |stage: Stage, p: usize, x: [f32; R]| match stage {
-        Stage::Top => {
-            top = core::array::from_fn(|i| if x[i] > top[i] { x[i] } else { top[i] });
-            if p < most {
-                *kept.add(p) = x;
-            }
-        }
-        Stage::Sum => {
-            let (powers, rows) = (powers(x, top), of.rows_in(p) as f64);
-            all = core::array::from_fn(|i| all[i] + powers[i] as f64 * rows);
-            if p < most {
-                *kept.add(p) = powers;
-            }
-        }
-        Stage::Share => {
-            let powers = if p < most { x } else { powers(x, top) };
-            let mass: f32 = (0..R).map(|i| powers[i] / (all[i] as f32 * of.group as f32)).sum();
-            of.fill(p, |before| before + mass);
-        }
-    };
-    for stage in [Stage::Top, Stage::Sum, Stage::Share] {
-        let known = if stage == Stage::Top { 0 } else { most };
-        of.each::<C, R>(g, sides, kept, known, |p, x| take(stage, p, x));
-    }
-}
-
-/// What the promises of a page are looked at for: the largest, the sum of powers of e, the share of a page in it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    Top,
-    Sum,
-    Share,
-}
-
-/// e^(x - top) of R numbers, 4 at most.
-#[inline(always)]
-unsafe fn powers<const R: usize>(x: [f32; R], top: [f32; R]) -> [f32; R] {
-    let lane = |i: usize| if i < R { x[i] - top[i] } else { 0.0 };
-    let mut e = [0f32; 4];
-    store(e.as_mut_ptr(), exp(f32x4(lane(0), lane(1), lane(2), lane(3))));
-    core::array::from_fn(|i| e[i])
 }
 
 /// Pages of one KV head.
@@ -110,12 +69,15 @@ struct Head {
     group: usize,
     /// Bytes of bounds per row.
     row_bytes: usize,
+    /// First plane of scratch.
+    planes: *mut f32,
 }
 
 impl Head {
     unsafe fn of(instr: &Instr, h: usize) -> Head {
         let (s, dim, row_bytes, group) = (segment(instr, 2, h), instr.u(2), instr.u(5), instr.u(0) / instr.u(1));
         let width = if instr.u(3) == 0 { 4 } else { 2 };
+        let before: usize = (0..h).map(|i| padded(segment(instr, 2, i).rows(), instr.u(4))).sum();
         Head {
             weights: instr.ptr::<f32>(0).add(2 * h * group * dim),
             keys: instr.ptr::<u8>(1).wrapping_add(s.from() * dim * width),
@@ -127,6 +89,7 @@ impl Head {
             dim,
             group,
             row_bytes,
+            planes: instr.ptr::<f32>(6).wrapping_add((group + 1) * before),
         }
     }
 
@@ -165,70 +128,99 @@ impl Head {
         }
     }
 
-    /// The largest promise to the group.
-    unsafe fn best<C: Rows>(&self, group: usize, p: usize) -> f32 {
+    /// The largest promise to the group, if any row of the page takes part.
+    unsafe fn best<C: Rows>(&self, p: usize) -> f32 {
+        if self.rows_in(p) == 0 {
+            return SENTINEL;
+        }
         let found = self.found::<C>(p);
         let promise = |g: usize| found.dot::<C>(self.weights(g), self.dim);
-        (0..group).map(promise).fold(f32::NEG_INFINITY, |a, b| if b > a { b } else { a })
+        (0..self.group).map(promise).fold(f32::NEG_INFINITY, |a, b| if b > a { b } else { a })
     }
 
-    /// Calls `then(p, promises)` for the pages that have rows that take part, in order; the first `known` pages with what is kept of them.
-    #[inline(always)]
-    unsafe fn each<C: Rows, const R: usize>(
-        &self,
-        g: usize,
-        sides: Option<*const Sides<R>>,
-        kept: *const [f32; R],
-        known: usize,
-        mut then: impl FnMut(usize, [f32; R]),
-    ) {
+    /// Plane of query head g; that of rows is behind the last one.
+    unsafe fn plane(&self, g: usize) -> *mut f32 {
+        self.planes.add(g * padded(self.rows, self.page))
+    }
+
+    /// Writes what these pages promise R query heads, from number g of the group on, and how many of their rows take part; of a page that none of
+    /// takes part, promises are as small as can be.
+    #[inline(never)]
+    unsafe fn promise<C: Rows, const R: usize>(&self, g: usize, pages: core::ops::Range<usize>) {
+        let mut room = MaybeUninit::<Sides<R>>::uninit();
+        let sides = Sides::<R>::of::<C>(room.as_mut_ptr(), self.weights(g), self.dim);
         let (mut waiting, mut count) = ([0; SIDE], 0);
-        for p in 0..self.pages() {
-            if self.rows_in(p) > 0 {
+        let is_last = !pages.is_empty() && pages.end == self.pages();
+        // The rest of a plane is of pages without rows.
+        for p in pages.start..if is_last { padded(self.rows, self.page) } else { pages.end } {
+            let rows = if p < pages.end { self.rows_in(p) } else { 0 };
+            *self.plane(self.group).add(p) = rows as f32;
+            if rows > 0 {
                 waiting[count] = p;
                 count += 1;
+            } else {
+                (0..R).for_each(|i| *self.plane(g + i).add(p) = SENTINEL);
             }
-            if count == SIDE || count > 0 && (p + 1 == known || p + 1 == self.pages()) {
-                let promised = if p < known { waiting.map(|p| *kept.add(p)) } else { self.promises::<C, R>(g, sides, &waiting, count) };
-                (0..count).for_each(|i| then(waiting[i], promised[i]));
+            if count == SIDE || p + 1 == pages.end {
+                self.work_out::<C, R>(g, sides, &waiting, count);
                 count = 0;
             }
         }
     }
 
-    /// What the first `count` of these pages promise R query heads.
-    #[inline(never)]
-    unsafe fn promises<C: Rows, const R: usize>(
-        &self,
-        g: usize,
-        sides: Option<*const Sides<R>>,
-        pages: &[usize; SIDE],
-        count: usize,
-    ) -> [[f32; R]; SIDE] {
+    /// Works out what the first `count` of these pages promise.
+    #[inline(always)]
+    unsafe fn work_out<C: Rows, const R: usize>(&self, g: usize, sides: Option<*const Sides<R>>, pages: &[usize; SIDE], count: usize) {
         let found = pages.map(|p| self.found::<C>(p));
-        match sides {
+        let promised = match sides {
             Some(sides) if count == SIDE && found[SIDE - 1].rows == 1 => products::<C, R>(found, sides, self.dim),
             _ => core::array::from_fn(|i| {
                 core::array::from_fn(|head| if i < count { found[i].dot::<C>(self.weights(g + head), self.dim) } else { 0.0 })
             }),
+        };
+        for (p, promised) in pages.iter().zip(promised).take(count) {
+            (0..R).for_each(|i| *self.plane(g + i).add(*p) = promised[i]);
         }
     }
 
-    /// Changes the scores of the rows of a page.
-    unsafe fn fill(&self, p: usize, f: impl Fn(f32) -> f32) {
-        for t in self.rows_of(p) {
-            *self.out.add(t) = f(*self.out.add(t));
+    /// Turns the promises to query head g into powers of e, the largest 1: one over their sum over rows and over the heads of the group.
+    unsafe fn powers(&self, g: usize) -> f32 {
+        let (plane, rows, count) = (self.plane(g), self.plane(self.group), padded(self.rows, self.page));
+        let top = (0..count).step_by(4).fold(f32x4_splat(SENTINEL), |top, p| f32x4_pmax(top, load(plane.add(p))));
+        let (top, mut all) = (f32x4_splat(max(top)), f32x4_splat(0.0));
+        for p in (0..count).step_by(4) {
+            let e = exp_negative(f32x4_sub(load(plane.add(p)), top));
+            all = fma(e, load(rows.add(p)), all);
+            store(plane.add(p), e);
         }
+        1.0 / (sum(all) * self.group as f32)
     }
 
-    /// Puts the rows of a page that take no part below all others.
-    unsafe fn exclude(&self, p: usize) {
-        for t in self.rows_of(p) {
-            if !self.is_in(t) {
-                *self.out.add(t) = SENTINEL;
+    /// Gives the rows of these pages, the first of which is a multiple of four, the mean of their shares.
+    unsafe fn shares(&self, pages: core::ops::Range<usize>, shares: *const f32) {
+        for p in pages.clone().step_by(4) {
+            let add = |mean: v128, g: usize| fma(load(self.plane(g).add(p)), splat(shares.add(g)), mean);
+            let mut means = [0f32; 4];
+            store(means.as_mut_ptr(), (0..self.group).fold(f32x4_splat(0.0), add));
+            for i in 0..4.min(pages.end - p) {
+                self.fill(p + i, means[i], *self.plane(self.group).add(p + i) as usize);
             }
         }
     }
+
+    /// Gives the `count` rows of a page that take part a score; the others come last.
+    unsafe fn fill(&self, p: usize, score: f32, count: usize) {
+        let rows = self.rows_of(p);
+        let all = count == rows.len();
+        for t in rows {
+            *self.out.add(t) = if all || count > 0 && self.is_in(t) { score } else { SENTINEL };
+        }
+    }
+}
+
+/// Pages of so many rows, in whole vectors.
+fn padded(rows: usize, page: usize) -> usize {
+    rows.div_ceil(page).next_multiple_of(4)
 }
 
 /// Weights of R heads that all look at the same bound of a channel: by eight channels, head by head, in raw order.

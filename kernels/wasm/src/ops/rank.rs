@@ -2,7 +2,7 @@
 //! four bytes finds the smallest key that stays and how many ties of it.
 
 use crate::layout::{segment, Segment};
-use crate::math::{f32x4_ge, f32x4_splat, i32x4_all_true, load};
+use crate::math::*;
 use crate::program::Instr;
 use crate::team::Team;
 
@@ -23,10 +23,16 @@ struct Head {
 
 /// Order of scores as u32, below [`MARK`]: NaN is 0, below -inf; -0 equals 0.
 #[inline(always)]
+fn keys(score: v128) -> v128 {
+    let bits = f32x4_add(score, f32x4_splat(0.0));
+    let keys = v128_xor(bits, v128_or(i32x4_shr(bits, 31), u32x4_splat(0x8000_0000)));
+    v128_and(keys, f32x4_eq(score, score))
+}
+
+/// The same of one score.
+#[inline(always)]
 fn key(score: f32) -> u32 {
-    let bits = (score + 0.0).to_bits();
-    let key = bits ^ ((bits as i32 >> 31) as u32 | 0x8000_0000);
-    if score.is_nan() { 0 } else { key }
+    u32x4_extract_lane::<0>(keys(f32x4_splat(score)))
 }
 
 impl Head {
@@ -44,16 +50,30 @@ impl Head {
         }
     }
 
-    /// Writes keys, [`MARK`] for protected rows and those that `also` names; how many are marked.
-    unsafe fn mark(&self, also: impl Fn(f32) -> bool) -> usize {
-        let mut marked = 0;
-        for i in 0..self.rows {
-            let (p, score) = (*self.position.add(i) as u64, *self.score.add(i));
-            let stays = p < self.sinks || p + self.recent > self.newest || also(score);
-            *self.keys.add(i) = if stays { MARK } else { key(score) };
-            marked += stays as usize;
+    /// Writes keys, [`MARK`] for protected rows and those with a score of at least `value` (NaN: none); how many are marked.
+    unsafe fn mark(&self, value: f32) -> usize {
+        // Position + recent > newest, without overflow; everything is recent where more are than there have been.
+        let (all, newest) = if self.recent > self.newest { (true, 0) } else { (false, (self.newest - self.recent) as u32) };
+        let (sinks, newest) = (u32x4_splat(self.sinks as u32), u32x4_splat(newest));
+        let (all, value) = (u32x4_splat(if all { u32::MAX } else { 0 }), f32x4_splat(value));
+        let four = |p: v128, score: v128| {
+            let stays = v128_or(v128_or(u32x4_lt(p, sinks), u32x4_gt(p, newest)), v128_or(f32x4_ge(score, value), all));
+            (v128_or(keys(score), stays), stays)
+        };
+        let whole = self.rows & !3;
+        let mut marked = i32x4_splat(0);
+        for i in (0..whole).step_by(4) {
+            let (keys, stays) = four(v128_load(self.position.add(i) as *const v128), load(self.score.add(i)));
+            v128_store(self.keys.add(i) as *mut v128, keys);
+            marked = i32x4_sub(marked, stays);
         }
-        marked
+        for i in whole..self.rows {
+            let (keys, stays) = four(u32x4_splat(*self.position.add(i)), splat(self.score.add(i)));
+            *self.keys.add(i) = u32x4_extract_lane::<0>(keys);
+            marked = i32x4_sub(marked, v128_and(stays, i32x4(-1, 0, 0, 0)));
+        }
+        let two = i32x4_add(marked, i32x4_shuffle::<2, 3, 0, 1>(marked, marked));
+        i32x4_extract_lane::<0>(i32x4_add(two, i32x4_shuffle::<1, 0, 3, 2>(two, two))) as usize
     }
 
     /// Marks the best rows until `count` are marked, `marked` of which are already; how many are in the end.
@@ -134,7 +154,7 @@ pub unsafe fn rank(instr: &Instr, team: &Team) {
     }
     team.each(heads, |h| {
         let head = Head::of(instr, h, 4);
-        let wanted = head.mark(|_| false).max(count.min(head.rows));
+        let wanted = head.mark(f32::NAN).max(count.min(head.rows));
         let mut cut = Cut::of(core::iter::once(head), wanted);
         *instr.ptr::<u32>(5).add(h) = head.collect(&mut cut);
     });
@@ -146,7 +166,7 @@ unsafe fn pooled(instr: &Instr) {
     let all = (0..heads).map(|h| Head::of(instr, h, 4));
     let (mut safe, mut rows) = (0, 0);
     for head in all.clone() {
-        safe += head.fill(head.mark(|_| false), floor);
+        safe += head.fill(head.mark(f32::NAN), floor);
         rows += head.rows;
     }
     let budget = (heads as u64 * instr.u(2) as u64).min(rows as u64) as usize;
@@ -161,9 +181,9 @@ pub unsafe fn threshold(instr: &Instr, team: &Team) {
     let (value, floor) = (instr.f(1), instr.u(2));
     team.each(instr.u(0), |h| {
         let head = Head::of(instr, h, 3);
-        let passing = head.mark(|score| score >= value);
+        let passing = head.mark(value);
         if passing < floor.min(head.rows) {
-            head.fill(head.mark(|_| false), floor);
+            head.fill(head.mark(f32::NAN), floor);
         }
         *instr.ptr::<u32>(5).add(h) = head.collect(&mut MARKED.clone());
     });
@@ -205,7 +225,7 @@ pub unsafe fn split(instr: &Instr, team: &Team) {
     team.each(instr.u(0), |h| {
         let head = Head::of(instr, h, 2);
         let leave = instr.ptr::<u32>(6).add(segment(instr, 2, h).from());
-        let wanted = head.rows - head.mark(|score| score >= value);
+        let wanted = head.rows - head.mark(value);
         let leaving = wanted - wanted % group;
         let (mut gone, mut kept) = (0, 0);
         for i in 0..head.rows {

@@ -8,10 +8,10 @@ use crate::team::Team;
 use core::ptr::copy_nonoverlapping;
 
 /// Rows per work item, at least.
-const ROWS: usize = 256;
+pub const ROWS: usize = 256;
 
 /// Calls `work(h, p)` for every page p < count(h) of every head, in items of about [`ROWS`] rows.
-pub unsafe fn pages(heads: usize, page: usize, count: impl Fn(usize) -> usize, team: &Team, mut work: impl FnMut(usize, usize)) {
+unsafe fn pages(heads: usize, page: usize, count: impl Fn(usize) -> usize, team: &Team, mut work: impl FnMut(usize, usize)) {
     let per_item = ROWS.div_ceil(page);
     let blocks = (0..heads).map(|h| count(h)).max().unwrap_or(0).div_ceil(per_item);
     team.each(heads * blocks, |item| {
