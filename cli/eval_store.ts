@@ -24,44 +24,48 @@ export interface OpenStore extends Store, Disposable {
   readonly records: () => ReadonlyArray<EvalRecord>;
 }
 
-/** Opens or creates the file in a folder. Left if `folder` is a file, cannot be written, or holds a run of other arguments. */
+/** Opens or creates the file in a folder. Left if `folder` is a file, cannot be written, holds a run of other arguments, or another process
+ * writes there. */
 export const openStore = (folder: string, given: Arguments): TaskEither<KvError, OpenStore> => async () => {
   try {
     const info = await Deno.stat(folder).catch(() => null);
     if (info !== null && !info.isDirectory) return invalid("--out", `${folder}, which is a file`, "a folder, or a name that is free");
     await Deno.mkdir(folder, { recursive: true });
     const path = join(folder, RUNS);
-    const text = await Deno.readTextFile(path).catch((thrown) => {
-      if (thrown instanceof Deno.errors.NotFound) return "";
-      throw thrown;
-    });
-    const whole = text.slice(0, text.lastIndexOf("\n") + 1);
-    const header = `${JSON.stringify(given)}\n`;
-    const [first = "", ...lines] = whole.split("\n").slice(0, -1);
-    if (whole !== "" && `${first}\n` !== header) {
-      return invalid(
-        "--out",
-        `${folder}, a run with the arguments ${first.slice(0, 300)}`,
-        "the folder of a run with these arguments, or a new one",
-      );
-    }
-    const records = parsed(path, lines);
-    if (E.isLeft(records)) return records;
     const file = await Deno.open(path, { write: true, create: true });
-    try {
-      const kept = new TextEncoder().encode(whole === "" ? header : whole);
-      await file.truncate(kept.length);
-      if (whole === "") writeAll(file, kept);
-      await file.seek(kept.length, Deno.SeekMode.Start);
-    } catch (thrown) {
-      file.close();
-      throw thrown;
-    }
-    return E.right(storeOf(path, file, records.right));
+    const opened = await readStore(folder, path, file, given)
+      .catch((thrown: unknown) => E.left<KvError>(unavailable(folder, reasonOf(thrown))));
+    if (E.isLeft(opened)) file.close();
+    return opened;
   } catch (thrown) {
     return E.left(unavailable(folder, reasonOf(thrown)));
   }
 };
+
+/** What is in the file, which is this process's alone from here on, and ends behind its last whole line. */
+async function readStore(folder: string, path: string, file: Deno.FsFile, given: Arguments): Promise<Either<KvError, OpenStore>> {
+  if (!file.tryLockSync(true)) {
+    return invalid("--out", `${folder}, where another evaluation is running`, "a folder of its own, or to wait for the other");
+  }
+  const text = await Deno.readTextFile(path);
+  const whole = text.slice(0, text.lastIndexOf("\n") + 1);
+  const header = `${JSON.stringify(given)}\n`;
+  const [first = "", ...lines] = whole.split("\n").slice(0, -1);
+  if (whole !== "" && `${first}\n` !== header) {
+    return invalid(
+      "--out",
+      `${folder}, a run with the arguments ${first.slice(0, 300)}`,
+      "the folder of a run with these arguments, or a new one",
+    );
+  }
+  const records = parsed(path, lines);
+  if (E.isLeft(records)) return records;
+  const kept = new TextEncoder().encode(whole === "" ? header : whole);
+  await file.truncate(kept.length);
+  if (whole === "") writeAll(file, kept);
+  await file.seek(kept.length, Deno.SeekMode.Start);
+  return E.right(storeOf(path, file, records.right));
+}
 
 function parsed(path: string, lines: ReadonlyArray<string>): Either<KvError, ReadonlyArray<EvalRecord>> {
   const records: EvalRecord[] = [];

@@ -29,6 +29,17 @@ Deno.test("eval writes a report that needs nothing beside it, and a run that was
   assertStringIncludes((await smoke("--seed", "2", "--out", out)).err, "--out");
 });
 
+Deno.test("eval does not write where another evaluation is writing", async () => {
+  const out = join(folder, "busy");
+  await Deno.mkdir(out);
+  using other = await Deno.open(join(out, "runs.jsonl"), { write: true, create: true });
+  await other.lock(true);
+  const { code, err } = await smoke("--out", out);
+  assertEquals([code, err.trim().split("\n").length], [1, 1]);
+  assertStringIncludes(err, "another evaluation is running");
+  assertEquals((await Deno.stat(join(out, "runs.jsonl"))).size, 0);
+});
+
 Deno.test("eval refuses what cannot be evaluated, in one sentence, and writes nothing", async () => {
   const file = written("taken", "x");
   const few = join(folder, "few");
