@@ -175,8 +175,8 @@ export interface Speeds {
   readonly tokens: number;
   /** Tokens of a turn. */
   readonly decoded: number;
-  /** Turns of decoding, of which the median counts; left out where there was one, and seconds were those of the processor. */
-  readonly turns?: number;
+  /** Turns of decoding, of which the median counts. */
+  readonly turns: number;
   readonly ratios: ReadonlyArray<SpeedRatio>;
 }
 
@@ -195,9 +195,7 @@ export function speedSection({ tokens, decoded, turns, ratios }: Speeds): Sectio
     `Tokens per second over those of the full cache, which was run right before on the same document: ${documents} document${
       documents === 1 ? "" : "s"
     } of ${tokens} tokens, ` +
-    (turns === undefined
-      ? `${decoded} decoded, one thread; above 1 is faster. Seconds are those of the processor, because the machine was busy with other work. `
-      : `one thread; above 1 is faster. Decode is the median of ${turns} turns of ${decoded} tokens, in which the two go one after the other. `) +
+    `one thread; above 1 is faster. Decode is the median of ${turns} turns of ${decoded} tokens, in which the two go one after the other. ` +
     "By `deno run -A tools/speed_ratios.ts " + `${documents} POLICY...\`.`,
   ], [{ titles: ["policy", "prefill", "decode"], rows: policies.map(row) }]);
 }

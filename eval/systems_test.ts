@@ -61,8 +61,7 @@ Deno.test("decoding has a table of its own, and speeds are means of ratios with 
     "50.0%",
   ]]);
   const ratios = documents.map((document, d) => ({ policy: "x", document, prefill: 1, decode: d + 1 }));
-  const { tables: [table], lead } = speedSection({ tokens: 9, decoded: 2, ratios });
-  assertMatch(lead.join(), /2 decoded.* Seconds are those of the processor/);
-  assertMatch(speedSection({ tokens: 9, decoded: 2, turns: 5, ratios }).lead.join(), /median of 5 turns of 2 tokens/);
+  const { tables: [table], lead } = speedSection({ tokens: 9, decoded: 2, turns: 5, ratios });
+  assertMatch(lead.join(), /median of 5 turns of 2 tokens/);
   assertEquals(table?.rows, [["x", "1.00 [1.00, 1.00]", "2.00 [1.00, 3.00]"]]);
 });
