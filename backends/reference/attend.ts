@@ -4,7 +4,7 @@
  * @module
  */
 import type { OpParams } from "../ops.ts";
-import { at, dot, emptyLse, type Head, headsOf, type Kernel, noQuery, type Operands, widened } from "./kernel.ts";
+import { at, dot, type Head, headsOf, type Kernel, lowest, noQuery, type Operands, widened } from "./kernel.ts";
 
 /** What both ops share: whose rows, and how a score is made. */
 interface Scoring {
@@ -69,7 +69,7 @@ function attendOver(
       const scores = slots.map((slot) => score(params, q, (i * heads + h) * keyDim, keys, slot));
       const top = scores.reduce((a, b) => Math.max(a, b), -Infinity);
       const total = scores.reduce((sum, s) => sum + Math.exp(s - top), 0);
-      const lse = slots.length === 0 ? emptyLse : top + Math.log(total);
+      const lse = slots.length === 0 ? lowest : top + Math.log(total);
       combine(params, operands, i * heads + h, lse, weightedSum(params.valueDim, values, slots, scores.map((s) => Math.exp(s - lse))));
     }
   }
@@ -119,7 +119,7 @@ export const attendReduce: Kernel<"attendReduce"> = (params, operands) => {
   const gained = (p: number, slot: number, g: number): number => operands.given("gain") ? p * at(gain, slot * group + g) : p;
   const mass = (slot: number, h: number): ReadonlyArray<number> =>
     Array.from({ length: queries }, (_, i) => {
-      if (!visible(at(position, slot), at(queryPosition, i), params.window) || at(lse, i * heads + h) === emptyLse) return 0;
+      if (!visible(at(position, slot), at(queryPosition, i), params.window) || at(lse, i * heads + h) === lowest) return 0;
       return divided(Math.exp(score(params, q, (i * heads + h) * keyDim, keys, slot) - at(lse, i * heads + h)), i);
     });
   for (const [kvHead, { start, length }] of headsOf(operands.u32("layout"), kvHeads).entries()) {

@@ -2,7 +2,7 @@ import { assertAlmostEquals, assertEquals } from "@std/assert";
 import { blank, f32, operandsOf, u32 } from "../../tests/kernel_operands.ts";
 import type { OpParams } from "../ops.ts";
 import { attend, attendReduce } from "./attend.ts";
-import { emptyLse, noQuery } from "./kernel.ts";
+import { lowest, noQuery } from "./kernel.ts";
 
 const params: OpParams["attend"] = {
   m: 1,
@@ -56,9 +56,9 @@ Deno.test("attend: where nothing is visible out is 0 and lse is -1e30, and a mer
   for (const rows of [scoresAs([], [], []), scoresAs([1], [5, 6], [7], 3), scoresAs([1], [5, 6], [0], noQuery)]) {
     const [out, lse] = [blank(2), blank(1)];
     attend(params, operandsOf({ ...rows, out, lse }));
-    assertEquals([...out, ...lse], [0, 0, emptyLse]);
+    assertEquals([...out, ...lse], [0, 0, lowest]);
     attend({ ...params, merge: true }, operandsOf({ ...rows, out, lse }));
-    assertEquals([...out, ...lse], [0, 0, emptyLse]);
+    assertEquals([...out, ...lse], [0, 0, lowest]);
     const [held, heldLse] = [f32(0.1, 0.2), f32(0.3)];
     attend({ ...params, merge: true }, operandsOf({ ...rows, out: held, lse: heldLse }));
     assertEquals([...held, ...heldLse], [...f32(0.1, 0.2, 0.3)]);
@@ -141,7 +141,7 @@ Deno.test("attendReduce: a query whose lse says that it saw nothing gives no mas
   const out = blank(1);
   const one = { ...reduceParams, queries: 1, heads: 1 };
   const rows = { q: f32(1), keys: f32(1), position: u32(0), layout: u32(0, 1, 1), queryPosition: u32(5) };
-  attendReduce(one, operandsOf({ ...rows, lse: f32(emptyLse), out }));
+  attendReduce(one, operandsOf({ ...rows, lse: f32(lowest), out }));
   assertEquals([...out], [0]);
 });
 

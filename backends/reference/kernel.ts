@@ -80,5 +80,5 @@ export const headsOf = (layout: Uint32Array, heads: number): ReadonlyArray<Head>
 /** A query position that means "no query here". */
 export const noQuery = 0xFFFFFFFF;
 
-/** The log-sum-exp where nothing is visible, as f32 holds it. */
-export const emptyLse: number = Math.fround(-1e30);
+/** Below every number that is worked out: the log of the sum of no exponentials, and the score of rows that take no part. */
+export const lowest: number = Math.fround(-1e30);

@@ -3,7 +3,7 @@
  * @module
  */
 import type { RowCodec } from "../ops.ts";
-import { at, headsOf, type Kernel, type Operands } from "./kernel.ts";
+import { at, headsOf, type Kernel, lowest, type Operands } from "./kernel.ts";
 
 /** Numbers of a page's bounds, minima then maxima, at the bytes of its first slot. */
 const boundsAt = (operands: Operands, codec: RowCodec, slot: number, rowBytes: number, dim: number): Float32Array | Float16Array => {
@@ -58,9 +58,6 @@ export const boundQuery: Kernel<"boundQuery"> = ({ heads, kvHeads, dim, channels
   }
 };
 
-/** The score of rows that take no part. */
-const apart = -1e30;
-
 /** What the page of each row promises. */
 export const pageScores: Kernel<"pageScores"> = ({ heads, kvHeads, dim, codec, page, rowBytes, by }, operands) => {
   const [weights, keys, out] = [operands.f32("weights"), operands.rows("keys", codec, dim), operands.f32("out")];
@@ -82,7 +79,7 @@ export const pageScores: Kernel<"pageScores"> = ({ heads, kvHeads, dim, codec, p
       const total = sum(seen.map((x) => Math.exp(x - top)));
       return u.map((x) => Math.exp(x - top) / total);
     });
-    out.fill(apart, start, start + length);
+    out.fill(lowest, start, start + length);
     for (const t of rows) {
       const ofHeads = perHead.map((u) => at(u, Math.floor(t / page)));
       out[start + t] = by === "max" ? Math.max(...ofHeads) : sum(ofHeads) / group;

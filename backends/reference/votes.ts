@@ -2,7 +2,7 @@
  * Ops that turn what queries see into one number per row: `groupVotes`, `tailLoss`, and `softmax` over a column.
  * @module
  */
-import { at, emptyLse, headsOf, type Kernel, noQuery, widened } from "./kernel.ts";
+import { at, headsOf, type Kernel, lowest, noQuery, widened } from "./kernel.ts";
 import { score, visible } from "./attend.ts";
 
 /** e^a over the sum of e^a. */
@@ -49,7 +49,7 @@ export const tailLoss: Kernel<"tailLoss"> = (params, operands) => {
   const [keys, query] = [widened(operands.rows("keys", keyCodec, keyDim)), at(operands.u32("queryPosition"), 0)];
   const group = heads / kvHeads;
   const squared = (h: number, slot: number): number =>
-    visible(at(position, slot), query, window) && at(lse, h) !== emptyLse
+    visible(at(position, slot), query, window) && at(lse, h) !== lowest
       ? Math.exp(2 * (score({ ...params, softcap: 0 }, q, h * keyDim, keys, slot) - at(lse, h)))
       : 0;
   const segments = headsOf(operands.u32("layout"), kvHeads);
