@@ -4,6 +4,6 @@ export const toolchain: Readonly<Record<"rustc" | "linker" | "wasmBindgen" | "fa
   rustc: "rustc 1.96.0 (ac68faa20 2026-05-25) (built from a source tarball)",
   linker: "Debian LLD 19.1.7",
   wasmBindgen: "wasm-bindgen 0.2.130",
-  fast: "91a3615f67823317c94d905e75dabc6c4f4cf9bd4d4c393bafe9fd09ddcce813",
-  simd128: "f2b9e53bc35eb185082214fa81a54cc6a79219b9d87d19f783587c97b59eca0c",
+  fast: "50cf244116e1fdc77b43829cf7249c039057b0c911af8f1d9a0b15628f28e4d7",
+  simd128: "49635e48216552223c77a66c0f6da20bb335c97f1ba0b79ec1a0873d529e3e9c",
 };

@@ -6,8 +6,6 @@ use crate::math::*;
 /// Sign, exponent and mantissa of an f16 moved into f32 places.
 const KEEP: u32 = 0x8fff_e000;
 
-static KEEP_WORD: u32 = KEEP;
-
 /// How a row codec is read, eight values at a time.
 pub trait Rows: Copy {
     /// Bytes per value.
@@ -73,8 +71,7 @@ pub struct F16;
 impl Rows for F16 {
     #[inline(always)]
     fn mask() -> v128 {
-        // SAFETY: a constant of this module.
-        u32x4_splat(unsafe { (&raw const KEEP_WORD).read_volatile() })
+        hidden(u32x4_splat(KEEP))
     }
     const BYTES: usize = 2;
     const SCALE: f32 = 5.192_296_9e33; // 2^112
@@ -135,6 +132,11 @@ pub unsafe fn decode<C: Rows>(src: *const u8, dst: *mut f32, count: usize) {
     }
 }
 
+/// Bits of the smallest normal half as f32, 2^-14.
+const NORMAL: u32 = 0x3880_0000;
+/// Bits of 2^15, from which on rounding may end beyond the largest half.
+const BEYOND: u32 = 0x4700_0000;
+
 /// Four f32 to f16 bits in the low halves of the lanes, rounded to nearest even; beyond 65504 infinity, NaN stays NaN.
 #[inline(always)]
 fn to_half(x: v128) -> v128 {
@@ -144,20 +146,30 @@ fn to_half(x: v128) -> v128 {
     let normal = u32x4_shr(i32x4_add(i32x4_add(bits, u32x4_splat(0xc800_0fff)), odd), 13);
     // Adding 0.5 leaves the rounded subnormal in the lowest bits.
     let small = i32x4_sub(f32x4_add(bits, f32x4_splat(0.5)), f32x4_splat(0.5));
-    let h = v128_bitselect(small, normal, u32x4_lt(bits, u32x4_splat(0x3880_0000)));
+    let h = v128_bitselect(small, normal, u32x4_lt(bits, u32x4_splat(NORMAL)));
     let large = v128_bitselect(u32x4_splat(0x7e00), u32x4_splat(0x7c00), u32x4_gt(bits, u32x4_splat(0x7f80_0000)));
     let h = v128_bitselect(large, h, u32x4_ge(bits, u32x4_splat(0x4780_0000)));
     v128_or(h, u32x4_shr(sign, 16))
 }
 
-/// Encodes `count` floats as f16.
+/// Encodes `count` floats as f16. Where all of eight become normal halves, the common case, less is to be looked after.
+#[inline(never)]
 pub unsafe fn encode_f16(src: *const f32, dst: *mut u16, count: usize) {
+    let [sign, least, span, round, one] = [0x8000_0000, NORMAL, BEYOND - NORMAL, 0xc800_0fff, 1].map(|x| hidden(u32x4_splat(x)));
     let whole = count & !7;
-    let mut i = 0;
-    while i < whole {
-        let (lo, hi) = (to_half(load(src.add(i))), to_half(load(src.add(i + 4))));
-        v128_store(dst.add(i) as *mut v128, i16x8_shuffle::<0, 2, 4, 6, 8, 10, 12, 14>(lo, hi));
-        i += 8;
+    for i in (0..whole).step_by(8) {
+        let x = [load(src.add(i)), load(src.add(i + 4))];
+        let bits = x.map(|x| v128_andnot(x, sign));
+        let normal = bits.map(|bits| u32x4_lt(i32x4_sub(bits, least), span));
+        let [lo, hi] = if i32x4_all_true(v128_and(normal[0], normal[1])) {
+            core::array::from_fn(|k| {
+                let odd = v128_and(u32x4_shr(bits[k], 13), one);
+                v128_or(u32x4_shr(i32x4_add(i32x4_add(bits[k], round), odd), 13), u32x4_shr(v128_and(x[k], sign), 16))
+            })
+        } else {
+            x.map(|x| to_half(x))
+        };
+        v128_store(dst.add(i) as *mut v128, u16x8_narrow_i32x4(lo, hi));
     }
     for j in whole..count {
         let h = to_half(f32x4_splat(*src.add(j)));

@@ -23,6 +23,12 @@ pub unsafe fn splat(p: *const f32) -> v128 {
     v128_load32_splat(p as *const u32)
 }
 
+/// Four words from four addresses.
+#[inline(always)]
+pub unsafe fn four_words([a, b, c, d]: [*const u32; 4]) -> v128 {
+    v128_load32_lane::<3>(v128_load32_lane::<2>(v128_load32_lane::<1>(v128_load32_zero(a), b), c), d)
+}
+
 /// a * b + c, in one rounding where the build and the machine have it.
 #[inline(always)]
 pub fn fma(a: v128, b: v128, c: v128) -> v128 {
@@ -36,6 +42,13 @@ pub fn fma(a: v128, b: v128, c: v128) -> v128 {
 #[inline(always)]
 pub fn sum(v: v128) -> f32 {
     (f32x4_extract_lane::<0>(v) + f32x4_extract_lane::<1>(v)) + (f32x4_extract_lane::<2>(v) + f32x4_extract_lane::<3>(v))
+}
+
+/// Sum of four whole lanes.
+#[inline(always)]
+pub fn whole_sum(v: v128) -> i32 {
+    let two = i32x4_add(v, i32x4_shuffle::<2, 3, 0, 1>(v, v));
+    i32x4_extract_lane::<0>(i32x4_add(two, i32x4_shuffle::<1, 0, 3, 2>(two, two)))
 }
 
 /// Maximum of four lanes.
@@ -62,6 +75,22 @@ pub fn sums(a: v128, b: v128, c: v128, d: v128) -> v128 {
     let ab = f32x4_add(i32x4_shuffle::<0, 4, 1, 5>(a, b), i32x4_shuffle::<2, 6, 3, 7>(a, b));
     let cd = f32x4_add(i32x4_shuffle::<0, 4, 1, 5>(c, d), i32x4_shuffle::<2, 6, 3, 7>(c, d));
     f32x4_add(i32x4_shuffle::<0, 1, 4, 5>(ab, cd), i32x4_shuffle::<2, 3, 6, 7>(ab, cd))
+}
+
+/// The same of whole numbers.
+#[inline(always)]
+pub fn whole_sums([a, b, c, d]: [v128; 4]) -> v128 {
+    let ab = i32x4_add(i32x4_shuffle::<0, 4, 1, 5>(a, b), i32x4_shuffle::<2, 6, 3, 7>(a, b));
+    let cd = i32x4_add(i32x4_shuffle::<0, 4, 1, 5>(c, d), i32x4_shuffle::<2, 6, 3, 7>(c, d));
+    i32x4_add(i32x4_shuffle::<0, 1, 4, 5>(ab, cd), i32x4_shuffle::<2, 3, 6, 7>(ab, cd))
+}
+
+/// A constant whose value the compiler must not look into, so that engines keep it instead of building it anew for every use.
+#[inline(always)]
+pub fn hidden(v: v128) -> v128 {
+    let place = v;
+    // SAFETY: a variable of this function.
+    unsafe { (&raw const place).read_volatile() }
 }
 
 /// Four rows of four words by columns.

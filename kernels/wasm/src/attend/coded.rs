@@ -1,8 +1,8 @@
 //! Scores and sums of values straight from codes: with q . k = s (q . code) + z sum(q), and the same for values, no row is ever decoded.
 //! Products are of whole numbers; in which order codes are read, and how queries and weights become whole, is in [`super::raw`].
 
-use super::decode::{Query, Sums, LANES, TILE};
-use super::raw::{groups, middle, row_pairs, span, stride, Unit};
+use super::decode::{Query, Sums, LANES};
+use super::raw::{groups, middle, row_pairs, span, stride, wholes, Pairs};
 use crate::codec::Codec;
 use crate::half::{Rows, F16};
 use crate::math::*;
@@ -22,13 +22,17 @@ pub unsafe fn scores<const R: usize>(codec: Codec, q: Query, units: Sums, consta
         4 => dots::<4, R>,
         _ => dots::<2, R>,
     };
-    let (groups, group, bytes) = (groups(codec, dim), if codec.channel { dim } else { codec.group(dim) }, stride(codec, dim));
+    let bytes = stride(codec, dim);
+    if codec.channel {
+        let lift = Lift { units, constants, pairs: core::ptr::null(), more: false };
+        return take(q, lift, Codes { at: base, bytes, chunks: dim / span(codec) }, rows, s);
+    }
+    let (groups, group) = (groups(codec, dim), codec.group(dim));
     for i in 0..groups {
         let q = Query { at: q.at.add(i * group / 8 * q.step), ..q };
-        let constants = Sums { at: constants.at.add(2 * i), ..constants };
-        let (at, pairs) = if codec.channel { (base, core::ptr::null()) } else { (base.add(4 * groups), base.add(4 * i)) };
-        let codes = Codes { at: at.add(i * group * codec.bits / 8), bytes, chunks: group / span(codec) };
-        take(q, Lift { units, constants, pairs, more: i > 0 }, codes, rows, s);
+        let lift = Lift { units, constants: Sums { at: constants.at.add(2 * i), ..constants }, pairs: base.add(4 * i), more: i > 0 };
+        let at = base.add(4 * groups + i * group * codec.bits / 8);
+        take(q, lift, Codes { at, bytes, chunks: group / span(codec) }, rows, s);
     }
 }
 
@@ -47,9 +51,9 @@ impl Lift {
     unsafe fn write<const R: usize>(&self, dot: [v128; R], at: [usize; 4], s: *mut f32) {
         let (mut scale, mut offset) = (f32x4_splat(1.0), f32x4_splat(1.0));
         if !self.pairs.is_null() {
-            let words = at.map(|at| (self.pairs.add(at) as *const i32).read_unaligned());
+            let words = four_words(at.map(|at| self.pairs.add(at) as *const u32));
             let lift = f32x4_splat(F16::SCALE);
-            let (x, y) = F16::widen(i32x4(words[0], words[1], words[2], words[3]), F16::mask());
+            let (x, y) = F16::widen(words, F16::mask());
             (scale, offset) = (f32x4_mul(x, lift), f32x4_mul(y, lift));
         }
         for g in 0..R {
@@ -108,31 +112,32 @@ unsafe fn dots<const BITS: usize, const R: usize>(q: Query, lift: Lift, codes: C
             }
             row = row.map(|row| row.add(16));
         }
-        lift.write(acc.map(|acc| total(acc.map(|x| f32x4_convert_i32x4(x)))), places, s.add(t));
+        let dot = acc.map(|acc| {
+            let [a, b, c, d] = acc.map(|x| f32x4_convert_i32x4(x));
+            sums(a, b, c, d)
+        });
+        lift.write(dot, places, s.add(t));
     }
 }
 
-#[inline(always)]
-fn total([a, b, c, d]: [v128; 4]) -> v128 {
-    sums(a, b, c, d)
-}
-
-/// o[g] += sum over rows of p[g][t] * row t in raw order, and, per token, what else all channels of a group get to its `offsets`. Per channel,
-/// `base` is the codes and `block` the pairs of [`super::raw::block_pairs`], behind which there is room for R rows.
-pub unsafe fn values<const R: usize>(codec: Codec, p: *const f32, base: *const u8, dim: usize, rows: usize, o: Sums, offsets: Sums, block: *mut f32) {
-    let (mut w, mut pairs) = (MaybeUninit::<[[i16; LANES]; R]>::uninit(), MaybeUninit::<[f32; 2 * LANES]>::uninit());
-    let (w, pairs) = (w.as_mut_ptr() as *mut i16, pairs.as_mut_ptr() as *mut f32);
+/// o[g] += sum over rows of p[g][t] * row t in raw order, times `shares[g]`, p being at most 1; per token, what else all channels of a group get
+/// goes to its `offsets`. Per channel, `base` is the codes and `block` their pairs, behind which there is room for R rows.
+pub unsafe fn values<const R: usize>(codec: Codec, p: *mut f32, shares: [f32; 4], base: *const u8, dim: usize, rows: usize, o: Sums, offsets: Sums, block: Pairs) {
+    let (mut w, mut own) = (MaybeUninit::<[[i16; LANES]; R]>::uninit(), MaybeUninit::<[f32; 2 * LANES]>::uninit());
+    let (w, pairs) = (w.as_mut_ptr() as *mut i16, Pairs::at(own.as_mut_ptr() as *mut f32, LANES));
+    let (p, count) = (Sums { at: p, step: LANES }, rows.next_multiple_of(8));
+    let weights = |unit: f32| Weights { at: w, units: core::array::from_fn(|g| shares[g] * unit) };
     let codes = Codes { at: base, bytes: stride(codec, dim), chunks: dim / span(codec) };
     if codec.channel {
-        let weighed: [Weighed; R] = core::array::from_fn(|g| unsafe { weigh(p.add(g * LANES), core::ptr::null(), rows, w.add(g * LANES)) });
-        let own = Sums { at: block.add(2 * dim), step: dim };
+        let (weights, rounded) = (weights(pairs.unit.value), wholes::<R>(p, pairs.even(count), count, w as *mut u8, 2 * LANES, 16));
+        let own = Sums { at: block.at.add(2 * dim), step: dim };
         core::slice::from_raw_parts_mut(own.at, R * dim).fill(0.0);
-        add::<R>(codec.bits, codes, Weights { at: w, units: weighed.map(|x| x.unit) }, rows, 0..dim, own);
+        add::<R>(codec.bits, codes, weights, rows, 0..dim, own);
         for g in 0..R {
-            let (left, all) = (f32x4_splat(weighed[g].left(codec)), f32x4_splat(weighed[g].all));
+            let (left, all) = (f32x4_splat(-middle(codec) * weights.units[g] * rounded.wholes[g]), f32x4_splat(shares[g] * rounded.offsets[g]));
             for c in (0..dim).step_by(4) {
-                let sum = fma(load(block.add(dim + c)), all, load(o.of(g).add(c)));
-                store(o.of(g).add(c), fma(load(block.add(c)), f32x4_add(load(own.of(g).add(c)), left), sum));
+                let sum = fma(load(block.offset(c)), all, load(o.of(g).add(c)));
+                store(o.of(g).add(c), fma(load(block.at.add(c)), f32x4_add(load(own.of(g).add(c)), left), sum));
             }
         }
         return;
@@ -140,63 +145,20 @@ pub unsafe fn values<const R: usize>(codec: Codec, p: *const f32, base: *const u
     let (groups, group) = (groups(codec, dim), codec.group(dim));
     let codes = Codes { at: base.add(4 * groups), ..codes };
     for i in 0..groups {
-        row_pairs(codec, base, dim, rows, i, pairs);
-        let weighed: [Weighed; R] = core::array::from_fn(|g| unsafe { weigh(p.add(g * LANES), pairs, rows, w.add(g * LANES)) });
+        let pairs = row_pairs(codec, base, dim, rows, i, pairs);
+        let (weights, rounded) = (weights(pairs.unit.value), wholes::<R>(p, pairs, count, w as *mut u8, 2 * LANES, 16));
         for g in 0..R {
-            *offsets.of(g).add(i) += weighed[g].offset + weighed[g].left(codec);
+            *offsets.of(g).add(i) += shares[g] * rounded.offsets[g] - middle(codec) * weights.units[g] * rounded.wholes[g];
         }
-        add::<R>(codec.bits, codes, Weights { at: w, units: weighed.map(|x| x.unit) }, rows, i * group..(i + 1) * group, o);
+        add::<R>(codec.bits, codes, weights, rows, i * group..(i + 1) * group, o);
     }
 }
 
-/// Weights of a tile as whole numbers, LANES of sixteen bits per query, and their units.
+/// Weights of a tile as whole numbers, LANES of them per query, and their units.
 #[derive(Clone, Copy)]
 struct Weights<const R: usize> {
     at: *const i16,
     units: [f32; R],
-}
-
-/// The weights of one query: their unit, their sum, that of the whole numbers, that of p * offset.
-#[derive(Clone, Copy)]
-struct Weighed {
-    unit: f32,
-    all: f32,
-    rounded: f32,
-    offset: f32,
-}
-
-impl Weighed {
-    /// What the rounding leaves for the middle of codes.
-    fn left(&self, codec: Codec) -> f32 {
-        middle(codec) * (self.all - self.unit * self.rounded)
-    }
-}
-
-/// Writes p, times their scales where there are pairs, as whole numbers; those of a tile fit into registers.
-#[inline(never)]
-unsafe fn weigh(p: *const f32, pairs: *const f32, rows: usize, to: *mut i16) -> Weighed {
-    let [mut most, mut all, mut offset, mut rounded] = [f32x4_splat(0.0); 4];
-    let mut weights = [f32x4_splat(0.0); TILE / 4];
-    for (i, weight) in weights.iter_mut().enumerate() {
-        if 4 * i >= rows {
-            break;
-        }
-        let mut x = load(p.add(4 * i));
-        if !pairs.is_null() {
-            offset = fma(x, load(pairs.add(LANES + 4 * i)), offset);
-            x = f32x4_mul(x, load(pairs.add(4 * i)));
-        }
-        most = f32x4_pmax(most, f32x4_abs(x));
-        all = f32x4_add(all, x);
-        *weight = x;
-    }
-    let unit = Unit::of(most);
-    for i in 0..TILE / 8 {
-        let (whole, sum) = unit.round(weights[2 * i], weights[2 * i + 1]);
-        v128_store(to.add(8 * i) as *mut v128, whole);
-        rounded = f32x4_add(rounded, sum);
-    }
-    Weighed { unit: unit.value, all: sum(all), rounded: sum(rounded), offset: sum(offset) }
 }
 
 /// o[g] += unit * sum of w[g][t] * codes of row t, at `channels`, which are whole halves of sixteen bytes, of eight bits whole ones.

@@ -65,7 +65,7 @@ fn most_pairs(dim: usize) -> usize {
 }
 
 impl Work {
-    /// Floats of a state: top, l, a unit, one unused; per group of key channels two constants; o in raw order; per group of value channels the
+    /// Floats of a state: top, l, a unit, a reach; per group of key channels two constants; o in raw order; per group of value channels the
     /// sum of offsets.
     fn state_floats(key_dim: usize, value_dim: usize) -> usize {
         4 + 2 * most_pairs(key_dim) + value_dim.next_multiple_of(8) + most_pairs(value_dim)
@@ -100,6 +100,11 @@ impl Work {
         self.state(g).add(2)
     }
 
+    /// What the numbers of query g were divided by, where keys have pairs per channel.
+    pub unsafe fn reach(&self, g: usize) -> *mut f32 {
+        self.state(g).add(3)
+    }
+
     /// Constants of query g.
     pub unsafe fn pairs(&self, g: usize) -> *mut f32 {
         self.state(g).add(4)
@@ -125,15 +130,20 @@ pub fn floats(heads: usize, kv_heads: usize, key_dim: usize, value_dim: usize, t
     kv_heads * CHUNKS * Work::floats(heads / kv_heads, key_dim, value_dim) + threads * tile::floats(heads / kv_heads, key_dim, value_dim)
 }
 
-/// Item (KV head, chunk) for all query heads of its group.
-pub unsafe fn chunk(a: &Attend, s: &Segment, item: usize, thread: usize) {
+/// Chunks that the longest of some segments has at most.
+pub fn chunks(rows: usize) -> usize {
+    CHUNKS.min(rows.div_ceil(LEAST))
+}
+
+/// Chunk number `chunk` of KV head h for all query heads of its group.
+pub unsafe fn chunk(a: &Attend, s: &Segment, h: usize, chunk: usize, thread: usize) {
     let (from, to) = visible(a.position, s, *a.query_position, a.window);
-    let named = a.named(s, item / CHUNKS);
+    let named = a.named(s, h);
     let count = named.map_or(to - from, |named| named.len());
     let size = LEAST.max(count.div_ceil(CHUNKS).next_multiple_of(LEAST));
-    let first = item % CHUNKS * size;
+    let first = chunk * size;
     let last = count.min(first + size);
-    let work = Work::of(a, item);
+    let work = Work::of(a, h * CHUNKS + chunk);
     for g in 0..a.group {
         *work.state(g) = SENTINEL;
         *work.state(g).add(1) = 0.0;
@@ -144,7 +154,7 @@ pub unsafe fn chunk(a: &Attend, s: &Segment, item: usize, thread: usize) {
     let own = a.scratch.add(floats(a.heads, a.kv_heads, a.key_dim, a.value_dim, thread));
     let tile = Tiles::of(a, work, own);
     for g in 0..a.group {
-        tile.prepare(item / CHUNKS * a.group + g, g);
+        tile.prepare(h * a.group + g, g);
     }
     let mut t = first;
     while t < last {
@@ -183,12 +193,12 @@ fn run(named: &[u32]) -> (usize, usize) {
     (named[0] as usize, rows)
 }
 
-/// Merges the chunks of each query head in order and writes its result.
-pub unsafe fn merge_chunks(a: &Attend, team: &Team) {
+/// Merges the first `count` chunks of each query head in order and writes its result.
+pub unsafe fn merge_chunks(a: &Attend, count: usize, team: &Team) {
     team.each(a.heads, |head| {
         let (h, g) = (head / a.group, head % a.group);
         let work = |c: usize| Work::of(a, h * CHUNKS + c);
-        let chunks = || (0..CHUNKS).map(|c| work(c)).filter(|w| *w.state(g).add(1) > 0.0);
+        let chunks = || (0..count).map(|c| work(c)).filter(|w| *w.state(g).add(1) > 0.0);
         let top = chunks().fold(SENTINEL, |top, w| if *w.state(g) > top { *w.state(g) } else { top });
         let (o, width) = (work(0).o(g), work(0).width());
         let mut l = 0.0;

@@ -175,11 +175,15 @@ pub unsafe fn phases(instr: &Instr) -> u32 {
 pub unsafe fn run(instr: &Instr, phase: u32, team: &Team) {
     let a = Attend::of(instr);
     if a.m == 1 {
+        let longest = (0..a.kv_heads).map(|h| segment(instr, 4, h).rows()).max().unwrap_or(0);
+        let chunks = decode::chunks(longest);
         if phase == 1 {
-            return decode::merge_chunks(&a, team);
+            return decode::merge_chunks(&a, chunks, team);
         }
-        let items = a.kv_heads * decode::CHUNKS;
-        return team.each(items, |item| decode::chunk(&a, &segment(instr, 4, item / decode::CHUNKS), item, team.thread));
+        return team.each(a.kv_heads * chunks, |item| {
+            let h = item / chunks;
+            decode::chunk(&a, &segment(instr, 4, h), h, item % chunks, team.thread);
+        });
     }
     let blocks = a.m.div_ceil(prefill::tokens(a.group));
     team.each(a.kv_heads * blocks, |item| {

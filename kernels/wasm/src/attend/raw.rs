@@ -5,11 +5,10 @@
 //! from the middle of its range on where that unit has rounded a factor, which a constant sees to: the rounding then meets what codes differ by,
 //! not what they have in common.
 
-use super::decode::LANES;
+use super::decode::Sums;
 use crate::codec::Codec;
-use crate::half::{decode, Rows, F16};
+use crate::half::{Rows, F16};
 use crate::math::*;
-use core::mem::MaybeUninit;
 
 /// Largest whole number of sixteen bits.
 const MOST: f32 = 32767.0;
@@ -132,55 +131,139 @@ pub unsafe fn prepare(codec: Codec, dim: usize, raw: *const f32, to: *mut f32, s
     unit.value
 }
 
-/// The same with the pairs of a block: the query takes their scales, its sum their offsets.
-#[inline(never)]
-pub unsafe fn prepare_block(codec: Codec, dim: usize, raw: *const f32, block: *const f32, to: *mut f32, step: usize, pairs: *mut f32) -> f32 {
-    let (mut most, mut offset) = (f32x4_splat(0.0), f32x4_splat(0.0));
-    for c in (0..dim).step_by(4) {
-        let q = load(raw.add(c));
-        most = f32x4_pmax(most, f32x4_abs(f32x4_mul(q, load(block.add(c)))));
-        offset = fma(q, load(block.add(dim + c)), offset);
-    }
-    let (unit, mut all, mut rounded) = (Unit::of(most), f32x4_splat(0.0), f32x4_splat(0.0));
-    for v in 0..dim / 8 {
-        let (p, b) = (raw.add(8 * v), block.add(8 * v));
-        let (x, y) = (f32x4_mul(load(p), load(b)), f32x4_mul(load(p.add(4)), load(b.add(4))));
-        let (whole, sum) = unit.round(x, y);
-        v128_store(to.add(v * step) as *mut v128, whole);
-        all = f32x4_add(all, f32x4_add(x, y));
-        rounded = f32x4_add(rounded, sum);
-    }
-    *pairs = middle(codec) * (sum(all) - unit.value * sum(rounded));
-    *pairs.add(1) = sum(offset);
-    unit.value
+/// Divides numbers by the largest of them, which it returns.
+pub unsafe fn at_most_one(x: *mut f32, dim: usize) -> f32 {
+    let most = max((0..dim).step_by(4).fold(f32x4_splat(0.0), |most, c| f32x4_pmax(most, f32x4_abs(load(x.add(c))))));
+    let inverse = f32x4_splat(if most > 0.0 { 1.0 / most } else { 0.0 });
+    unary(x, x, dim, |x| f32x4_mul(x, inverse));
+    most
 }
 
-/// Scales of `rows` rows, of their pair number `group`, to `to`, offsets to `to + LANES`; zeros up to a multiple of four.
-pub unsafe fn row_pairs(codec: Codec, base: *const u8, dim: usize, rows: usize, group: usize, to: *mut f32) {
-    let (bytes, mask, lift) = (codec.bytes(dim), F16::mask(), f32x4_splat(F16::SCALE));
-    let put = |t: usize, words: v128| {
-        let (s, z) = F16::widen(words, mask);
-        store(to.add(t), f32x4_mul(s, lift));
-        store(to.add(LANES + t), f32x4_mul(z, lift));
+/// Scales, and offsets with the middle of codes times their scale added: what products of whole numbers with codes want.
+#[derive(Clone, Copy)]
+pub struct Pairs {
+    pub at: *mut f32,
+    /// Floats from the scales to the offsets.
+    apart: usize,
+    /// What scales are rounded to multiples of.
+    pub unit: Unit,
+}
+
+impl Pairs {
+    pub fn at(at: *mut f32, apart: usize) -> Pairs {
+        Pairs { at, apart, unit: Unit::of(f32x4_splat(1.0)) }
+    }
+
+    pub unsafe fn offset(&self, i: usize) -> *mut f32 {
+        self.at.add(self.apart + i)
+    }
+
+    /// Scales of one, offsets of one.
+    pub unsafe fn even(self, count: usize) -> Pairs {
+        core::slice::from_raw_parts_mut(self.at, count).fill(1.0);
+        core::slice::from_raw_parts_mut(self.offset(0), count).fill(1.0);
+        self
+    }
+
+    /// Four pairs as they are stored, but for [`F16::SCALE`], in place i; the largest scales so far.
+    #[inline(always)]
+    unsafe fn put(&self, i: usize, [scale, offset]: [v128; 2], middle: v128, most: v128) -> v128 {
+        let lift = f32x4_splat(F16::SCALE);
+        let scale = f32x4_mul(scale, lift);
+        store(self.at.add(i), scale);
+        store(self.offset(i), fma(offset, lift, f32x4_mul(scale, middle)));
+        f32x4_pmax(most, f32x4_abs(scale))
+    }
+}
+
+/// Of each query the sums of its numbers times offsets, and of its whole numbers.
+pub struct Rounded {
+    pub offsets: [f32; 4],
+    pub wholes: [f32; 4],
+}
+
+/// Writes `count` numbers of R queries, at most 1 each, times the scales as whole numbers: query by query `apart` bytes, eight by eight `step` bytes
+/// from each other.
+#[inline(never)]
+pub unsafe fn wholes<const R: usize>(a: Sums, pairs: Pairs, count: usize, to: *mut u8, apart: usize, step: usize) -> Rounded {
+    let (round, bits) = (hidden(f32x4_splat(ROUND)), hidden(u32x4_splat(ROUND.to_bits())));
+    let (mut offsets, mut wholes) = ([f32x4_splat(0.0); 4], [i32x4_splat(0); 4]);
+    for v in 0..count / 8 {
+        let (scales, shifts) = (pairs.at.add(8 * v), pairs.offset(8 * v));
+        let scale = [load(scales), load(scales.add(4))].map(|x| f32x4_mul(x, pairs.unit.inverse));
+        let shift = [load(shifts), load(shifts.add(4))];
+        for g in 0..R {
+            let from = a.of(g).add(8 * v);
+            let x = [load(from), load(from.add(4))];
+            let whole: [v128; 2] = core::array::from_fn(|i| i32x4_sub(fma(x[i], scale[i], round), bits));
+            offsets[g] = fma(x[1], shift[1], fma(x[0], shift[0], offsets[g]));
+            wholes[g] = i32x4_add(wholes[g], i32x4_add(whole[0], whole[1]));
+            v128_store(to.add(g * apart + v * step) as *mut v128, i16x8_narrow_i32x4(whole[0], whole[1]));
+        }
+    }
+    let [a, b, c, d] = offsets;
+    let mut rounded = Rounded { offsets: [0.0; 4], wholes: [0.0; 4] };
+    store(rounded.offsets.as_mut_ptr(), sums(a, b, c, d));
+    store(rounded.wholes.as_mut_ptr(), f32x4_convert_i32x4(whole_sums(wholes)));
+    rounded
+}
+
+/// Pair number `group` of `rows` rows; zeros up to a multiple of eight.
+pub unsafe fn row_pairs(codec: Codec, base: *const u8, dim: usize, rows: usize, group: usize, to: Pairs) -> Pairs {
+    let (bytes, mask, middle) = (codec.bytes(dim), F16::mask(), f32x4_splat(middle(codec)));
+    let (mut at, mut most) = (base.add(4 * group), f32x4_splat(0.0));
+    let mut put = |t: usize, words: v128| {
+        let (scale, offset) = F16::widen(words, mask);
+        most = to.put(t, [scale, offset], middle, most);
     };
-    let mut at = base.add(4 * group);
     for t in (0..rows & !3).step_by(4) {
-        let word = |i: usize| (at.add(i * bytes) as *const i32).read_unaligned();
-        put(t, i32x4(word(0), word(1), word(2), word(3)));
+        put(t, four_words(core::array::from_fn(|i| at.add(i * bytes) as *const u32)));
         at = at.add(4 * bytes);
     }
-    if rows % 4 != 0 {
-        let word = |i: usize| if i < rows % 4 { (at.add(i * bytes) as *const i32).read_unaligned() } else { 0 };
-        put(rows & !3, i32x4(word(0), word(1), word(2), word(3)));
+    for t in (rows & !3..rows.next_multiple_of(8)).step_by(4) {
+        let word = |i: usize| if t + i < rows { (at.add(i * bytes) as *const i32).read_unaligned() } else { 0 };
+        put(t, i32x4(word(0), word(1), word(2), word(3)));
+    }
+    Pairs { unit: Unit::of(most), ..to }
+}
+
+/// Pairs of a block of rows, by channel in raw order.
+pub unsafe fn block_pairs(codec: Codec, pairs: *const u8, dim: usize, out: *mut f32) -> Pairs {
+    match codec.bits {
+        8 => pairs_by_code::<2>(codec, pairs, dim, out),
+        4 => pairs_by_code::<4>(codec, pairs, dim, out),
+        _ => pairs_by_code::<8>(codec, pairs, dim, out),
     }
 }
 
-/// Scales and offsets of a block of rows, by channel in raw order, to `out` and `out + dim`.
-pub unsafe fn block_pairs(codec: Codec, pairs: *const u8, dim: usize, out: *mut f32) {
-    let mut natural = MaybeUninit::<[f32; 1024]>::uninit();
-    let natural = natural.as_mut_ptr() as *mut f32;
-    for i in 0..2 {
-        decode::<F16>(pairs.add(2 * i * dim), natural, dim);
-        to_raw(codec, dim, natural, out.add(i * dim));
+/// The same where half words hold RUN codes.
+#[inline(never)]
+unsafe fn pairs_by_code<const RUN: usize>(codec: Codec, pairs: *const u8, dim: usize, out: *mut f32) -> Pairs {
+    let (to, mask, middle, mut most) = (Pairs::at(out, dim), F16::mask(), f32x4_splat(middle(codec)), f32x4_splat(0.0));
+    for l in (0..dim / RUN).step_by(4) {
+        let [scales, offsets] = [l * RUN, dim + l * RUN].map(|i| unsafe { by_code::<RUN>(pairs.add(2 * i), mask) });
+        for j in 0..RUN {
+            most = to.put((l & !7) * RUN + 8 * j + l % 8, [scales[j], offsets[j]], middle, most);
+        }
     }
+    Pairs { unit: Unit::of(most), ..to }
+}
+
+/// Numbers of the channels of four half words: vector j has those of their j-th codes.
+#[inline(always)]
+unsafe fn by_code<const RUN: usize>(p: *const u8, mask: v128) -> [v128; RUN] {
+    let none = (mask, mask);
+    let x: [(v128, v128); 4] = core::array::from_fn(|i| if i < RUN / 2 { F16::load8(p.add(16 * i), mask) } else { none });
+    let all = match RUN {
+        2 => [x[0].0, x[0].1, mask, mask, mask, mask, mask, mask],
+        4 => {
+            let [even, odd] = [(x[0].0, x[1].0), (x[0].1, x[1].1)].map(|(a, b)| (i32x4_shuffle::<0, 2, 4, 6>(a, b), i32x4_shuffle::<1, 3, 5, 7>(a, b)));
+            [even.0, odd.0, even.1, odd.1, mask, mask, mask, mask]
+        }
+        _ => {
+            let (even, odd) = (transpose(x.map(|x| x.0)), transpose(x.map(|x| x.1)));
+            [even[0], odd[0], even[1], odd[1], even[2], odd[2], even[3], odd[3]]
+        }
+    };
+    core::array::from_fn(|j| all[j])
 }

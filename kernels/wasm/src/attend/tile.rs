@@ -1,6 +1,7 @@
 //! A tile of rows through scores, softmax and sums of values, for the queries of a pass, in whatever way the rows are stored.
 
 use super::decode::{Query, Sums, Work, LANES, LINES, TILE};
+use super::raw::Pairs;
 use super::{cap, coded, plain, raw, Attend};
 use crate::codec::Codec;
 use crate::half::{Rows, F16, F32};
@@ -105,7 +106,9 @@ impl Tiles<'_> {
                 let raw = self.raw.add(g * dim);
                 raw::to_raw(codec, dim, q, raw);
                 unary(raw, raw, dim, |x| f32x4_mul(x, scale));
-                if !codec.channel {
+                if codec.channel {
+                    *self.work.reach(g) = raw::at_most_one(raw, dim);
+                } else {
                     *self.work.unit(g) = raw::prepare(codec, dim, raw, to, step, self.work.pairs(g));
                 }
             }
@@ -118,14 +121,17 @@ impl Tiles<'_> {
         let mut s = MaybeUninit::<[[f32; LANES]; R]>::uninit();
         let p = s.as_mut_ptr() as *mut f32;
         self.scores::<R>(g, slot, rows, p);
+        let mut shares = [1.0; 4];
         for i in 0..R {
-            let alpha = softmax(p.add(i * LANES), rows, self.a.softcap, self.keys.factor(), self.values.lift(), self.work.state(g + i));
+            let own = self.values == Form::Codes;
+            let (alpha, share) = softmax(p.add(i * LANES), rows, self.a.softcap, self.keys.factor(), self.values.lift(), own, self.work.state(g + i));
+            shares[i] = share;
             if alpha != 1.0 {
                 let o = self.work.o(g + i);
                 unary(o, o, self.work.width(), |x| f32x4_mul(x, f32x4_splat(alpha)));
             }
         }
-        self.sum::<R>(g, slot, rows, p);
+        self.sum::<R>(g, slot, rows, p, shares);
     }
 
     /// Scores of R queries from g on and `rows` rows from `slot` on, [`Tiles::most`] of them at most, LANES apart; still without [`Tiles::factor`].
@@ -147,11 +153,14 @@ impl Tiles<'_> {
                     return coded::scores::<R>(codec, q, units, constants, rows_at, dim, rows, s);
                 }
                 let (pairs, codes) = codec.place(self.a.keys, slot, dim);
-                raw::block_pairs(codec, pairs, dim, self.own_keys);
-                for i in g..g + R {
-                    let to = self.work.queries.add(8 * i);
-                    let raw = self.raw.add(i * dim);
-                    *self.work.unit(i) = raw::prepare_block(codec, dim, raw, self.own_keys, to, step, self.work.pairs(i));
+                let pairs = raw::block_pairs(codec, pairs, dim, self.own_keys);
+                let queries = Sums { at: self.raw.add(g * dim), step: dim };
+                let rounded = raw::wholes::<R>(queries, pairs, dim, q.at as *mut u8, 32, 4 * step);
+                for i in 0..R {
+                    let (reach, unit) = (*self.work.reach(g + i), units.of(i));
+                    *unit = reach * pairs.unit.value;
+                    *constants.of(i) = reach * rounded.offsets[i] - raw::middle(codec) * *unit * rounded.wholes[i];
+                    *constants.of(i).add(1) = 0.0;
                 }
                 coded::scores::<R>(codec, q, units, constants, codes, dim, rows, s);
             }
@@ -163,7 +172,7 @@ impl Tiles<'_> {
         self.keys.factor()
     }
 
-    unsafe fn sum<const R: usize>(&self, g: usize, slot: usize, rows: usize, p: *const f32) {
+    unsafe fn sum<const R: usize>(&self, g: usize, slot: usize, rows: usize, p: *mut f32, shares: [f32; 4]) {
         let (codec, dim, step) = (self.a.value_codec, self.a.value_dim, self.work.step());
         let (o, offsets) = (Sums { at: self.work.o(g), step }, Sums { at: self.work.offsets(g), step });
         let rows_at = self.a.values.add(slot * codec.bytes(dim));
@@ -176,10 +185,10 @@ impl Tiles<'_> {
             }
             Form::Codes if codec.channel => {
                 let (pairs, codes) = codec.place(self.a.values, slot, dim);
-                raw::block_pairs(codec, pairs, dim, self.own_values);
-                coded::values::<R>(codec, p, codes, dim, rows, o, offsets, self.own_values);
+                let block = raw::block_pairs(codec, pairs, dim, self.own_values);
+                coded::values::<R>(codec, p, shares, codes, dim, rows, o, offsets, block);
             }
-            Form::Codes => coded::values::<R>(codec, p, rows_at, dim, rows, o, offsets, core::ptr::null_mut()),
+            Form::Codes => coded::values::<R>(codec, p, shares, rows_at, dim, rows, o, offsets, Pairs::at(self.own_values, 0)),
         }
     }
 }
@@ -197,30 +206,33 @@ unsafe fn interleave<K: Rows>(q: *const f32, dim: usize, scale: f32, to: *mut f3
     }
 }
 
-/// Turns raw scores into exponentials times `lift` in place, moves top and l of the state; what o must be multiplied by. Behind the last row
-/// zeros fill up the four.
+/// Turns raw scores into exponentials times `lift` in place, moves top and l of the state; what o must be multiplied by, and what the
+/// exponentials, which reach up to 1 if that is their `own` affair. Behind the last row zeros fill up the eight.
 #[inline(never)]
-unsafe fn softmax(p: *mut f32, rows: usize, softcap: f32, factor: f32, lift: f32, state: *mut f32) -> f32 {
-    let whole = rows.next_multiple_of(4);
+unsafe fn softmax(p: *mut f32, rows: usize, softcap: f32, factor: f32, lift: f32, own: bool, state: *mut f32) -> (f32, f32) {
+    let whole = rows.next_multiple_of(8);
     for t in rows..whole {
         *p.add(t) = *p.add(rows - 1);
     }
     let factor = f32x4_splat(factor);
-    let mut most = splat(state);
+    let mut most = f32x4_splat(SENTINEL);
     for t in (0..rows).step_by(4) {
         let x = cap(f32x4_mul(load(p.add(t)), factor), softcap);
         store(p.add(t), x);
         most = f32x4_pmax(most, x);
     }
-    let top = max(most);
-    let alpha = f32x4_extract_lane::<0>(exp_negative(f32x4_splat(*state - top)));
+    let (before, here) = (*state, max(most));
+    let top = if here > before { here } else { before };
+    let shift = if own { here } else { top };
+    let both = exp_negative(f32x4(before - top, shift - top, 0.0, 0.0));
+    let (alpha, share) = (f32x4_extract_lane::<0>(both), f32x4_extract_lane::<1>(both));
     for t in rows..whole {
         *p.add(t) = 2.0 * SENTINEL;
     }
-    let l = exponentials(p, whole / 4, top, lift);
+    let l = exponentials(p, whole / 4, shift, lift);
     *state = top;
-    *state.add(1) = *state.add(1) * alpha + l;
-    alpha
+    *state.add(1) = *state.add(1) * alpha + share * l;
+    (alpha, share)
 }
 
 /// Brings o out of its raw order, with what offsets add; where it then lies, and what it still lacks. `spare` may be written to.

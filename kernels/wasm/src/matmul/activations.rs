@@ -9,7 +9,7 @@
 use super::lanes::{fma, load};
 use super::tile::share;
 use super::MatmulArgs;
-use crate::math::transpose;
+use crate::math::{transpose, whole_sum};
 use core::arch::wasm32::*;
 
 /// Rows of a full tile.
@@ -89,11 +89,9 @@ unsafe fn quantise(at: *const f32) -> Quantised {
     let round = |v: v128| i32x4_sub(fma(v, inverse, magic), magic);
     let codes: [v128; 4] = core::array::from_fn(|i| i16x8_narrow_i32x4(round(x[2 * i]), round(x[2 * i + 1])));
     let sum = i16x8_add(i16x8_add(codes[0], codes[1]), i16x8_add(codes[2], codes[3]));
-    let sum = i32x4_extadd_pairwise_i16x8(sum);
-    let sum = i32x4_add(sum, i32x4_shuffle::<2, 3, 0, 1>(sum, sum));
-    let sum = i32x4_add(sum, i32x4_shuffle::<1, 0, 3, 2>(sum, sum));
+    let sum = whole_sum(i32x4_extadd_pairwise_i16x8(sum));
     let scale = most * (1.0 / 127.0);
-    let sum = scale * i32x4_extract_lane::<0>(sum) as f32;
+    let sum = scale * sum as f32;
     Quantised { codes, scale: round_to_half(scale), sum: round_to_half(sum) }
 }
 

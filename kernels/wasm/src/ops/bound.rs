@@ -68,6 +68,5 @@ unsafe fn count(x: *const f32, from: usize, to: usize, test: impl Fn(v128) -> v1
         found = i32x4_sub(found, v128_and(test(f32x4_splat(*x.add(i))), i32x4(-1, 0, 0, 0)));
         i += 1;
     }
-    let two = i32x4_add(found, i32x4_shuffle::<2, 3, 0, 1>(found, found));
-    i32x4_extract_lane::<0>(i32x4_add(two, i32x4_shuffle::<1, 0, 3, 2>(two, two))) as usize
+    whole_sum(found) as usize
 }

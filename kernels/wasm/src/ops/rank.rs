@@ -72,8 +72,7 @@ impl Head {
             *self.keys.add(i) = u32x4_extract_lane::<0>(keys);
             marked = i32x4_sub(marked, v128_and(stays, i32x4(-1, 0, 0, 0)));
         }
-        let two = i32x4_add(marked, i32x4_shuffle::<2, 3, 0, 1>(marked, marked));
-        i32x4_extract_lane::<0>(i32x4_add(two, i32x4_shuffle::<1, 0, 3, 2>(two, two))) as usize
+        whole_sum(marked) as usize
     }
 
     /// Marks the best rows until `count` are marked, `marked` of which are already; how many are in the end.

@@ -22,6 +22,8 @@ pub unsafe fn transfer(instr: &Instr, team: &Team) {
     let blocks = (0..heads).map(count).max().unwrap_or(0).div_ceil(ROWS);
     let scratch = instr.ptr::<f32>(6).add(team.thread * ROWS * dim);
     let nested = from.nests(to);
+    // Floats are read where they lie, unless rows are stored together.
+    let in_place = from.bits == 32 && !to.channel;
     team.each(heads * blocks, |item| {
         let (h, first) = (item / blocks, item % blocks * ROWS);
         let (s, t) = (segment(instr, 3, h), segment(instr, 4, h));
@@ -34,11 +36,13 @@ pub unsafe fn transfer(instr: &Instr, team: &Team) {
                 from.copy(source, row, target, slot + i, dim);
             } else if nested {
                 to.coarsen(from, source, row, target, slot + i, dim);
+            } else if in_place {
+                to.write((source as *const f32).add(row * dim), 1, dim, target, slot + i);
             } else {
                 from.read(source, row, 1, dim, scratch.add(i * dim));
             }
         }
-        if !nested && from != to {
+        if !nested && !in_place && from != to {
             to.write(scratch, rows, dim, target, slot);
         }
     });
