@@ -12,12 +12,12 @@ import * as IOE from "fp-ts/IOEither.js";
 import * as TE from "fp-ts/TaskEither.js";
 import type { Binding } from "../backends/backend.ts";
 import type { KvError } from "../cache/error.ts";
-import type { KvCache, LayerCache, Tier } from "../cache/types.ts";
+import type { KvCache, LayerCache, Segment, Tier } from "../cache/types.ts";
 import { layoutBytes, ownLayers, storeTier, tierBuffers } from "../cache/view.ts";
 import type { PolicyPlan, SplicePoint } from "../plan/types.ts";
 import { encodeLayouts } from "./copy.ts";
 import { atFrontier, checkLive, isShared, type Memory, orRetire, retire, succeed } from "./memory.ts";
-import { copyCache, grownCapacities, hasRoom, openTiers, resizeTail, resizeTier, tailOf } from "./resize.ts";
+import { copyCache, grownCapacities, openTiers, resizeTier, tailOf, usualSpare } from "./resize.ts";
 
 /** Names of a layer's memory: the tail tier is `L3.keys`, the frozen tier i of a fork `L3.t0.keys`. */
 export const tierName = (layer: number, tier: number, tiers: number): string => tier === tiers - 1 ? `L${layer}` : `L${layer}.t${tier}`;
@@ -60,47 +60,61 @@ export const reserve =
         );
         const open = ownLayers(exact).flatMap(({ own }) => openTiers(own));
         const shared = plan.rewritesAt(point) ? isShared(memory, open.flatMap(tierBuffers)) : rows > 0 && !atFrontier(memory, exact);
-        const own = flatten || shared ? privately(memory, flatten, rows, bound)(exact) : grow(memory, rows, bound)(exact);
-        return pipe(own, TE.chain(growStores(memory, plan, point, rows)));
+        if (flatten || shared) return pipe(privately(memory, flatten, rows, bound)(exact), TE.chain(growStores(memory, plan, point, rows)));
+        return growAll(memory, point, [...tailGrowth(rows, bound)(exact), ...storeGrowth(plan, point, rows)(exact)])(exact);
       }),
     );
 
-/** When a tail is full, those that soon will be grow with it: programs depend on how memory is cut, and are built anew each time. */
-const grow =
-  (memory: Memory, rows: number, bound: (layer: number) => number | null) => (cache: KvCache): TE.TaskEither<KvError, KvCache> => {
-    const tails = ownLayers(cache).flatMap(({ index, own }) => {
-      const tail = tailOf(own);
-      return tail === null ? [] : [{ index, tail }];
-    });
-    if (tails.every(({ tail }) => hasRoom(tail, rows))) return TE.right(cache);
-    return tails.reduce<TE.TaskEither<KvError, KvCache>>((done, { index, tail: { segments } }) => {
-      const capacities = grownCapacities(segments, rows, bound(index));
-      const isScarce = segments.some((s, h) =>
-        s.capacity < s.length + rows || 2 * (s.capacity - s.length) < (capacities[h] ?? 0) - s.length
-      );
-      return isScarce ? pipe(done, TE.chain(resizeTail(memory, index, capacities))) : done;
-    }, TE.right(cache));
-  };
+/** Memory of a layer, the capacities per head that growing would give it, and the rows that it takes now. */
+interface Growth {
+  readonly index: number;
+  readonly at: number;
+  readonly segments: ReadonlyArray<Segment>;
+  readonly wanted: ReadonlyArray<number>;
+  readonly taken: ReadonlyArray<number>;
+}
+
+const isFull = ({ segments, taken }: Growth): boolean => segments.some((s, h) => s.capacity < s.length + (taken[h] ?? 0));
+const mayGrow = ({ segments, wanted }: Growth): boolean => segments.some((s, h) => s.capacity < (wanted[h] ?? 0));
+
+/** What is full grows. Between steps, all grow with it that have taken rows since they grew last: programs depend on how memory is cut, and
+ * building them anew costs more than moving rows. */
+const growAll = (memory: Memory, point: SplicePoint, all: ReadonlyArray<Growth>) => (cache: KvCache): TE.TaskEither<KvError, KvCache> =>
+  (all.some(isFull) ? all.filter(point._tag === "AfterStep" ? mayGrow : isFull) : [])
+    .reduce<TE.TaskEither<KvError, KvCache>>(
+      (done, { index, at, wanted }) => pipe(done, TE.chain(resizeTier(memory, index, at, wanted))),
+      TE.right(cache),
+    );
+
+/** Room for rows in each tail. */
+const tailGrowth = (rows: number, bound: (layer: number) => number | null) => (cache: KvCache): ReadonlyArray<Growth> =>
+  ownLayers(cache).map(({ index, own }) => {
+    const segments = tailOf(own)?.segments ?? [];
+    const wanted = grownCapacities(segments, rows, bound(index));
+    return { index, at: own.tiers.length - 1, segments, wanted, taken: segments.map(() => rows) };
+  });
 
 /** Room in each store for what may pass on to it in this run: whole groups of the rows that will be old. */
-export const growStores =
-  (memory: Memory, plan: PolicyPlan, point: SplicePoint, rows: number) => (cache: KvCache): TE.TaskEither<KvError, KvCache> =>
-    ownLayers(cache).reduce<TE.TaskEither<KvError, KvCache>>((done, { index, own }) => {
-      const [store, tail, planned] = [storeTier(own), tailOf(own), plan.layers[index]?.store ?? null];
-      if (store === null || tail === null || planned === null || !plan.passesAt(point, index)) return done;
-      const { group } = planned;
-      const passing = tail.segments.map((s, h) => {
-        const whole = s.length + (store.segments[h]?.length ?? 0) === cache.nextPosition;
-        const old = s.length + rows - (whole ? planned.recent : 0);
-        const passing = Math.floor(Math.max(0, old) / group) * group;
-        return planned.single && point._tag === "AfterStep" ? Math.min(1, passing) : passing;
-      });
-      if (store.segments.every((s, h) => s.length + (passing[h] ?? 0) <= s.capacity)) return done;
-      const mean = store.segments.reduce((sum, s) => sum + s.length, 0) / Math.max(1, store.segments.length);
-      const spare = point._tag === "PrefillEnd" ? 0 : Math.ceil(mean / 8 / group) * group;
-      const capacities = store.segments.map((s, h) => s.length + Math.max(passing[h] ?? 0, spare));
-      return pipe(done, TE.chain(resizeTier(memory, index, own.tiers.length - 2, capacities)));
-    }, TE.right(cache));
+const storeGrowth = (plan: PolicyPlan, point: SplicePoint, rows: number) => (cache: KvCache): ReadonlyArray<Growth> =>
+  ownLayers(cache).flatMap(({ index, own }) => {
+    const [store, tail, planned] = [storeTier(own), tailOf(own), plan.layers[index]?.store ?? null];
+    if (store === null || tail === null || planned === null || !plan.passesAt(point, index)) return [];
+    const { group, single, recent } = planned;
+    const { segments } = store;
+    const taken = tail.segments.map((s, h) => {
+      const whole = s.length + (segments[h]?.length ?? 0) === cache.nextPosition;
+      const old = s.length + rows - (whole ? recent : 0);
+      const passing = Math.floor(Math.max(0, old) / group) * group;
+      return single && point._tag === "AfterStep" ? Math.min(1, passing) : passing;
+    });
+    const spare = point._tag === "PrefillEnd" ? 0 : Math.ceil(usualSpare(segments, 0) / group) * group;
+    const wanted = segments.map((s, h) => s.length + Math.max(taken[h] ?? 0, spare));
+    return [{ index, at: own.tiers.length - 2, segments, wanted, taken }];
+  });
+
+/** Room in each store for what may pass on to it in this run. The input is consumed, also on Left. */
+export const growStores = (memory: Memory, plan: PolicyPlan, point: SplicePoint, rows: number) => (cache: KvCache) =>
+  growAll(memory, point, storeGrowth(plan, point, rows)(cache))(cache);
 
 const privately =
   (memory: Memory, flatten: boolean, rows: number, bound: (layer: number) => number | null) =>

@@ -18,11 +18,16 @@ import { allocLayouts, allocRecent, allocTier, formOf, freeAll, segmentsOf } fro
 /** Smallest number of spare rows per head that growth leaves. */
 const MIN_SPARE = 32;
 
+/** Spare rows per head that growth leaves where nothing bounds them: room for `rows` and for an eighth more. */
+export function usualSpare(segments: ReadonlyArray<Segment>, rows: number): number {
+  const mean = segments.reduce((sum, s) => sum + s.length, 0) / Math.max(1, segments.length);
+  return Math.max(rows, Math.ceil(mean / 8), MIN_SPARE);
+}
+
 /** Capacities, per head, that leave room for `rows` more rows and for growth by an eighth; never more than `bound + rows`
  * where the plan bounds the rows of a head. */
 export function grownCapacities(segments: ReadonlyArray<Segment>, rows: number, bound: number | null): ReadonlyArray<number> {
-  const mean = segments.reduce((sum, s) => sum + s.length, 0) / Math.max(1, segments.length);
-  const spare = Math.max(rows, Math.ceil(mean / 8), MIN_SPARE);
+  const spare = usualSpare(segments, rows);
   return segments.map((s) => bound === null ? s.length + spare : Math.max(s.length + rows, Math.min(s.length + spare, bound + rows)));
 }
 
@@ -34,13 +39,6 @@ export const openTiers = (own: OwnLayer): ReadonlyArray<Tier> => own.tiers.filte
 
 /** True if every head has room for `rows` more. */
 export const hasRoom = (tier: Tier, rows: number): boolean => tier.segments.every((s) => s.length + rows <= s.capacity);
-
-/** Gives the tail tier of layer `index` memory with these capacities. The input is consumed, also on Left. */
-export const resizeTail =
-  (memory: Memory, index: number, capacities: ReadonlyArray<number>): (cache: KvCache) => TE.TaskEither<KvError, KvCache> => (cache) => {
-    const layer = cache.layers[index];
-    return resizeTier(memory, index, layer?._tag === "Own" ? layer.tiers.length - 1 : 0, capacities)(cache);
-  };
 
 /** Gives tier `at` of layer `index` memory with these capacities. The input is consumed, also on Left. */
 export const resizeTier =

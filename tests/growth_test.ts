@@ -2,8 +2,12 @@ import { assertEquals, assertLessOrEqual } from "@std/assert";
 import type { Backend } from "../backends/backend.ts";
 import { bytesOf } from "../cache/mod.ts";
 import { afterPrefill, evict, neg, norm, pipe, rows } from "../policy/mod.ts";
+import { openReference } from "../backends/reference/mod.ts";
+import { disposeSession, openModel, prefill, step } from "../model/mod.ts";
+import { diffKv } from "../papers/mod.ts";
 import { append, compress, dispose, openMemory, orThrow } from "../run/mod.ts";
 import { backends, cacheOf, numbers, sampleOf } from "./support.ts";
+import { tiny, tinyFile } from "./support/tiny_model.ts";
 
 /** A backend that counts rows as they are copied, by the lengths in the source layouts that a copy uploads. */
 function counting(backend: Backend): { readonly backend: Backend; readonly copied: () => number } {
@@ -60,3 +64,19 @@ for (const { name, open } of backends) {
     assertEquals([after.buffers, after.programs, after.weights], [before.buffers, before.programs, before.weights]);
   });
 }
+
+Deno.test("a decoded token builds the program of a model anew every 32nd time at most, however unevenly layers and tiers take rows", async () => {
+  await using opened = await orThrow(openReference());
+  let built = 0;
+  const prepare: Backend["prepare"] = (program, weights) => (built++, opened.prepare(program, weights));
+  const options = tiny("llama", { layers: 6, headDim: 32 });
+  await using model = await orThrow(openModel({ ...opened, prepare }, tinyFile(options)));
+  const prompt = Array.from({ length: 96 }, (_, i) => i * 37 % 250);
+  let session = await orThrow(prefill(model, diffKv({ window: 8 }))(prompt));
+  const steps = 129;
+  const before = built;
+  for (let i = 0; i < steps; i++) session = await orThrow(step(i * 11 % 250)(session));
+  // The first step, then whenever 32 spare rows are used up; what a program moves rows with is built once.
+  assertLessOrEqual(built - before, 1 + Math.ceil(steps / 32) + 4);
+  await orThrow(disposeSession(session));
+});
