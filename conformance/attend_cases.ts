@@ -4,7 +4,19 @@
  */
 import type { RowCodec } from "../backends/ops.ts";
 import { type Case, caseOf, type Data, input, output, outputIn, updated, withNmse } from "./case.ts";
-import { channelForms, type Layout, layoutOf, layoutWords, newestOf, positionsOf, rowForms, rowRanges, rowsOf } from "./layouts.ts";
+import {
+  blocked,
+  channelForms,
+  codedRows,
+  type Layout,
+  layoutOf,
+  layoutWords,
+  newestOf,
+  positionsOf,
+  rowForms,
+  rowRanges,
+  rowsOf,
+} from "./layouts.ts";
 import { type Random, randomOf } from "./random.ts";
 
 /** A query position that means "no query here". */
@@ -60,6 +72,7 @@ const scaleOf = (dim: number): number => 1 / Math.sqrt(dim);
 
 export const attendCases = (seed: number): ReadonlyArray<Case> => [
   ...forms.flatMap((form, i) => [attendCase(seed, form, i % 3 === 2, 1)]),
+  ...(["q8c32", "q4c32", "q2c32"] as const).map((codec) => standingOut(seed, codec)),
   ...[1, 33].flatMap((m) => [
     attendCase(seed, { lengths: [1025, 33], dim: 64, codec: "f16", m, group: 3, window: 0, softcap: 0 }, true, 1),
     attendCase(seed, { lengths: [127, 1025], dim: 64, codec: "f32", m, group: 3, window: 0, softcap: 0 }, false, 30),
@@ -95,6 +108,40 @@ function attendCase(seed: number, form: Form, merge: boolean, spread: number): C
     queryPosition: input(queryPositions(random, newestOf(layout, position), m)),
     out: within.out(merge ? before.out : output("attend", m * heads * valueDim)),
     lse: within.lse(merge ? before.lse : output("attend", m * heads)),
+  });
+}
+
+/** Keys of which one channel is thirty times as large as the others, as keys of real models have them, and queries that make up for it. */
+function standingOut(seed: number, keyCodec: RowCodec): Case {
+  const [dim, kvHeads, group, valueCodec] = [64, 2, 3, "q4g32"] as const;
+  const random = randomOf(`attend standing out ${keyCodec}`, seed);
+  const layout = blocked(layoutOf(random, [160, 65]), 32);
+  const [heads, position] = [kvHeads * group, positionsOf(random, layout)];
+  const scaled = (rows: number, factor: number): Float32Array<ArrayBuffer> =>
+    random.normals(rows * dim).map((x, i) => i % dim === 3 ? x * factor : x);
+  const params = {
+    m: 1,
+    heads,
+    kvHeads,
+    keyDim: dim,
+    valueDim: dim,
+    keyCodec,
+    valueCodec,
+    scale: scaleOf(dim),
+    window: 0,
+    softcap: 0,
+    merge: false,
+  };
+  const within = withinCodes(1, [keyCodec]);
+  return caseOf(`${keyCodec}, one channel standing out`, { op: "attend", params }, {
+    q: input(scaled(heads, 1 / 30)),
+    keys: input(codedRows(layout, dim, keyCodec, scaled(layout.slots, 30))),
+    values: input(rowsOf(random, layout, dim, valueCodec)),
+    position: input(position),
+    layout: input(layoutWords(layout)),
+    queryPosition: input(Uint32Array.of(newestOf(layout, position))),
+    out: within.out(output("attend", heads * dim)),
+    lse: within.lse(output("attend", heads)),
   });
 }
 

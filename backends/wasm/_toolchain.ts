@@ -4,6 +4,6 @@ export const toolchain: Readonly<Record<"rustc" | "linker" | "wasmBindgen" | "fa
   rustc: "rustc 1.96.0 (ac68faa20 2026-05-25) (built from a source tarball)",
   linker: "Debian LLD 19.1.7",
   wasmBindgen: "wasm-bindgen 0.2.130",
-  fast: "50cf244116e1fdc77b43829cf7249c039057b0c911af8f1d9a0b15628f28e4d7",
-  simd128: "49635e48216552223c77a66c0f6da20bb335c97f1ba0b79ec1a0873d529e3e9c",
+  fast: "2860b8e0c54a83d33216cd5048be043ee3f71a032a501820fa8e2d11448bd0cd",
+  simd128: "8ff02bda070b0bee8fd7a34edc846ee926574c2fcc77c1baa24393ff920ee8fa",
 };

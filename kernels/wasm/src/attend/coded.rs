@@ -2,7 +2,7 @@
 //! Products are of whole numbers; in which order codes are read, and how queries and weights become whole, is in [`super::raw`].
 
 use super::decode::{Query, Sums, LANES};
-use super::raw::{groups, middle, row_pairs, span, stride, wholes, Pairs};
+use super::raw::{groups, row_pairs, span, stride, wholes, Pairs};
 use crate::codec::Codec;
 use crate::half::{Rows, F16};
 use crate::math::*;
@@ -120,21 +120,25 @@ unsafe fn dots<const BITS: usize, const R: usize>(q: Query, lift: Lift, codes: C
     }
 }
 
-/// o[g] += sum over rows of p[g][t] * row t in raw order, times `shares[g]`, p being at most 1; per token, what else all channels of a group get
-/// goes to its `offsets`. Per channel, `base` is the codes and `block` their pairs, behind which there is room for R rows.
-pub unsafe fn values<const R: usize>(codec: Codec, p: *mut f32, shares: [f32; 4], base: *const u8, dim: usize, rows: usize, o: Sums, offsets: Sums, block: Pairs) {
+/// o[g] += sum over rows of p[g][t] * row t in raw order, and, per token, what else all channels of a group get to its `offsets`. Per channel,
+/// `base` is the codes and `block` their pairs, behind which there is room for R rows.
+pub unsafe fn values<const R: usize>(codec: Codec, p: *mut f32, base: *const u8, dim: usize, rows: usize, o: Sums, offsets: Sums, block: Pairs) {
     let (mut w, mut own) = (MaybeUninit::<[[i16; LANES]; R]>::uninit(), MaybeUninit::<[f32; 2 * LANES]>::uninit());
     let (w, pairs) = (w.as_mut_ptr() as *mut i16, Pairs::at(own.as_mut_ptr() as *mut f32, LANES));
     let (p, count) = (Sums { at: p, step: LANES }, rows.next_multiple_of(8));
-    let weights = |unit: f32| Weights { at: w, units: core::array::from_fn(|g| shares[g] * unit) };
+    let round = |pairs: Pairs| {
+        let rounded = unsafe { wholes::<R>(p, pairs, count, w as *mut u8, 2 * LANES, 16) };
+        (Weights::<R> { at: w, units: core::array::from_fn(|g| rounded.units[g]) }, rounded)
+    };
     let codes = Codes { at: base, bytes: stride(codec, dim), chunks: dim / span(codec) };
     if codec.channel {
-        let (weights, rounded) = (weights(pairs.unit.value), wholes::<R>(p, pairs.even(count), count, w as *mut u8, 2 * LANES, 16));
+        let (weights, rounded) = round(pairs.even(count));
         let own = Sums { at: block.at.add(2 * dim), step: dim };
         core::slice::from_raw_parts_mut(own.at, R * dim).fill(0.0);
         add::<R>(codec.bits, codes, weights, rows, 0..dim, own);
         for g in 0..R {
-            let (left, all) = (f32x4_splat(-middle(codec) * weights.units[g] * rounded.wholes[g]), f32x4_splat(shares[g] * rounded.offsets[g]));
+            let all = rounded.offsets[g];
+            let (left, all) = (f32x4_splat(rounded.constant(codec, g) - all), f32x4_splat(all));
             for c in (0..dim).step_by(4) {
                 let sum = fma(load(block.offset(c)), all, load(o.of(g).add(c)));
                 store(o.of(g).add(c), fma(load(block.at.add(c)), f32x4_add(load(own.of(g).add(c)), left), sum));
@@ -145,10 +149,10 @@ pub unsafe fn values<const R: usize>(codec: Codec, p: *mut f32, shares: [f32; 4]
     let (groups, group) = (groups(codec, dim), codec.group(dim));
     let codes = Codes { at: base.add(4 * groups), ..codes };
     for i in 0..groups {
-        let pairs = row_pairs(codec, base, dim, rows, i, pairs);
-        let (weights, rounded) = (weights(pairs.unit.value), wholes::<R>(p, pairs, count, w as *mut u8, 2 * LANES, 16));
+        row_pairs(codec, base, dim, rows, i, pairs);
+        let (weights, rounded) = round(pairs);
         for g in 0..R {
-            *offsets.of(g).add(i) += shares[g] * rounded.offsets[g] - middle(codec) * weights.units[g] * rounded.wholes[g];
+            *offsets.of(g).add(i) += rounded.constant(codec, g);
         }
         add::<R>(codec.bits, codes, weights, rows, i * group..(i + 1) * group, o);
     }

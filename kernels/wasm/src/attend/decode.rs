@@ -65,7 +65,7 @@ fn most_pairs(dim: usize) -> usize {
 }
 
 impl Work {
-    /// Floats of a state: top, l, a unit, a reach; per group of key channels two constants; o in raw order; per group of value channels the
+    /// Floats of a state: top, l, a unit, one unused; per group of key channels two constants; o in raw order; per group of value channels the
     /// sum of offsets.
     fn state_floats(key_dim: usize, value_dim: usize) -> usize {
         4 + 2 * most_pairs(key_dim) + value_dim.next_multiple_of(8) + most_pairs(value_dim)
@@ -98,11 +98,6 @@ impl Work {
     /// What the whole numbers of query g are multiples of, where keys are codes.
     pub unsafe fn unit(&self, g: usize) -> *mut f32 {
         self.state(g).add(2)
-    }
-
-    /// What the numbers of query g were divided by, where keys have pairs per channel.
-    pub unsafe fn reach(&self, g: usize) -> *mut f32 {
-        self.state(g).add(3)
     }
 
     /// Constants of query g.

@@ -131,27 +131,17 @@ pub unsafe fn prepare(codec: Codec, dim: usize, raw: *const f32, to: *mut f32, s
     unit.value
 }
 
-/// Divides numbers by the largest of them, which it returns.
-pub unsafe fn at_most_one(x: *mut f32, dim: usize) -> f32 {
-    let most = max((0..dim).step_by(4).fold(f32x4_splat(0.0), |most, c| f32x4_pmax(most, f32x4_abs(load(x.add(c))))));
-    let inverse = f32x4_splat(if most > 0.0 { 1.0 / most } else { 0.0 });
-    unary(x, x, dim, |x| f32x4_mul(x, inverse));
-    most
-}
-
 /// Scales, and offsets with the middle of codes times their scale added: what products of whole numbers with codes want.
 #[derive(Clone, Copy)]
 pub struct Pairs {
     pub at: *mut f32,
     /// Floats from the scales to the offsets.
     apart: usize,
-    /// What scales are rounded to multiples of.
-    pub unit: Unit,
 }
 
 impl Pairs {
     pub fn at(at: *mut f32, apart: usize) -> Pairs {
-        Pairs { at, apart, unit: Unit::of(f32x4_splat(1.0)) }
+        Pairs { at, apart }
     }
 
     pub unsafe fn offset(&self, i: usize) -> *mut f32 {
@@ -165,56 +155,71 @@ impl Pairs {
         self
     }
 
-    /// Four pairs as they are stored, but for [`F16::SCALE`], in place i; the largest scales so far.
+    /// Four pairs as they are stored, but for [`F16::SCALE`], in place i.
     #[inline(always)]
-    unsafe fn put(&self, i: usize, [scale, offset]: [v128; 2], middle: v128, most: v128) -> v128 {
+    unsafe fn put(&self, i: usize, [scale, offset]: [v128; 2], middle: v128) {
         let lift = f32x4_splat(F16::SCALE);
         let scale = f32x4_mul(scale, lift);
         store(self.at.add(i), scale);
         store(self.offset(i), fma(offset, lift, f32x4_mul(scale, middle)));
-        f32x4_pmax(most, f32x4_abs(scale))
     }
 }
 
-/// Of each query the sums of its numbers times offsets, and of its whole numbers.
+/// Of each query the unit of its whole numbers, the sum of its numbers times offsets, and what the unit's multiples sum to.
 pub struct Rounded {
+    pub units: [f32; 4],
     pub offsets: [f32; 4],
     pub wholes: [f32; 4],
 }
 
-/// Writes `count` numbers of R queries, at most 1 each, times the scales as whole numbers: query by query `apart` bytes, eight by eight `step` bytes
-/// from each other.
+impl Rounded {
+    /// What query g gets whatever the codes are, next to products of whole numbers.
+    pub fn constant(&self, codec: Codec, g: usize) -> f32 {
+        self.offsets[g] - middle(codec) * self.units[g] * self.wholes[g]
+    }
+}
+
+/// Writes `count` numbers of R queries times the scales as whole numbers: query by query `apart` bytes, eight by eight `step` bytes from each other.
 #[inline(never)]
 pub unsafe fn wholes<const R: usize>(a: Sums, pairs: Pairs, count: usize, to: *mut u8, apart: usize, step: usize) -> Rounded {
     let (round, bits) = (hidden(f32x4_splat(ROUND)), hidden(u32x4_splat(ROUND.to_bits())));
-    let (mut offsets, mut wholes) = ([f32x4_splat(0.0); 4], [i32x4_splat(0); 4]);
-    for v in 0..count / 8 {
-        let (scales, shifts) = (pairs.at.add(8 * v), pairs.offset(8 * v));
-        let scale = [load(scales), load(scales.add(4))].map(|x| f32x4_mul(x, pairs.unit.inverse));
-        let shift = [load(shifts), load(shifts.add(4))];
+    let [mut most, mut offsets, mut wholes] = [[f32x4_splat(0.0); 4]; 3];
+    for i in (0..count).step_by(4) {
+        let (scale, offset) = (load(pairs.at.add(i)), load(pairs.offset(i)));
         for g in 0..R {
-            let from = a.of(g).add(8 * v);
-            let x = [load(from), load(from.add(4))];
-            let whole: [v128; 2] = core::array::from_fn(|i| i32x4_sub(fma(x[i], scale[i], round), bits));
-            offsets[g] = fma(x[1], shift[1], fma(x[0], shift[0], offsets[g]));
+            let x = load(a.of(g).add(i));
+            most[g] = f32x4_pmax(most[g], f32x4_abs(f32x4_mul(x, scale)));
+            offsets[g] = fma(x, offset, offsets[g]);
+        }
+    }
+    let units = most.map(Unit::of);
+    for v in 0..count / 8 {
+        let scales = pairs.at.add(8 * v);
+        let scale = [load(scales), load(scales.add(4))];
+        for g in 0..R {
+            let x = a.of(g).add(8 * v);
+            let whole: [v128; 2] = core::array::from_fn(|i| {
+                let x = f32x4_mul(load(x.add(4 * i)), scale[i]);
+                i32x4_sub(fma(x, units[g].inverse, round), bits)
+            });
             wholes[g] = i32x4_add(wholes[g], i32x4_add(whole[0], whole[1]));
             v128_store(to.add(g * apart + v * step) as *mut v128, i16x8_narrow_i32x4(whole[0], whole[1]));
         }
     }
     let [a, b, c, d] = offsets;
-    let mut rounded = Rounded { offsets: [0.0; 4], wholes: [0.0; 4] };
+    let mut rounded = Rounded { units: units.map(|unit| unit.value), offsets: [0.0; 4], wholes: [0.0; 4] };
     store(rounded.offsets.as_mut_ptr(), sums(a, b, c, d));
     store(rounded.wholes.as_mut_ptr(), f32x4_convert_i32x4(whole_sums(wholes)));
     rounded
 }
 
 /// Pair number `group` of `rows` rows; zeros up to a multiple of eight.
-pub unsafe fn row_pairs(codec: Codec, base: *const u8, dim: usize, rows: usize, group: usize, to: Pairs) -> Pairs {
+pub unsafe fn row_pairs(codec: Codec, base: *const u8, dim: usize, rows: usize, group: usize, to: Pairs) {
     let (bytes, mask, middle) = (codec.bytes(dim), F16::mask(), f32x4_splat(middle(codec)));
-    let (mut at, mut most) = (base.add(4 * group), f32x4_splat(0.0));
-    let mut put = |t: usize, words: v128| {
+    let mut at = base.add(4 * group);
+    let put = |t: usize, words: v128| {
         let (scale, offset) = F16::widen(words, mask);
-        most = to.put(t, [scale, offset], middle, most);
+        to.put(t, [scale, offset], middle);
     };
     for t in (0..rows & !3).step_by(4) {
         put(t, four_words(core::array::from_fn(|i| at.add(i * bytes) as *const u32)));
@@ -224,7 +229,6 @@ pub unsafe fn row_pairs(codec: Codec, base: *const u8, dim: usize, rows: usize, 
         let word = |i: usize| if t + i < rows { (at.add(i * bytes) as *const i32).read_unaligned() } else { 0 };
         put(t, i32x4(word(0), word(1), word(2), word(3)));
     }
-    Pairs { unit: Unit::of(most), ..to }
 }
 
 /// Pairs of a block of rows, by channel in raw order.
@@ -239,14 +243,14 @@ pub unsafe fn block_pairs(codec: Codec, pairs: *const u8, dim: usize, out: *mut 
 /// The same where half words hold RUN codes.
 #[inline(never)]
 unsafe fn pairs_by_code<const RUN: usize>(codec: Codec, pairs: *const u8, dim: usize, out: *mut f32) -> Pairs {
-    let (to, mask, middle, mut most) = (Pairs::at(out, dim), F16::mask(), f32x4_splat(middle(codec)), f32x4_splat(0.0));
+    let (to, mask, middle) = (Pairs::at(out, dim), F16::mask(), f32x4_splat(middle(codec)));
     for l in (0..dim / RUN).step_by(4) {
         let [scales, offsets] = [l * RUN, dim + l * RUN].map(|i| unsafe { by_code::<RUN>(pairs.add(2 * i), mask) });
         for j in 0..RUN {
-            most = to.put((l & !7) * RUN + 8 * j + l % 8, [scales[j], offsets[j]], middle, most);
+            to.put((l & !7) * RUN + 8 * j + l % 8, [scales[j], offsets[j]], middle);
         }
     }
-    Pairs { unit: Unit::of(most), ..to }
+    to
 }
 
 /// Numbers of the channels of four half words: vector j has those of their j-th codes.

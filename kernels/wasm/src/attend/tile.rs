@@ -106,9 +106,7 @@ impl Tiles<'_> {
                 let raw = self.raw.add(g * dim);
                 raw::to_raw(codec, dim, q, raw);
                 unary(raw, raw, dim, |x| f32x4_mul(x, scale));
-                if codec.channel {
-                    *self.work.reach(g) = raw::at_most_one(raw, dim);
-                } else {
+                if !codec.channel {
                     *self.work.unit(g) = raw::prepare(codec, dim, raw, to, step, self.work.pairs(g));
                 }
             }
@@ -121,17 +119,14 @@ impl Tiles<'_> {
         let mut s = MaybeUninit::<[[f32; LANES]; R]>::uninit();
         let p = s.as_mut_ptr() as *mut f32;
         self.scores::<R>(g, slot, rows, p);
-        let mut shares = [1.0; 4];
         for i in 0..R {
-            let own = self.values == Form::Codes;
-            let (alpha, share) = softmax(p.add(i * LANES), rows, self.a.softcap, self.keys.factor(), self.values.lift(), own, self.work.state(g + i));
-            shares[i] = share;
+            let alpha = softmax(p.add(i * LANES), rows, self.a.softcap, self.keys.factor(), self.values.lift(), self.work.state(g + i));
             if alpha != 1.0 {
                 let o = self.work.o(g + i);
                 unary(o, o, self.work.width(), |x| f32x4_mul(x, f32x4_splat(alpha)));
             }
         }
-        self.sum::<R>(g, slot, rows, p, shares);
+        self.sum::<R>(g, slot, rows, p);
     }
 
     /// Scores of R queries from g on and `rows` rows from `slot` on, [`Tiles::most`] of them at most, LANES apart; still without [`Tiles::factor`].
@@ -157,9 +152,8 @@ impl Tiles<'_> {
                 let queries = Sums { at: self.raw.add(g * dim), step: dim };
                 let rounded = raw::wholes::<R>(queries, pairs, dim, q.at as *mut u8, 32, 4 * step);
                 for i in 0..R {
-                    let (reach, unit) = (*self.work.reach(g + i), units.of(i));
-                    *unit = reach * pairs.unit.value;
-                    *constants.of(i) = reach * rounded.offsets[i] - raw::middle(codec) * *unit * rounded.wholes[i];
+                    *units.of(i) = rounded.units[i];
+                    *constants.of(i) = rounded.constant(codec, i);
                     *constants.of(i).add(1) = 0.0;
                 }
                 coded::scores::<R>(codec, q, units, constants, codes, dim, rows, s);
@@ -172,7 +166,7 @@ impl Tiles<'_> {
         self.keys.factor()
     }
 
-    unsafe fn sum<const R: usize>(&self, g: usize, slot: usize, rows: usize, p: *mut f32, shares: [f32; 4]) {
+    unsafe fn sum<const R: usize>(&self, g: usize, slot: usize, rows: usize, p: *mut f32) {
         let (codec, dim, step) = (self.a.value_codec, self.a.value_dim, self.work.step());
         let (o, offsets) = (Sums { at: self.work.o(g), step }, Sums { at: self.work.offsets(g), step });
         let rows_at = self.a.values.add(slot * codec.bytes(dim));
@@ -186,9 +180,9 @@ impl Tiles<'_> {
             Form::Codes if codec.channel => {
                 let (pairs, codes) = codec.place(self.a.values, slot, dim);
                 let block = raw::block_pairs(codec, pairs, dim, self.own_values);
-                coded::values::<R>(codec, p, shares, codes, dim, rows, o, offsets, block);
+                coded::values::<R>(codec, p, codes, dim, rows, o, offsets, block);
             }
-            Form::Codes => coded::values::<R>(codec, p, shares, rows_at, dim, rows, o, offsets, Pairs::at(self.own_values, 0)),
+            Form::Codes => coded::values::<R>(codec, p, rows_at, dim, rows, o, offsets, Pairs::at(self.own_values, 0)),
         }
     }
 }
@@ -206,33 +200,30 @@ unsafe fn interleave<K: Rows>(q: *const f32, dim: usize, scale: f32, to: *mut f3
     }
 }
 
-/// Turns raw scores into exponentials times `lift` in place, moves top and l of the state; what o must be multiplied by, and what the
-/// exponentials, which reach up to 1 if that is their `own` affair. Behind the last row zeros fill up the eight.
+/// Turns raw scores into exponentials times `lift` in place, moves top and l of the state; what o must be multiplied by. Behind the last row
+/// zeros fill up the eight.
 #[inline(never)]
-unsafe fn softmax(p: *mut f32, rows: usize, softcap: f32, factor: f32, lift: f32, own: bool, state: *mut f32) -> (f32, f32) {
+unsafe fn softmax(p: *mut f32, rows: usize, softcap: f32, factor: f32, lift: f32, state: *mut f32) -> f32 {
     let whole = rows.next_multiple_of(8);
     for t in rows..whole {
         *p.add(t) = *p.add(rows - 1);
     }
     let factor = f32x4_splat(factor);
-    let mut most = f32x4_splat(SENTINEL);
+    let mut most = splat(state);
     for t in (0..rows).step_by(4) {
         let x = cap(f32x4_mul(load(p.add(t)), factor), softcap);
         store(p.add(t), x);
         most = f32x4_pmax(most, x);
     }
-    let (before, here) = (*state, max(most));
-    let top = if here > before { here } else { before };
-    let shift = if own { here } else { top };
-    let both = exp_negative(f32x4(before - top, shift - top, 0.0, 0.0));
-    let (alpha, share) = (f32x4_extract_lane::<0>(both), f32x4_extract_lane::<1>(both));
+    let top = max(most);
+    let alpha = f32x4_extract_lane::<0>(exp_negative(f32x4_splat(*state - top)));
     for t in rows..whole {
         *p.add(t) = 2.0 * SENTINEL;
     }
-    let l = exponentials(p, whole / 4, shift, lift);
+    let l = exponentials(p, whole / 4, top, lift);
     *state = top;
-    *state.add(1) = *state.add(1) * alpha + share * l;
-    (alpha, share)
+    *state.add(1) = *state.add(1) * alpha + l;
+    alpha
 }
 
 /// Brings o out of its raw order, with what offsets add; where it then lies, and what it still lacks. `spare` may be written to.
