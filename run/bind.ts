@@ -65,24 +65,28 @@ export const reserve =
       }),
     );
 
-/** Memory of a layer, the capacities per head that growing would give it, and the rows that it takes now. */
+/** Memory of a layer, the rows per head that it takes now, and the capacities that growing would give it, worked out when they are needed. */
 interface Growth {
   readonly index: number;
   readonly at: number;
   readonly segments: ReadonlyArray<Segment>;
-  readonly wanted: ReadonlyArray<number>;
   readonly taken: ReadonlyArray<number>;
+  readonly wanted: () => ReadonlyArray<number>;
 }
 
 const isFull = ({ segments, taken }: Growth): boolean => segments.some((s, h) => s.capacity < s.length + (taken[h] ?? 0));
-const mayGrow = ({ segments, wanted }: Growth): boolean => segments.some((s, h) => s.capacity < (wanted[h] ?? 0));
+
+function mayGrow({ segments, wanted }: Growth): boolean {
+  const capacities = wanted();
+  return segments.some((s, h) => s.capacity < (capacities[h] ?? 0));
+}
 
 /** What is full grows. Between steps, all grow with it that have taken rows since they grew last: programs depend on how memory is cut, and
  * building them anew costs more than moving rows. */
 const growAll = (memory: Memory, point: SplicePoint, all: ReadonlyArray<Growth>) => (cache: KvCache): TE.TaskEither<KvError, KvCache> =>
   (all.some(isFull) ? all.filter(point._tag === "AfterStep" ? mayGrow : isFull) : [])
     .reduce<TE.TaskEither<KvError, KvCache>>(
-      (done, { index, at, wanted }) => pipe(done, TE.chain(resizeTier(memory, index, at, wanted))),
+      (done, { index, at, wanted }) => pipe(done, TE.chain(resizeTier(memory, index, at, wanted()))),
       TE.right(cache),
     );
 
@@ -90,8 +94,8 @@ const growAll = (memory: Memory, point: SplicePoint, all: ReadonlyArray<Growth>)
 const tailGrowth = (rows: number, bound: (layer: number) => number | null) => (cache: KvCache): ReadonlyArray<Growth> =>
   ownLayers(cache).map(({ index, own }) => {
     const segments = tailOf(own)?.segments ?? [];
-    const wanted = grownCapacities(segments, rows, bound(index));
-    return { index, at: own.tiers.length - 1, segments, wanted, taken: segments.map(() => rows) };
+    const wanted = () => grownCapacities(segments, rows, bound(index));
+    return { index, at: own.tiers.length - 1, segments, taken: segments.map(() => rows), wanted };
   });
 
 /** Room in each store for what may pass on to it in this run: whole groups of the rows that will be old. */
@@ -107,9 +111,11 @@ const storeGrowth = (plan: PolicyPlan, point: SplicePoint, rows: number) => (cac
       const passing = Math.floor(Math.max(0, old) / group) * group;
       return single && point._tag === "AfterStep" ? Math.min(1, passing) : passing;
     });
-    const spare = point._tag === "PrefillEnd" ? 0 : Math.ceil(usualSpare(segments, 0) / group) * group;
-    const wanted = segments.map((s, h) => s.length + Math.max(taken[h] ?? 0, spare));
-    return [{ index, at: own.tiers.length - 2, segments, wanted, taken }];
+    const wanted = () => {
+      const spare = point._tag === "PrefillEnd" ? 0 : Math.ceil(usualSpare(segments, 0) / group) * group;
+      return segments.map((s, h) => s.length + Math.max(taken[h] ?? 0, spare));
+    };
+    return [{ index, at: own.tiers.length - 2, segments, taken, wanted }];
   });
 
 /** Room in each store for what may pass on to it in this run. The input is consumed, also on Left. */
