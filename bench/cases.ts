@@ -7,7 +7,7 @@ import type { WeightType } from "../backends/backend.ts";
 import { weightBytes } from "../backends/blocks.ts";
 import type { RowCodec } from "../backends/ops.ts";
 import { codecOf, rowBytes } from "../cache/codec.ts";
-import { withinCodes } from "../conformance/attend_cases.ts";
+import { plainAttend, withinCodes } from "../conformance/attend_cases.ts";
 import { type Case, caseOf, input, output, outputIn, updated, withNmse } from "../conformance/case.ts";
 import {
   columnOf,
@@ -76,25 +76,10 @@ const attend = (m: number, length: number, keyCodec: RowCodec, valueCodec: RowCo
   const position = positionsOf(random, layout, 1);
   const newest = newestOf(layout, position);
   const seen = m === 1 ? length : length - (m - 1) / 2;
-  const within = withinCodes(m, [keyCodec, valueCodec]);
+  const within = withinCodes(m, heads, [keyCodec, valueCodec]);
   return {
     name: `attend ${m} query x ${length} rows ${[...new Set([keyCodec, valueCodec])].join(" ")}`,
-    one: caseOf("bench", {
-      op: "attend",
-      params: {
-        m,
-        heads,
-        kvHeads,
-        keyDim: dim,
-        valueDim: dim,
-        keyCodec,
-        valueCodec,
-        scale: 1 / 8,
-        window: 0,
-        softcap: 0,
-        merge: false,
-      },
-    }, {
+    one: caseOf("bench", { op: "attend", params: plainAttend(m, kvHeads, heads / kvHeads, dim, keyCodec, valueCodec) }, {
       q: input(random.normals(m * heads * dim)),
       keys: input(rowsOf(random, layout, dim, keyCodec)),
       values: input(rowsOf(random, layout, dim, valueCodec)),

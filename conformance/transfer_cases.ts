@@ -4,7 +4,7 @@
  */
 import type { RowCodec } from "../backends/ops.ts";
 import { blockRows, codecOf, rowBytes } from "../cache/codec.ts";
-import { withinCodes } from "./attend_cases.ts";
+import { plainAttend, withinCodes } from "./attend_cases.ts";
 import { type Case, caseOf, input, output, outputIn, sentinels, updated } from "./case.ts";
 import {
   blocked,
@@ -139,9 +139,9 @@ function blockCase(seed: number, [keyCodec, valueCodec, group, dim, window]: typ
   const layout = blocked(layoutOf(random, lengths), 32);
   const position = positionsOf(random, layout);
   const [kvHeads, heads] = [lengths.length, lengths.length * group];
-  const params = { m, heads, kvHeads, keyDim: dim, valueDim: dim, keyCodec, valueCodec, scale: 0.125, window, softcap: 0, merge: false };
+  const params = { ...plainAttend(m, kvHeads, group, dim, keyCodec, valueCodec), window };
   const sizes = `${m} queries of ${group} heads each, window ${window}, ${dim} ${keyCodec} and ${valueCodec}`;
-  const within = withinCodes(m, [keyCodec, valueCodec]);
+  const within = withinCodes(m, heads, [keyCodec, valueCodec]);
   return caseOf(`${sizes} in blocks, ${layout.label}`, { op: "attend", params }, {
     q: input(random.normals(m * heads * dim)),
     keys: input(stored(random, layout, dim, keyCodec)),
@@ -177,7 +177,7 @@ function blockReduceCase(seed: number, [keyCodec, , group, dim, window]: typeof 
     layout: input(layoutWords(layout)),
     queryPosition: input(Uint32Array.from({ length: m }, (_, j) => Math.max(0, newestOf(layout, position) - m + 1 + j))),
     lse: input(random.normals(m * heads).map((x) => 4 + x)),
-    out: withinCodes(m, [keyCodec]).out(out),
+    out: withinCodes(m, heads, [keyCodec]).out(out),
   });
 }
 

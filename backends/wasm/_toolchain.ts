@@ -4,6 +4,6 @@ export const toolchain: Readonly<Record<"rustc" | "linker" | "wasmBindgen" | "fa
   rustc: "rustc 1.96.0 (ac68faa20 2026-05-25) (built from a source tarball)",
   linker: "Debian LLD 19.1.7",
   wasmBindgen: "wasm-bindgen 0.2.130",
-  fast: "2860b8e0c54a83d33216cd5048be043ee3f71a032a501820fa8e2d11448bd0cd",
-  simd128: "8ff02bda070b0bee8fd7a34edc846ee926574c2fcc77c1baa24393ff920ee8fa",
+  fast: "5a73234511b8299e339aae122804955ef869b5e6259f9b57b840372def1e6b58",
+  simd128: "4cf161af6d65a6e43e9504cd140271d04d278e4ee28c439ac541d7ca16ce29c1",
 };

@@ -68,7 +68,7 @@ unsafe fn halves(at: *const u8, left: usize) -> v128 {
 /// Decodes whole rows into f32.
 pub unsafe fn read(src: *const u8, rows: usize, dim: usize, percent: usize, dst: *mut f32) {
     let (all, mask, width) = (kept(dim, percent), mask_bytes(dim), bytes(dim, percent));
-    let (scale, keep) = (f32x4_splat(F16::SCALE), F16::mask());
+    let (scale, keep) = (f32x4_splat(F16::SCALE), F16::parts());
     for r in 0..rows {
         let (row, out) = (src.add(r * width), dst.add(r * dim));
         let mut next = 0;

@@ -53,7 +53,7 @@ impl Lift {
         if !self.pairs.is_null() {
             let words = four_words(at.map(|at| self.pairs.add(at) as *const u32));
             let lift = f32x4_splat(F16::SCALE);
-            let (x, y) = F16::widen(words, F16::mask());
+            let (x, y) = F16::widen(words, F16::parts());
             (scale, offset) = (f32x4_mul(x, lift), f32x4_mul(y, lift));
         }
         for g in 0..R {

@@ -10,10 +10,11 @@ use crate::team::Team;
 
 /// Chunks per KV head at most.
 pub const CHUNKS: usize = 32;
-/// Rows per chunk are a multiple of this, of a tile and of a block of rows stored together.
+/// Rows per chunk are a multiple of this, and of a block of rows stored together.
 const LEAST: usize = 96;
-/// Rows per tile of scores at most.
-pub const TILE: usize = 32;
+/// Rows per tile of scores at most: sums of so many products of 15-bit weights and 8-bit codes fit 31 bits.
+pub const TILE: usize = 192;
+const _: () = assert!(TILE as u64 * 32767 * 255 < 1 << 31);
 /// Scores of one query in a tile, in fours.
 pub const LANES: usize = TILE + 4;
 /// Runs of named rows that are shorter are brought together before they are attended to.

@@ -7,7 +7,7 @@
 
 use super::decode::Sums;
 use crate::codec::Codec;
-use crate::half::{Rows, F16};
+use crate::half::{Parts, Rows, F16};
 use crate::math::*;
 
 /// Largest whole number of sixteen bits.
@@ -99,15 +99,18 @@ impl Unit {
         let value = max(most) / MOST;
         Unit { value, inverse: f32x4_splat(if value > 0.0 { 1.0 / value } else { 0.0 }) }
     }
+}
 
-    /// Eight numbers as whole ones of sixteen bits, and their sums four by four.
-    #[inline(always)]
-    pub fn round(self, x: v128, y: v128) -> (v128, v128) {
-        let (round, bits) = (f32x4_splat(ROUND), u32x4_splat(ROUND.to_bits()));
-        let (x, y) = (fma(x, self.inverse, round), fma(y, self.inverse, round));
-        let whole = i16x8_narrow_i32x4(i32x4_sub(x, bits), i32x4_sub(y, bits));
-        (whole, f32x4_add(f32x4_sub(x, round), f32x4_sub(y, round)))
-    }
+/// Four numbers as whole ones: with ROUND added, the lowest bits are the nearest whole number, ties to even.
+#[inline(always)]
+fn whole(x: v128, inverse: v128, round: v128, bits: v128) -> v128 {
+    i32x4_sub(fma(x, inverse, round), bits)
+}
+
+/// ROUND and its bits.
+#[inline(always)]
+fn rounding() -> (v128, v128) {
+    (hidden(f32x4_splat(ROUND)), hidden(u32x4_splat(ROUND.to_bits())))
 }
 
 /// Writes a query from raw order at `raw` as the scores read it, eight channels every `step` floats, and per group the pair (what its rounding
@@ -115,17 +118,17 @@ impl Unit {
 #[inline(never)]
 pub unsafe fn prepare(codec: Codec, dim: usize, raw: *const f32, to: *mut f32, step: usize, pairs: *mut f32) -> f32 {
     let most = (0..dim).step_by(4).fold(f32x4_splat(0.0), |most, c| f32x4_pmax(most, f32x4_abs(load(raw.add(c)))));
-    let (unit, per_group) = (Unit::of(most), codec.group(dim) / 8);
+    let (unit, per_group, (round, bits)) = (Unit::of(most), codec.group(dim) / 8, rounding());
     for group in 0..dim / 8 / per_group {
-        let (mut all, mut rounded) = (f32x4_splat(0.0), f32x4_splat(0.0));
+        let (mut all, mut wholes) = (f32x4_splat(0.0), i32x4_splat(0));
         for v in group * per_group..(group + 1) * per_group {
             let (x, y) = (load(raw.add(8 * v)), load(raw.add(8 * v + 4)));
-            let (whole, sum) = unit.round(x, y);
-            v128_store(to.add(v * step) as *mut v128, whole);
+            let [a, b] = [x, y].map(|x| whole(x, unit.inverse, round, bits));
+            v128_store(to.add(v * step) as *mut v128, i16x8_narrow_i32x4(a, b));
             all = f32x4_add(all, f32x4_add(x, y));
-            rounded = f32x4_add(rounded, sum);
+            wholes = i32x4_add(wholes, i32x4_add(a, b));
         }
-        *pairs.add(2 * group) = middle(codec) * (sum(all) - unit.value * sum(rounded));
+        *pairs.add(2 * group) = middle(codec) * (sum(all) - unit.value * whole_sum(wholes) as f32);
         *pairs.add(2 * group + 1) = sum(all);
     }
     unit.value
@@ -182,7 +185,7 @@ impl Rounded {
 /// Writes `count` numbers of R queries times the scales as whole numbers: query by query `apart` bytes, eight by eight `step` bytes from each other.
 #[inline(never)]
 pub unsafe fn wholes<const R: usize>(a: Sums, pairs: Pairs, count: usize, to: *mut u8, apart: usize, step: usize) -> Rounded {
-    let (round, bits) = (hidden(f32x4_splat(ROUND)), hidden(u32x4_splat(ROUND.to_bits())));
+    let (round, bits) = rounding();
     let [mut most, mut offsets, mut wholes] = [[f32x4_splat(0.0); 4]; 3];
     for i in (0..count).step_by(4) {
         let (scale, offset) = (load(pairs.at.add(i)), load(pairs.offset(i)));
@@ -198,12 +201,10 @@ pub unsafe fn wholes<const R: usize>(a: Sums, pairs: Pairs, count: usize, to: *m
         let scale = [load(scales), load(scales.add(4))];
         for g in 0..R {
             let x = a.of(g).add(8 * v);
-            let whole: [v128; 2] = core::array::from_fn(|i| {
-                let x = f32x4_mul(load(x.add(4 * i)), scale[i]);
-                i32x4_sub(fma(x, units[g].inverse, round), bits)
-            });
-            wholes[g] = i32x4_add(wholes[g], i32x4_add(whole[0], whole[1]));
-            v128_store(to.add(g * apart + v * step) as *mut v128, i16x8_narrow_i32x4(whole[0], whole[1]));
+            let [x, y]: [v128; 2] =
+                core::array::from_fn(|i| whole(f32x4_mul(load(x.add(4 * i)), scale[i]), units[g].inverse, round, bits));
+            wholes[g] = i32x4_add(wholes[g], i32x4_add(x, y));
+            v128_store(to.add(g * apart + v * step) as *mut v128, i16x8_narrow_i32x4(x, y));
         }
     }
     let [a, b, c, d] = offsets;
@@ -215,10 +216,10 @@ pub unsafe fn wholes<const R: usize>(a: Sums, pairs: Pairs, count: usize, to: *m
 
 /// Pair number `group` of `rows` rows; zeros up to a multiple of eight.
 pub unsafe fn row_pairs(codec: Codec, base: *const u8, dim: usize, rows: usize, group: usize, to: Pairs) {
-    let (bytes, mask, middle) = (codec.bytes(dim), F16::mask(), f32x4_splat(middle(codec)));
+    let (bytes, parts, middle) = (codec.bytes(dim), F16::parts(), f32x4_splat(middle(codec)));
     let mut at = base.add(4 * group);
     let put = |t: usize, words: v128| {
-        let (scale, offset) = F16::widen(words, mask);
+        let (scale, offset) = F16::widen(words, parts);
         to.put(t, [scale, offset], middle);
     };
     for t in (0..rows & !3).step_by(4) {
@@ -243,9 +244,9 @@ pub unsafe fn block_pairs(codec: Codec, pairs: *const u8, dim: usize, out: *mut 
 /// The same where half words hold RUN codes.
 #[inline(never)]
 unsafe fn pairs_by_code<const RUN: usize>(codec: Codec, pairs: *const u8, dim: usize, out: *mut f32) -> Pairs {
-    let (to, mask, middle) = (Pairs::at(out, dim), F16::mask(), f32x4_splat(middle(codec)));
+    let (to, parts, middle) = (Pairs::at(out, dim), F16::parts(), f32x4_splat(middle(codec)));
     for l in (0..dim / RUN).step_by(4) {
-        let [scales, offsets] = [l * RUN, dim + l * RUN].map(|i| unsafe { by_code::<RUN>(pairs.add(2 * i), mask) });
+        let [scales, offsets] = [l * RUN, dim + l * RUN].map(|i| unsafe { by_code::<RUN>(pairs.add(2 * i), parts) });
         for j in 0..RUN {
             to.put((l & !7) * RUN + 8 * j + l % 8, [scales[j], offsets[j]], middle);
         }
@@ -255,14 +256,14 @@ unsafe fn pairs_by_code<const RUN: usize>(codec: Codec, pairs: *const u8, dim: u
 
 /// Numbers of the channels of four half words: vector j has those of their j-th codes.
 #[inline(always)]
-unsafe fn by_code<const RUN: usize>(p: *const u8, mask: v128) -> [v128; RUN] {
-    let none = (mask, mask);
-    let x: [(v128, v128); 4] = core::array::from_fn(|i| if i < RUN / 2 { F16::load8(p.add(16 * i), mask) } else { none });
+unsafe fn by_code<const RUN: usize>(p: *const u8, parts: Parts) -> [v128; RUN] {
+    let zero = i32x4_splat(0);
+    let x: [(v128, v128); 4] = core::array::from_fn(|i| if i < RUN / 2 { F16::load8(p.add(16 * i), parts) } else { (zero, zero) });
     let all = match RUN {
-        2 => [x[0].0, x[0].1, mask, mask, mask, mask, mask, mask],
+        2 => [x[0].0, x[0].1, zero, zero, zero, zero, zero, zero],
         4 => {
             let [even, odd] = [(x[0].0, x[1].0), (x[0].1, x[1].1)].map(|(a, b)| (i32x4_shuffle::<0, 2, 4, 6>(a, b), i32x4_shuffle::<1, 3, 5, 7>(a, b)));
-            [even.0, odd.0, even.1, odd.1, mask, mask, mask, mask]
+            [even.0, odd.0, even.1, odd.1, zero, zero, zero, zero]
         }
         _ => {
             let (even, odd) = (transpose(x.map(|x| x.0)), transpose(x.map(|x| x.1)));

@@ -41,6 +41,11 @@ impl Form {
     }
 }
 
+/// Bytes of values in a tile, most of a first-level cache.
+const NEAR: usize = 24576;
+/// Rows of a tile at least, however wide.
+const LEAST: usize = 32;
+
 /// Scratch floats of one thread: decoded keys and values of a tile, or the queries in raw order and the pairs of a block.
 pub fn floats(group: usize, key_dim: usize, value_dim: usize) -> usize {
     ((TILE + 2) * (key_dim + value_dim) + group * key_dim).next_multiple_of(LINES)
@@ -66,15 +71,14 @@ impl Tiles<'_> {
         Tiles { a, work, keys, values, own_keys: own, own_values, raw }
     }
 
-    /// Rows from `slot` on that one tile may take. Values are read across the rows of a tile: the wider rows are, the fewer, or memory is read
-    /// far out of order. Rows stored in blocks are taken block by block.
+    /// Rows from `slot` on that one tile may take. Values are read across the rows of a tile, some channels at a time: they stay in the nearest
+    /// cache meanwhile. Values stored in blocks are taken block by block.
     pub fn most(&self, slot: usize) -> usize {
-        let end = |form: Form, codec: Codec| match (form, codec.block()) {
-            (Form::F32, _) => TILE / 2,
-            (_, 1) => TILE,
-            (_, block) => block - slot % block,
-        };
-        end(self.keys, self.a.key_codec).min(end(self.values, self.a.value_codec))
+        let codec = self.a.value_codec;
+        match codec.block() {
+            1 => (NEAR / codec.bytes(self.a.value_dim).max(1)).clamp(LEAST, TILE),
+            block => block - slot % block,
+        }
     }
 
     /// Are rows floats, so that a copy is read like the rows themselves, and is there room for one?
@@ -129,8 +133,22 @@ impl Tiles<'_> {
         self.sum::<R>(g, slot, rows, p);
     }
 
-    /// Scores of R queries from g on and `rows` rows from `slot` on, [`Tiles::most`] of them at most, LANES apart; still without [`Tiles::factor`].
+    /// Scores of R queries from g on and `rows` rows from `slot` on, [`TILE`] of them at most, LANES apart; still without [`Tiles::factor`]. Keys
+    /// stored in blocks are taken block by block.
     pub unsafe fn scores<const R: usize>(&self, g: usize, slot: usize, rows: usize, s: *mut f32) {
+        let block = self.a.key_codec.block();
+        let mut done = 0;
+        while done < rows {
+            let at = slot + done;
+            let count = if block == 1 { rows } else { (block - at % block).min(rows - done) };
+            self.block_scores::<R>(g, at, count, s.add(done));
+            done += count;
+        }
+    }
+
+    /// The same within a block.
+    #[inline(never)]
+    unsafe fn block_scores<const R: usize>(&self, g: usize, slot: usize, rows: usize, s: *mut f32) {
         let (codec, dim, step) = (self.a.key_codec, self.a.key_dim, 8 * self.work.group);
         let q = Query { at: self.work.queries.add(8 * g), step };
         let rows_at = self.a.keys.add(slot * codec.bytes(dim));

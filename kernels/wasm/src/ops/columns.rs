@@ -35,12 +35,12 @@ pub(super) unsafe fn slots_by(rows: usize, instr: &Instr, layout: usize, heads: 
 /// Folds f over the true values of a row: `v` on vectors of four, `one` on the last dim % 8 values, both into `acc`.
 #[inline(always)]
 unsafe fn fold<C: Rows>(row: *const u8, dim: usize, start: f32, f: impl Fn(v128, v128, usize) -> v128) -> v128 {
-    let (scale, mask) = (f32x4_splat(C::SCALE), C::mask());
+    let (scale, parts) = (f32x4_splat(C::SCALE), C::parts());
     let mut acc = f32x4_splat(start);
     let whole = dim & !7;
     let mut i = 0;
     while i < whole {
-        let (a, b) = C::load8(row.add(i * C::BYTES), mask);
+        let (a, b) = C::load8(row.add(i * C::BYTES), parts);
         let (lo, hi) = C::from_raw(a, b);
         acc = f(acc, f32x4_mul(lo, scale), i);
         acc = f(acc, f32x4_mul(hi, scale), i + 4);

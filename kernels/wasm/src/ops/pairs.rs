@@ -177,11 +177,11 @@ unsafe fn redundant<C: Rows>(
 /// Product of two stored rows.
 #[inline(always)]
 pub(super) unsafe fn dot<C: Rows>(a: *const u8, b: *const u8, dim: usize) -> f32 {
-    let (scale, mask) = (f32x4_splat(C::SCALE), C::mask());
+    let (scale, parts) = (f32x4_splat(C::SCALE), C::parts());
     let (mut low, mut high) = (f32x4_splat(0.0), f32x4_splat(0.0));
     let whole = dim & !7;
     for i in (0..whole).step_by(8) {
-        let ((a0, a1), (b0, b1)) = (C::load8(a.add(i * C::BYTES), mask), C::load8(b.add(i * C::BYTES), mask));
+        let ((a0, a1), (b0, b1)) = (C::load8(a.add(i * C::BYTES), parts), C::load8(b.add(i * C::BYTES), parts));
         low = fma(f32x4_mul(a0, scale), f32x4_mul(b0, scale), low);
         high = fma(f32x4_mul(a1, scale), f32x4_mul(b1, scale), high);
     }

@@ -261,12 +261,12 @@ impl<const R: usize> Sides<R> {
 /// Weights times the bounds that they look at.
 #[inline(always)]
 unsafe fn products<C: Rows, const R: usize>(pages: [Page; SIDE], sides: *const Sides<R>, dim: usize) -> [[f32; R]; SIDE] {
-    let (mask, weights, upper) = (C::mask(), &raw const (*sides).weights as *const f32, &raw const (*sides).upper as *const u8);
+    let (parts, weights, upper) = (C::parts(), &raw const (*sides).weights as *const f32, &raw const (*sides).upper as *const u8);
     let mut acc = [[f32x4_splat(0.0); R]; SIDE];
     for d in (0..dim).step_by(8) {
         for (page, acc) in pages.iter().zip(&mut acc) {
             let least = page.at.add(d * C::BYTES);
-            let (x, y) = C::pick8(least, least.add(page.past), upper.add(d * C::BYTES), mask);
+            let (x, y) = C::pick8(least, least.add(page.past), upper.add(d * C::BYTES), parts);
             for (g, acc) in acc.iter_mut().enumerate() {
                 let w = weights.add(R * d + 8 * g);
                 *acc = fma(y, load(w.add(4)), fma(x, load(w), *acc));

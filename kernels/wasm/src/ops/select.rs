@@ -1,6 +1,6 @@
 //! Bounds of pages of keys: minmaxPages.
 
-use crate::half::{encode_f16, Rows, F16, F32};
+use crate::half::{encode_f16, Parts, Rows, F16, F32};
 use crate::layout::segment;
 use crate::math::*;
 use crate::program::Instr;
@@ -34,12 +34,12 @@ pub struct Page {
 
 impl Page {
     #[inline(always)]
-    unsafe fn bounds8<C: Rows>(&self, d: usize, mask: v128) -> [(v128, v128); 2] {
+    unsafe fn bounds8<C: Rows>(&self, d: usize, parts: Parts) -> [(v128, v128); 2] {
         let at = self.at.add(d * C::BYTES);
-        let mut least = C::load8(at, mask);
-        let mut most = C::load8(at.add(self.past), mask);
+        let mut least = C::load8(at, parts);
+        let mut most = C::load8(at.add(self.past), parts);
         for t in 1..self.rows {
-            let (a, b) = C::load8(at.add(t * self.step), mask);
+            let (a, b) = C::load8(at.add(t * self.step), parts);
             least = (f32x4_pmin(least.0, a), f32x4_pmin(least.1, b));
             most = (f32x4_pmax(most.0, a), f32x4_pmax(most.1, b));
         }
@@ -60,10 +60,10 @@ impl Page {
     /// Weights [minima, maxima] times bounds.
     #[inline(never)]
     pub unsafe fn dot<C: Rows>(&self, weights: *const f32, dim: usize) -> f32 {
-        let (mask, scale) = (C::mask(), f32x4_splat(C::SCALE));
+        let (parts, scale) = (C::parts(), f32x4_splat(C::SCALE));
         let mut acc = [f32x4_splat(0.0); 2];
         for d in (0..dim & !7).step_by(8) {
-            let [least, most] = self.bounds8::<C>(d, mask);
+            let [least, most] = self.bounds8::<C>(d, parts);
             for (w, (a, b)) in [(weights.add(d), least), (weights.add(dim + d), most)] {
                 let (lo, hi) = C::from_raw(a, b);
                 acc = [fma(f32x4_mul(lo, scale), load(w), acc[0]), fma(f32x4_mul(hi, scale), load(w.add(4)), acc[1])];
@@ -95,9 +95,9 @@ unsafe fn summarise<C: Rows>(instr: &Instr, slot: usize) {
     let (dim, page) = (instr.u(1), instr.u(3));
     let width = dim * C::BYTES;
     let rows = Page { at: instr.ptr::<u8>(0).add(slot * width), rows: page, step: width, past: 0 };
-    let (out, mask, scale) = (instr.ptr::<u8>(2).add(slot * instr.u(5)), C::mask(), f32x4_splat(C::SCALE));
+    let (out, parts, scale) = (instr.ptr::<u8>(2).add(slot * instr.u(5)), C::parts(), f32x4_splat(C::SCALE));
     for d in (0..dim & !7).step_by(8) {
-        for (i, (a, b)) in rows.bounds8::<C>(d, mask).into_iter().enumerate() {
+        for (i, (a, b)) in rows.bounds8::<C>(d, parts).into_iter().enumerate() {
             let (lo, hi) = C::from_raw(a, b);
             let mut x = [0f32; 8];
             store(x.as_mut_ptr(), f32x4_mul(lo, scale));
