@@ -4,6 +4,6 @@ export const toolchain: Readonly<Record<"rustc" | "linker" | "wasmBindgen" | "fa
   rustc: "rustc 1.96.0 (ac68faa20 2026-05-25) (built from a source tarball)",
   linker: "Debian LLD 19.1.7",
   wasmBindgen: "wasm-bindgen 0.2.130",
-  fast: "5a73234511b8299e339aae122804955ef869b5e6259f9b57b840372def1e6b58",
-  simd128: "4cf161af6d65a6e43e9504cd140271d04d278e4ee28c439ac541d7ca16ce29c1",
+  fast: "70d647cfc882ab6be5b663b3ee8c2114e8d452ab36d90496557a95d20f1cd84b",
+  simd128: "71ab3c22d45c07ecac2e8975d09d0f59be051063222f52c44aec99b9683e060a",
 };

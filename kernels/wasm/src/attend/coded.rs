@@ -181,23 +181,37 @@ unsafe fn add<const R: usize>(bits: usize, codes: Codes, w: Weights<R>, rows: us
 }
 
 /// Sixteen channels: of the half words of eight bytes from channel `c` on, the codes j to j + 3; of eight bits, both codes of sixteen bytes. Two
-/// rows at a time, so that their codes stand side by side.
+/// rows at a time, so that their codes stand side by side; weights are read for eight. As in [`super::plain::values`], a question ends every pair.
 #[inline(never)]
 unsafe fn quad<const BITS: usize, const R: usize>(codes: Codes, w: Weights<R>, rows: usize, c: usize, j: usize, o: Sums) {
     let mask = u16x8_splat((1 << BITS) - 1);
     let mut acc = [[i32x4_splat(0); 4]; R];
-    let mut row = codes.at.add(c * BITS / 8);
-    for t in (0..rows).step_by(2) {
-        // Behind an odd last row there is a weight of zero.
-        let next = if t + 1 < rows { row.add(codes.bytes) } else { row };
-        let x = side_by_side::<BITS>(row, next, j, mask);
-        let weights: [v128; R] = core::array::from_fn(|g| v128_load32_splat(w.at.add(g * LANES + t) as *const u32));
-        for k in 0..4 {
+    let (mut row, mut w_at) = (codes.at.add(c * BITS / 8), w.at);
+    let last = row.add((rows - 1) * codes.bytes);
+    macro_rules! add_pair {
+        ($weights:ident, $i:literal) => {
+            // Behind an odd last row there is a weight of zero.
+            let next = row.add(if row == last { 0 } else { codes.bytes });
+            let x = side_by_side::<BITS>(row, next, j, mask);
             for g in 0..R {
-                acc[g][k] = i32x4_add(acc[g][k], i32x4_dot_i16x8(x[k], weights[g]));
+                let weight = i32x4_shuffle::<$i, $i, $i, $i>($weights[g], $weights[g]);
+                for k in 0..4 {
+                    acc[g][k] = i32x4_add(acc[g][k], i32x4_dot_i16x8(x[k], weight));
+                }
             }
-        }
-        row = next.add(codes.bytes);
+            if next == last {
+                break;
+            }
+            row = next.add(codes.bytes);
+        };
+    }
+    loop {
+        let weights: [v128; R] = core::array::from_fn(|g| v128_load(w_at.add(g * LANES) as *const v128));
+        add_pair!(weights, 0);
+        add_pair!(weights, 1);
+        add_pair!(weights, 2);
+        add_pair!(weights, 3);
+        w_at = w_at.add(8);
     }
     let span = 128 / BITS;
     let (chunk, half) = (c / span * span, c % span / (span / 2));
