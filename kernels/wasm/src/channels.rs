@@ -68,7 +68,7 @@ unsafe fn halves(at: *const u8, left: usize) -> v128 {
 /// Decodes whole rows into f32.
 pub unsafe fn read(src: *const u8, rows: usize, dim: usize, percent: usize, dst: *mut f32) {
     let (all, mask, width) = (kept(dim, percent), mask_bytes(dim), bytes(dim, percent));
-    let (scale, keep) = (f32x4_splat(F16::SCALE), F16::parts());
+    let (scale, parts) = (f32x4_splat(F16::SCALE), F16::parts());
     for r in 0..rows {
         let (row, out) = (src.add(r * width), dst.add(r * dim));
         let mut next = 0;
@@ -76,7 +76,7 @@ pub unsafe fn read(src: *const u8, rows: usize, dim: usize, percent: usize, dst:
             let present = if dim - c < 8 { (1 << (dim - c)) - 1 } else { 255 };
             let bits = lowest(*row.add(c / 8) as u32 & present, all - next);
             let places = v128_load(PLACES[bits as usize].as_ptr() as *const v128);
-            let (lo, hi) = F16::widen(i8x16_swizzle(halves(row.add(mask + 2 * next), all - next), places), keep);
+            let (lo, hi) = F16::widen(i8x16_swizzle(halves(row.add(mask + 2 * next), all - next), places), parts);
             let (lo, hi) = (f32x4_mul(lo, scale), f32x4_mul(hi, scale));
             if present == 255 {
                 store(out.add(c), lo);

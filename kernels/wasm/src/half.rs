@@ -27,7 +27,7 @@ pub trait Rows: Copy {
     unsafe fn load8(p: *const u8, parts: Parts) -> (v128, v128);
     /// Raw values at b where the bits of a stored value at `which` are set, at a where not, in the order of `load8`.
     unsafe fn pick8(a: *const u8, b: *const u8, which: *const u8, parts: Parts) -> (v128, v128);
-    /// What `load8` wants beside the address: constants, from a place where the compiler cannot see it, so that engines keep them
+    /// What `load8` wants beside the address: constants, from a place where the compiler cannot see them, so that engines keep them
     /// in registers instead of building them for every load.
     fn parts() -> Parts;
     /// One raw value.
