@@ -23,9 +23,8 @@ import {
 import { randomOf } from "../conformance/random.ts";
 import { weightOf } from "../conformance/weights.ts";
 
-/** The measured limit of the machine that a case runs into. Relaxed SIMD has a faster product where one side is below 128:
- * 4-bit weights can use it (`int7`), weights of 5 bits and more, held as signed bytes, cannot (`int8`). */
-export type Limit = "f32" | "int7" | "int8" | "read";
+/** The measured limit of the machine that a case runs into; `int8` is that of weights in blocks, whose codes are bytes at most. */
+export type Limit = "f32" | "int8" | "read";
 
 /** A case with its floor. */
 export interface BenchCase {
@@ -55,7 +54,7 @@ const matmul = (type: WeightType, m: number, n: number, k: number): BenchCase =>
     }),
     bytes: (weightBytes(type, n, k) ?? 0) + 4 * m * (n + k),
     operations: 2 * m * n * k,
-    limit: m === 1 ? "read" : float ? "f32" : type.startsWith("Q4") ? "int7" : "int8",
+    limit: m === 1 ? "read" : float ? "f32" : "int8",
   };
 };
 

@@ -5,45 +5,46 @@
  */
 import { type Build, moduleBytes } from "../backends/wasm/instance.ts";
 import type { Limit } from "./cases.ts";
-import { summary } from "./time.ts";
 
-/** 10^9 per second: operations for `f32`, `int7` and `int8`, bytes for `read` (of 512 MiB once: what a cache of many layers meets, not what one layer finds in a cache of the processor). */
+/** 10^9 per second: operations for `f32` and `int8` (products by `i32x4.dot_i16x8`), bytes for `read` (of 512 MiB once: what a cache of many layers meets, not what one layer finds in a cache of the processor). */
 export type Peaks = Readonly<Record<Limit, number>>;
+
+/** Takes one reading of a peak. */
+export type Readings = Readonly<Record<Limit, () => number>>;
 
 const READ_BYTES = 512 * 2 ** 20;
 
-/** Measures the peaks of one build on so many threads at once. Products of whole bytes are those of plain SIMD in either build. */
-export async function measurePeaks(build: Build, threads: number): Promise<Peaks> {
-  const measure = threads === 1 ? (one: Build) => measureBuild(one, "fastest") : (one: Build) => measureTogether(one, threads);
-  const own = await measure(build);
-  const plain = build === "simd128" ? own : await measure("simd128");
-  return { f32: own.f32, int7: own.products, int8: plain.products, read: own.read };
-}
-
-/** What one thread found. */
-interface Found {
-  readonly f32: number;
-  readonly products: number;
-  readonly read: number;
-}
+/** Measures the peaks of one build on so many threads at once. */
+export const measurePeaks = (build: Build, threads: number): Promise<Peaks> =>
+  threads === 1 ? measureBuild(build, (readings) => Math.max(...readings)) : measureTogether(build, threads);
 
 /** The sum over threads that measure at the same time. */
-async function measureTogether(build: Build, threads: number): Promise<Found> {
+async function measureTogether(build: Build, threads: number): Promise<Peaks> {
   const workers = Array.from({ length: threads }, () => new Worker(new URL("./peak_worker.ts", import.meta.url), { type: "module" }));
   const found = await Promise.all(workers.map((worker) => {
-    const { promise, resolve, reject } = Promise.withResolvers<Found>();
-    worker.onmessage = ({ data }: MessageEvent<Found>) => resolve(data);
+    const { promise, resolve, reject } = Promise.withResolvers<Peaks>();
+    worker.onmessage = ({ data }: MessageEvent<Peaks>) => resolve(data);
     worker.onerror = (event) => reject(new Error(event.message));
     worker.postMessage(build);
     return promise;
   }));
   for (const worker of workers) worker.terminate();
-  const sum = (of: (one: Found) => number): number => found.reduce((total, one) => total + of(one), 0);
-  return { f32: sum((one) => one.f32), products: sum((one) => one.products), read: sum((one) => one.read) };
+  const sum = (limit: Limit): number => found.reduce((total, peaks) => total + peaks[limit], 0);
+  return { f32: sum("f32"), int8: sum("int8"), read: sum("read") };
 }
 
-/** The peaks of this thread: of the fastest of several runs, or the median where other threads, which may end sooner, are to be met. */
-export async function measureBuild(build: Build, which: "fastest" | "median"): Promise<Found> {
+/** The peaks of this thread, each made of seven readings: the best of them, or the median where other threads, which may end sooner, are to be met. */
+export async function measureBuild(build: Build, of: (readings: ReadonlyArray<number>) => number): Promise<Peaks> {
+  const { f32, int8, read } = await openPeaks(build);
+  const peak = (reading: () => number): number => {
+    reading();
+    return of(Array.from({ length: 7 }, reading));
+  };
+  return { f32: peak(f32), int8: peak(int8), read: peak(read) };
+}
+
+/** The loops of a build, with memory of their own. */
+export async function openPeaks(build: Build): Promise<Readings> {
   const module = await WebAssembly.compile(await moduleBytes(build));
   const imported = WebAssembly.Module.imports(module)[0];
   const pages = READ_BYTES / 65536 + 64;
@@ -62,19 +63,15 @@ export async function measureBuild(build: Build, which: "fastest" | "median"): P
     if (typeof f !== "function") throw new Error(`the module has no ${name}`);
     return Number(f(...args));
   };
-  const rate = (amount: number, work: () => void): number => {
+  const rate = (amount: number, work: () => void) => (): number => {
+    const start = performance.now();
     work();
-    const seconds = Array.from({ length: 7 }, () => {
-      const start = performance.now();
-      work();
-      return (performance.now() - start) / 1000;
-    });
-    return amount / summary(seconds)[which] / 1e9;
+    return amount / (performance.now() - start) / 1e6;
   };
   const [loops, from] = [4_000_000, call("kf_heap_base")];
   return {
     f32: rate(loops * call("peak_f32_ops"), () => call("peak_f32_fma", loops, 1.5)),
-    products: rate(loops * call("peak_int8_ops"), () => call("peak_int8_dot", loops, 0x01020304)),
+    int8: rate(loops * call("peak_int8_ops"), () => call("peak_int8_dot", loops, 0x01020304)),
     read: rate(READ_BYTES, () => call("peak_read", from, READ_BYTES, 1)),
   };
 }

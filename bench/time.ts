@@ -29,6 +29,14 @@ export function time(
   return summary(Array.from({ length: repeats }, once));
 }
 
+/** One timing of several parts: the median of their medians. */
+export const joined = (parts: ReadonlyArray<Timing>): Timing => ({
+  median: median(parts.map((part) => part.median)),
+  fastest: Math.min(...parts.map(({ fastest }) => fastest)),
+  slowest: Math.max(...parts.map(({ slowest }) => slowest)),
+  repeats: parts.reduce((sum, { repeats }) => sum + repeats, 0),
+});
+
 /** Median and extremes of samples in seconds. */
 export function summary(samples: ReadonlyArray<number>): Timing {
   const sorted = [...samples].sort((a, b) => a - b);

@@ -10,9 +10,8 @@ const decoded = (tensor: ModelTensor): ModelTensor => {
   return type === "F32" ? tensor : { ...tensor, type: "F32", bytes: new Uint8Array(decodeBlocks(type, bytes, rows * cols).slice().buffer) };
 };
 
-/** The same model with every weight as the f32 that its block says. Backends round activations to 8 bits where they multiply blocks, so that
- * thirty layers later the last bit of a sum may choose another token; with these weights none does, and all backends say the same. The
- * weights take four bytes a number, 6.4 times those of Q4_1. It stays the model it was: surrogates and transforms of the file are its own.
+/** The same model with every weight as the f32 that its block says. Where weights are in blocks the Wasm backend rounds activations to 16
+ * bits, some 1e-7 of the logits' variance; with these weights none does. They take four bytes a number, 6.4 times those of Q4_1. It stays the model it was: surrogates and transforms of the file are its own.
  *
  * ```ts
  * import { assertEquals } from "@std/assert";

@@ -37,7 +37,7 @@ async function lastLogits(backend: Backend, model: ModelFile, tokens: ReadonlyAr
 const errorOf = (found: Float32Array, expected: Float32Array): number =>
   expected.reduce((sum, x, i) => sum + ((found[i] ?? NaN) - x) ** 2, 0) / expected.reduce((sum, x) => sum + x ** 2, 0);
 
-/** The order of f32 sums of some hundred terms; where activations are rounded to 8 bits it is 1e-6 and more. */
+/** The order of f32 sums of some hundred terms; where activations are rounded to 16 bits it is 1e-9 and more. */
 const limit = 1e-10;
 
 for (const { name, options, tokens } of typedCases) {

@@ -4,6 +4,6 @@ export const toolchain: Readonly<Record<"rustc" | "linker" | "wasmBindgen" | "fa
   rustc: "rustc 1.96.0 (ac68faa20 2026-05-25) (built from a source tarball)",
   linker: "Debian LLD 19.1.7",
   wasmBindgen: "wasm-bindgen 0.2.130",
-  fast: "70d647cfc882ab6be5b663b3ee8c2114e8d452ab36d90496557a95d20f1cd84b",
-  simd128: "71ab3c22d45c07ecac2e8975d09d0f59be051063222f52c44aec99b9683e060a",
+  fast: "b67fb93537b7489bbaa9f6bc75411f35b12ac5bfb0b6628950c8b8dd8b01e256",
+  simd128: "fbf068ffce03101c46efc7cdac72cefd2895462d28b7075bf5ffed0dc9ec7cbe",
 };

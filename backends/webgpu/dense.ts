@@ -2,7 +2,6 @@
  * Dispatches of the ops over whole matrices and single elements.
  * @module
  */
-import type { WeightType } from "../backend.ts";
 import { weightTypes } from "../blocks.ts";
 import { NONE } from "../program.ts";
 import {
@@ -59,33 +58,23 @@ function shapeOf(tokens: number, rows: number, k: number): { readonly entry: str
   return { entry: "many", grid: [Math.ceil(rows / 64), Math.ceil(tokens / 64), 1] };
 }
 
-/** Weights whose inputs are not rounded: those that are not in blocks. */
-const plainTypes: ReadonlyArray<WeightType> = ["F32", "F16", "BF16"];
-
-/** The inputs, rounded into scratch where the weight is in blocks; rows for few tokens, tiles for many, each tile of the weight on its own. */
+/** Rows for few tokens, tiles for many, each tile of the weight on its own. */
 export const matmul: Kernel<"matmul"> = (instr, weightAt) => {
   const weight = slotOf(instr, "weight");
   const { type, tiles } = weightAt(weight);
   const { m, k } = instr.params;
-  const isRounded = !plainTypes.includes(type);
-  const rounding = plain(instr, () => invocations(m * k / 32), {
-    shader: "roundInputs",
-    entry: "roundInputs",
-    bound: [...operands(instr, "x"), [6, { _tag: "Scratch" }]],
-  });
-  const products = tiles.map(({ first, rows }, tile): Dispatch => {
+  const dispatches = tiles.map(({ first, rows }, tile): Dispatch => {
     const { entry, grid } = shapeOf(m, rows, k);
-    const inputs = isRounded ? [[2, { _tag: "Scratch" }]] as const : operands(instr, "x");
     return plain(instr, () => grid, {
       entry,
       constants: { weightType: weightTypes.indexOf(type), isBiased: flag(slotOf(instr, "bias") !== NONE) },
-      bound: [...inputs, ...operands(instr, "bias", "out"), [3, { _tag: "Tile", slot: weight, tile }]],
+      bound: [...operands(instr, "x", "bias", "out"), [3, { _tag: "Tile", slot: weight, tile }]],
       words: () => paramWords(instr, [first, rows]),
       // Halves hold weights that are halves; a decoded number may lie beyond them.
       isExact: type !== "F16",
     });
   });
-  return { scratch: isRounded ? 4 * m * k : 0, dispatches: isRounded ? [rounding, ...products] : products };
+  return { scratch: 0, dispatches };
 };
 
 /** An invocation per pair. */

@@ -38,7 +38,7 @@ export interface SmolGolden {
   readonly generated: string;
   readonly tokens: string;
   readonly ids: { readonly from: number; readonly step: number };
-  /** From the file itself, products of 4-bit blocks with activations in 8-bit blocks. */
+  /** From the file itself, which llama.cpp multiplies with activations in 8-bit blocks. */
   readonly rows: ReadonlyArray<GoldenRow & { readonly at: number }>;
   /** From a copy with every tensor decoded to F32. */
   readonly decoded: ReadonlyArray<GoldenRow & { readonly at: number }>;

@@ -70,21 +70,28 @@ unsafe fn byte_dots<const T: usize>(block: usize, codes: *const u8, x: *const u8
     sums
 }
 
-/// Nibbles times bytes. Pairs of products are summed in i16 over the whole record: at most 8 * 2 * 15 * 127 = 30,480.
+/// Nibbles times both bytes of codes. Pairs of products are summed in i16 over the whole record: at most 8 * 2 * 15 * 128 = 30,720.
 #[cfg(target_feature = "relaxed-simd")]
 #[inline(always)]
 unsafe fn nibble_dots<const T: usize>(codes: *const u8, x: *const u8, c: &Constants) -> Dots<T> {
-    let mut sums = [[i16x8_splat(0); 2]; T];
+    let mut sums = [[[i16x8_splat(0); 2]; T]; 2];
     for four in 0..BLOCK / 16 {
-        let x = four_steps::<T>(x.add(16 * T * four));
+        let x: [_; 2] = core::array::from_fn(|part| four_steps::<T>(x.add(T * (BLOCK * part + 16 * four))));
         for two in 0..2 {
             let at = codes.add(64 * four + 32 * two);
             let bytes = [load(at), load(at.add(16))];
-            add_bytes(&mut sums, bytes.map(|b| v128_and(b, c.nibble)), &x[2 * two]);
-            add_bytes(&mut sums, bytes.map(|b| v128_and(u16x8_shr(b, 4), c.nibble)), &x[2 * two + 1]);
+            let (even, odd) = (bytes.map(|b| v128_and(b, c.nibble)), bytes.map(|b| v128_and(u16x8_shr(b, 4), c.nibble)));
+            for (sums, x) in sums.iter_mut().zip(&x) {
+                add_bytes(sums, even, &x[2 * two]);
+                add_bytes(sums, odd, &x[2 * two + 1]);
+            }
         }
     }
-    widen_sums(sums, c)
+    let mut dots = [[i32x4_splat(0); 2]; T];
+    for (part, sums) in sums.iter().enumerate() {
+        add_part(&mut dots, sums, c.parts[part]);
+    }
+    dots
 }
 
 /// Adds one step of bytes of at most 7 bits times bytes.
@@ -97,11 +104,13 @@ pub fn add_bytes<const T: usize>(sums: &mut Dots<T>, w: [v128; 2], x: &[v128; T]
     }
 }
 
-/// Sums of pairs of i16 lanes as i32.
+/// Adds sums over one byte of the codes, pairs of i16, times what that byte counts.
 #[cfg(target_feature = "relaxed-simd")]
 #[inline(always)]
-pub fn widen_sums<const T: usize>(sums: Dots<T>, c: &Constants) -> Dots<T> {
-    sums.map(|sum| sum.map(|half| i32x4_dot_i16x8(half, c.one)))
+pub fn add_part<const T: usize>(dots: &mut Dots<T>, sums: &Dots<T>, counts: v128) {
+    for (dot, sum) in dots.iter_mut().zip(sums) {
+        *dot = core::array::from_fn(|half| i32x4_add(dot[half], i32x4_dot_i16x8(sum[half], counts)));
+    }
 }
 
 /// Nibbles times i16 pairs: an i16 lane holds four nibbles, one shift each.

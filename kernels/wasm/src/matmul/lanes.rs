@@ -29,9 +29,9 @@ pub unsafe fn splat(at: *const u8) -> v128 {
 pub struct Constants {
     /// 15 in every byte.
     pub nibble: v128,
-    /// 1 in every i16.
+    /// What the low and the high bytes of codes count: 1 in every i16, and 256.
     #[cfg(target_feature = "relaxed-simd")]
-    pub one: v128,
+    pub parts: [v128; 2],
     /// 16, the bytes of a vector. A loop with this stride is not unrolled, and that is wanted: the compiler sinks each sum of an unrolled
     /// loop into one long expression, which keeps all loaded operands alive and spills them.
     pub step: usize,
@@ -44,7 +44,7 @@ pub struct Constants {
 /// The constants, from a place that the compiler must read.
 #[inline(always)]
 pub fn constants() -> Constants {
-    static WORDS: [u32; 5] = [0x0f0f_0f0f, 0x8fff_ffff, (127 + 112) << 23, 0x0001_0001, 16];
+    static WORDS: [u32; 6] = [0x0f0f_0f0f, 0x8fff_ffff, (127 + 112) << 23, 0x0001_0001, 0x0100_0100, 16];
     // SAFETY: reads inside the array.
     let word = |i: usize| unsafe { WORDS.as_ptr().add(i).read_volatile() };
     Constants {
@@ -52,8 +52,8 @@ pub fn constants() -> Constants {
         sign_once: u32x4_splat(word(1)),
         bias: u32x4_splat(word(2)),
         #[cfg(target_feature = "relaxed-simd")]
-        one: u32x4_splat(word(3)),
-        step: word(4) as usize,
+        parts: [u32x4_splat(word(3)), u32x4_splat(word(4))],
+        step: word(5) as usize,
     }
 }
 

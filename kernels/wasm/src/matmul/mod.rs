@@ -1,6 +1,6 @@
 //! `out[m, n] = x[m, k] * w[n, k]^T + bias`, added to `out` on request, for every packed weight type.
 //!
-//! Quantised weights take two phases: activations to int8 in scratch, then integer dot products. Float weights take one.
+//! Quantised weights take two phases: activations to whole numbers in scratch, then integer dot products. Float weights take one.
 
 mod activations;
 mod dots;
@@ -12,7 +12,7 @@ mod quantised;
 mod tile;
 
 use crate::pack::{Family, F32, LAYOUTS};
-use activations::{quantise_rows, BLOCK};
+use activations::{quantise_rows, BLOCK, RECORD};
 use dots::format_of;
 
 /// Threads that share one matmul; more do nothing.
@@ -58,7 +58,7 @@ pub fn scratch_bytes(ty: u32, m: usize, _n: usize, k: usize) -> usize {
         Family::Float => MAX_THREADS * float::PANEL_BYTES,
         #[cfg(target_feature = "relaxed-simd")]
         Family::Nibble if m >= panel::MIN_ROWS => panel::panels_at(m, k).saturating_add(MAX_THREADS * panel::PANEL_BYTES),
-        family => m.saturating_mul(k / BLOCK).saturating_mul(format_of(family).record()),
+        _ => m.saturating_mul(k / BLOCK).saturating_mul(RECORD),
     }
 }
 

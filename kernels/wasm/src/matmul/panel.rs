@@ -3,8 +3,8 @@
 //! A panel is a run of records, one per 32 inputs: `[8 scales][8 minima]` in f32, then bytes: `(2 * s + half) * 16 + 4 * r + j` is input
 //! `4 s + j` of row `4 * half + r`.
 
-use super::activations::{Format, BLOCK, TILE};
-use super::dots::{add_bytes, widen_sums};
+use super::activations::{self, BLOCK, TILE};
+use super::dots::{add_bytes, add_part};
 use super::lanes::{constants, load, load_pair, words, Constants};
 use super::quantised::{add_block, heads};
 use super::tile::{seed, store};
@@ -23,11 +23,11 @@ const RECORD: usize = HEAD + BLOCK * ROW_INTERLEAVE;
 /// Bytes of one thread's panel.
 pub const PANEL_BYTES: usize = CHUNK * RECORD;
 /// Bytes of activations per block of a tile.
-const X_RECORD: usize = TILE * Format::Bytes.record();
+const X_RECORD: usize = TILE * activations::RECORD;
 
 /// Offset of the first panel in scratch, after the activations.
 pub const fn panels_at(m: usize, k: usize) -> usize {
-    m.saturating_mul(k / BLOCK).saturating_mul(Format::Bytes.record()).saturating_add(63) & !63
+    m.saturating_mul(k / BLOCK).saturating_mul(activations::RECORD).saturating_add(63) & !63
 }
 
 /// Unpacks `blocks` records.
@@ -53,18 +53,24 @@ unsafe fn unpack<const TY: usize>(from: *const u8, panel: *mut u8, blocks: usize
 /// TILE rows of x from row m, blocks `from..from + blocks`, times a panel.
 #[inline(always)]
 unsafe fn tile(args: &MatmulArgs, panel: *const u8, m: usize, n: usize, from: usize, blocks: usize, c: &Constants) {
-    let mut x: *const u8 = args.scratch.add(m * (args.k / BLOCK) * Format::Bytes.record() + from * X_RECORD);
+    let mut x: *const u8 = args.scratch.add(m * (args.k / BLOCK) * activations::RECORD + from * X_RECORD);
     let mut w = panel;
     let mut sums = seed::<TILE>(args, m, n, from == 0);
     for _ in 0..blocks {
-        let mut dot = [[i16x8_splat(0); 2]; TILE];
-        let mut at = 0;
-        while at < BLOCK * TILE {
-            add_bytes(&mut dot, load_pair(w.add(HEAD + 2 * at)), &words::<TILE>(x.add(at)));
-            at += c.step;
+        let mut dots = [[i32x4_splat(0); 2]; TILE];
+        // One byte after the other: sums of both at once would not fit the registers.
+        for (part, counts) in c.parts.into_iter().enumerate() {
+            let codes = x.add(part * BLOCK * TILE);
+            let mut sums = [[i16x8_splat(0); 2]; TILE];
+            let mut at = 0;
+            while at < BLOCK * TILE {
+                add_bytes(&mut sums, load_pair(w.add(HEAD + 2 * at)), &words::<TILE>(codes.add(at)));
+                at += c.step;
+            }
+            add_part(&mut dots, &sums, counts);
         }
         let heads = [load_pair(w), load_pair(w.add(32))];
-        add_block(&mut sums, widen_sums(dot, c), heads, x.add(BLOCK * TILE), Minimum::Stored);
+        add_block(&mut sums, dots, heads, x.add(2 * BLOCK * TILE), Minimum::Stored);
         x = x.add(X_RECORD);
         w = w.add(RECORD);
     }

@@ -3,8 +3,8 @@
 //! A result is `seed + sum over blocks of (scale_w * scale_x) * dot + min_w * sum_x`, always in this order, so its bits depend
 //! neither on the number of threads nor on which rows of x are multiplied together.
 
-use super::activations::{BLOCK, TILE};
-use super::dots::{dots, format_of, Dots};
+use super::activations::{BLOCK, RECORD, TILE};
+use super::dots::{dots, Dots};
 use super::lanes::{constants, fma, load_pair, widen_halves, words, Constants};
 #[cfg(target_feature = "relaxed-simd")]
 use super::panel;
@@ -63,20 +63,19 @@ pub unsafe fn add_block<const T: usize>(sums: &mut Sums<T>, dot: Dots<T>, heads:
 #[inline(always)]
 unsafe fn tile<const TY: usize, const T: usize>(args: &MatmulArgs, m: usize, n: usize) {
     let layout = const { LAYOUTS[TY] };
-    let format = const { format_of(LAYOUTS[TY].family) };
     let blocks = args.k / BLOCK;
     let mut w = args.w.add(n / ROW_INTERLEAVE * (args.k / layout.block) * layout.record());
-    let mut x: *const u8 = args.scratch.add(m * blocks * format.record());
+    let mut x: *const u8 = args.scratch.add(m * blocks * RECORD);
     let c = constants();
     let mut sums = seed::<T>(args, m, n, true);
     for _ in 0..blocks {
         for part in 0..BLOCK / layout.block {
-            let dot = dots::<T>(&layout, w.add(layout.head()), x.add(part * format.words() * 2 * T), &c);
-            let tail = x.add(format.words() * 4 * T);
+            let dot = dots::<T>(&layout, w.add(layout.head()), x.add(part * layout.block * 2 * T), &c);
+            let tail = x.add(2 * BLOCK * T);
             add_block(&mut sums, dot, heads::<TY>(w, &c), tail, layout.minimum);
             w = w.add(layout.record());
         }
-        x = x.add(T * format.record());
+        x = x.add(T * RECORD);
     }
     store(args, m, n, &sums);
 }
