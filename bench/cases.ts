@@ -75,7 +75,7 @@ const attend = (m: number, length: number, keyCodec: RowCodec, valueCodec: RowCo
   const position = positionsOf(random, layout, 1);
   const newest = newestOf(layout, position);
   const seen = m === 1 ? length : length - (m - 1) / 2;
-  const within = withinCodes(m, heads, [keyCodec, valueCodec]);
+  const within = withinCodes(m, [keyCodec, valueCodec]);
   return {
     name: `attend ${m} query x ${length} rows ${[...new Set([keyCodec, valueCodec])].join(" ")}`,
     one: caseOf("bench", { op: "attend", params: plainAttend(m, kvHeads, heads / kvHeads, dim, keyCodec, valueCodec) }, {

@@ -59,11 +59,11 @@ const queryPositions = (random: Random, newest: number, m: number): Uint32Array<
   Uint32Array.from({ length: m }, (_, i) => i % 5 === 4 ? noQuery : Math.max(0, newest - (m - 1 - i) * (1 + random.integer(2))));
 
 /** What is allowed of one query over rows that are codes. Queries and weights may be whole numbers of 16 bits there: their rounding is 2e-5 of a
- * score's scale |q| |k| and of the largest weight, some hundred times less than that of codes. A score near zero has lost more of itself, and nearly
- * all of what it is measured by where it is the only one. */
-export const withinCodes = (m: number, heads: number, codecs: ReadonlyArray<RowCodec>): { readonly out: Within; readonly lse: Within } =>
+ * score's scale |q| |k| and of the largest weight, some hundred times less than that of codes. The log-sum-exp of one row is its score,
+ * which may be near zero and still has the error of its scale. */
+export const withinCodes = (m: number, codecs: ReadonlyArray<RowCodec>): { readonly out: Within; readonly lse: Within } =>
   m === 1 && codecs.some((codec) => codec.startsWith("q"))
-    ? { out: withNmse(1e-8), lse: withNmse(heads === 1 ? 1e-3 : 1e-6) }
+    ? { out: withNmse(1e-8), lse: withNmse(1e-8, 1) }
     : { out: (data) => data, lse: (data) => data };
 
 type Within = (data: Data) => Data;
@@ -110,7 +110,7 @@ function attendCase(seed: number, form: Form, merge: boolean, spread: number): C
   const [heads, position] = [kvHeads * group, positionsOf(random, layout)];
   const valueDim = m % 2 === 0 || codec.startsWith("q") ? dim : 32;
   const params = { ...plainAttend(m, kvHeads, group, dim, codec, codec), valueDim, window, softcap, merge };
-  const [before, within] = [mergedWith(random, m * heads, valueDim), withinCodes(m, heads, [codec])];
+  const [before, within] = [mergedWith(random, m * heads, valueDim), withinCodes(m, [codec])];
   return caseOf(`${showForm(form, layout)}${merge ? ", merged" : ""}${spread > 1 ? ", peaked" : ""}`, { op: "attend", params }, {
     q: input(random.normals(m * heads * dim, spread)),
     keys: input(rowsOf(random, layout, dim, codec)),
@@ -133,7 +133,7 @@ function standingOut(seed: number, keyCodec: RowCodec): Case {
   const scaled = (rows: number, factor: number): Float32Array<ArrayBuffer> =>
     random.normals(rows * dim).map((x, i) => i % dim === 3 ? x * factor : x);
   const params = { ...plainAttend(1, kvHeads, group, dim, keyCodec, valueCodec), window: 333 };
-  const within = withinCodes(1, heads, [keyCodec]);
+  const within = withinCodes(1, [keyCodec]);
   return caseOf(`${keyCodec}, one channel standing out`, { op: "attend", params }, {
     q: input(scaled(heads, 1 / 30)),
     keys: input(codedRows(layout, dim, keyCodec, scaled(layout.slots, 30))),
@@ -202,7 +202,7 @@ function reduceCase(
     lse: input(lse),
     ...divisor,
     ...gain,
-    out: withinCodes(m, heads, [codec]).out(
+    out: withinCodes(m, [codec]).out(
       accumulate ? updated("attendReduce", mass, rowRanges(layout, 4)) : outputIn("attendReduce", layout.slots, rowRanges(layout, 4)),
     ),
   });

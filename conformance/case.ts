@@ -16,8 +16,9 @@ export interface Range {
 
 /** What must hold of a buffer after the run. Bytes outside the ranges must be as before: slack and neighbours survive. */
 export type Expect =
-  /** Numbers within `nmse` of the oracle's: squared error at most `nmse` times the energy of the oracle's numbers. */
-  | { readonly _tag: "Numbers"; readonly nmse: number; readonly ranges: ReadonlyArray<Range> }
+  /** Numbers within `nmse` of the oracle's: squared error at most `nmse` times the energy of the oracle's numbers, each of which counts as at
+   * least `least` in size. */
+  | { readonly _tag: "Numbers"; readonly nmse: number; readonly least: number; readonly ranges: ReadonlyArray<Range> }
   /** Bits equal to the oracle's. */
   | { readonly _tag: "Bits"; readonly ranges: ReadonlyArray<Range> }
   /** One range of u32 per head, of which the first `counts[head]` are compared bit for bit; the rest of the range is free. */
@@ -77,13 +78,13 @@ export const updated = (op: OpName, numbers: Numbers, ranges: ReadonlyArray<Rang
 /** The op's own tolerance: bits where it is exact. */
 export const within = (op: OpName, ranges: ReadonlyArray<Range>): Expect => {
   const { nmse } = ops[op].tolerance;
-  return nmse === 0 ? { _tag: "Bits", ranges } : { _tag: "Numbers", nmse, ranges };
+  return nmse === 0 ? { _tag: "Bits", ranges } : { _tag: "Numbers", nmse, least: 0, ranges };
 };
 
 /** The same buffer under another tolerance. */
-export const withNmse = (nmse: number) => (data: Data): Data => ({
+export const withNmse = (nmse: number, least = 0) => (data: Data): Data => ({
   ...data,
-  expect: { _tag: "Numbers", nmse, ranges: data.expect.ranges },
+  expect: { _tag: "Numbers", nmse, least, ranges: data.expect.ranges },
 });
 
 /** An instruction without its operands. */

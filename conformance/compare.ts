@@ -27,7 +27,7 @@ export function compareBuffer(
   const untouched = firstDifference(before, actual, outside(expect.ranges, before.length));
   const kept = untouched === null ? [] : [`${name}: byte ${untouched}, which is not the op's to write, has changed`];
   if (expect._tag === "Numbers") {
-    const numbers = compareNumbers(name, expect.ranges, expect.nmse, expected, actual);
+    const numbers = compareNumbers(name, expect, expected, actual);
     return { ...numbers, failures: [...kept, ...numbers.failures] };
   }
   const ranges = expect._tag === "Bits" ? expect.ranges : keptRanges(expect.ranges, counts(expect.counts));
@@ -60,8 +60,7 @@ function firstDifference(a: Uint8Array, b: Uint8Array, ranges: ReadonlyArray<Ran
 
 function compareNumbers(
   name: string,
-  ranges: ReadonlyArray<Range>,
-  allowed: number,
+  { ranges, nmse: allowed, least }: Extract<Data["expect"], { readonly _tag: "Numbers" }>,
   expected: Uint8Array,
   actual: Uint8Array,
 ): Comparison {
@@ -76,7 +75,7 @@ function compareNumbers(
         continue;
       }
       error += (x - y) ** 2;
-      energy += x ** 2;
+      energy += Math.max(Math.abs(x), least) ** 2;
     }
   }
   const nmse = error === 0 ? 0 : error / energy;

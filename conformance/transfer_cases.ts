@@ -141,7 +141,7 @@ function blockCase(seed: number, [keyCodec, valueCodec, group, dim, window]: typ
   const [kvHeads, heads] = [lengths.length, lengths.length * group];
   const params = { ...plainAttend(m, kvHeads, group, dim, keyCodec, valueCodec), window };
   const sizes = `${m} queries of ${group} heads each, window ${window}, ${dim} ${keyCodec} and ${valueCodec}`;
-  const within = withinCodes(m, heads, [keyCodec, valueCodec]);
+  const within = withinCodes(m, [keyCodec, valueCodec]);
   return caseOf(`${sizes} in blocks, ${layout.label}`, { op: "attend", params }, {
     q: input(random.normals(m * heads * dim)),
     keys: input(stored(random, layout, dim, keyCodec)),
@@ -177,7 +177,7 @@ function blockReduceCase(seed: number, [keyCodec, , group, dim, window]: typeof 
     layout: input(layoutWords(layout)),
     queryPosition: input(Uint32Array.from({ length: m }, (_, j) => Math.max(0, newestOf(layout, position) - m + 1 + j))),
     lse: input(random.normals(m * heads).map((x) => 4 + x)),
-    out: withinCodes(m, heads, [keyCodec]).out(out),
+    out: withinCodes(m, [keyCodec]).out(out),
   });
 }
 
