@@ -67,6 +67,12 @@ export const RUNNING: ReadonlyArray<Option> = [
   },
   { name: "threads", kind: "text", value: "N", about: "threads of the wasm backend (the machine's, at most 8)" },
   {
+    name: "activations",
+    kind: "text",
+    value: "BITS",
+    about: "bits the wasm backend rounds activations to where weights are in blocks: 16, or 8 as llama.cpp does, which is faster (16)",
+  },
+  {
     name: "surrogate",
     kind: "list",
     value: "FILE",
@@ -79,13 +85,14 @@ export const RUNNING: ReadonlyArray<Option> = [
 /** Those of commands that make such files, and run the model without any. */
 export const RUNNING_BARE: ReadonlyArray<Option> = RUNNING.filter(({ name }) => name !== "surrogate" && name !== "kvtc");
 
-/** What `--threads` and `--memory` say. */
+/** What `--threads`, `--activations` and `--memory` say. */
 interface Size {
   readonly threads: number | null;
+  readonly activations: 8 | 16;
   readonly bytes: number | null;
 }
 
-/** Opens the backend that `--backend`, `--threads` and `--memory` ask for. Whatever is taken in its place is said. */
+/** Opens the backend that `--backend` and {@link Size} ask for. Whatever is taken in its place is said. */
 const openBackend = (given: Given, io: Io): TaskEither<KvError, Backend> => async () => {
   const asked = given.text("backend");
   const name = BACKENDS.find((one) => one === asked);
@@ -108,18 +115,21 @@ const openBackend = (given: Given, io: Io): TaskEither<KvError, Backend> => asyn
 function sizeOf(given: Given): E.Either<KvError, Size> {
   const threads = whole(given, "threads", { from: 1, to: 64 }, null);
   if (E.isLeft(threads)) return threads;
+  const bits = given.text("activations") ?? "16";
+  if (bits !== "8" && bits !== "16") return invalid("--activations", bits, "8 or 16");
+  const activations = bits === "8" ? 8 : 16;
   const memory = whole(given, "memory", { from: 5, to: 4000 }, null);
-  return E.map((mb: number | null): Size => ({ threads: threads.right, bytes: mb === null ? null : mb * 1e6 }))(memory);
+  return E.map((mb: number | null): Size => ({ threads: threads.right, activations, bytes: mb === null ? null : mb * 1e6 }))(memory);
 }
 
-function openNamed(name: BackendName, { threads, bytes }: Size): TaskEither<KvError, Backend> {
+function openNamed(name: BackendName, { threads, activations, bytes }: Size): TaskEither<KvError, Backend> {
   switch (name) {
     case "webgpu":
       return openDevice(bytes);
     case "reference":
       return openReference(bytes === null ? {} : { maxBytes: bytes });
     case "wasm":
-      return openWasm({ ...(threads === null ? {} : { threads }), ...(bytes === null ? {} : { maxMemoryBytes: bytes }) });
+      return openWasm({ activations, ...(threads === null ? {} : { threads }), ...(bytes === null ? {} : { maxMemoryBytes: bytes }) });
   }
 }
 

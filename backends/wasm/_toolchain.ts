@@ -4,6 +4,6 @@ export const toolchain: Readonly<Record<"rustc" | "linker" | "wasmBindgen" | "fa
   rustc: "rustc 1.96.0 (ac68faa20 2026-05-25) (built from a source tarball)",
   linker: "Debian LLD 19.1.7",
   wasmBindgen: "wasm-bindgen 0.2.130",
-  fast: "b67fb93537b7489bbaa9f6bc75411f35b12ac5bfb0b6628950c8b8dd8b01e256",
-  simd128: "fbf068ffce03101c46efc7cdac72cefd2895462d28b7075bf5ffed0dc9ec7cbe",
+  fast: "331ab9545147ee0069258513ebb47b0214069ee26cb66a243d3ce6c649a859a4",
+  simd128: "75e46c182a88de7dbd6299a3a1e27e6695fc30a3e9ba580fd4737694d193ed9e",
 };

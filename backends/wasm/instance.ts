@@ -29,6 +29,7 @@ export interface Kernels {
   readonly rowInterleave: () => number;
   readonly matmulScratch: (type: number, m: number, n: number, k: number) => number;
   readonly activationFormat: (type: number) => number;
+  readonly chooseEightBits: (eight: number) => number;
   readonly attendScratch: (m: number, heads: number, kvHeads: number, keyDim: number, valueDim: number, threads: number) => number;
   readonly newestLikeScratch: (dim: number, threads: number) => number;
   readonly groupVotesScratch: (queries: number, group: number, keyDim: number, threads: number) => number;
@@ -119,6 +120,7 @@ const kernelsOf = (exports: WebAssembly.Exports): Kernels => ({
   rowInterleave: call(exports, "kf_row_interleave"),
   matmulScratch: call(exports, "kf_matmul_scratch"),
   activationFormat: call(exports, "kf_activation_format"),
+  chooseEightBits: call(exports, "kf_choose_eight_bits"),
   attendScratch: call(exports, "kf_attend_scratch"),
   newestLikeScratch: call(exports, "kf_newest_like_scratch"),
   groupVotesScratch: call(exports, "kf_group_votes_scratch"),

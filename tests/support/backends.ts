@@ -23,5 +23,11 @@ export const wasmBuilds: ReadonlyArray<NamedBackend> = [
   { name: "wasm-fast", open: () => openWasm({ build: "fast", threads: 2 }) },
 ];
 
+/** Both Wasm builds, rounding activations as llama.cpp does. */
+export const roundingBuilds: ReadonlyArray<NamedBackend> = [
+  { name: "wasm-simd128", open: () => openWasm({ build: "simd128", activations: 8 }) },
+  { name: "wasm-fast", open: () => openWasm({ build: "fast", threads: 2, activations: 8 }) },
+];
+
 /** Every backend of this version. */
 export const backends: ReadonlyArray<NamedBackend> = [reference, ...wasmBuilds];

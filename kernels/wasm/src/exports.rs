@@ -61,6 +61,12 @@ pub extern "C" fn kf_matmul_scratch(ty: u32, m: usize, n: usize, k: usize) -> us
     matmul::scratch_bytes(ty, m, n, k)
 }
 
+/// Chooses, ahead of all programs, whether matmuls round activations to 8 bits instead of 16.
+#[no_mangle]
+pub extern "C" fn kf_choose_eight_bits(eight: u32) {
+    matmul::choose_eight_bits(eight != 0);
+}
+
 /// Types with the same format share quantised activations; 0 = none.
 #[no_mangle]
 pub extern "C" fn kf_activation_format(ty: u32) -> u32 {

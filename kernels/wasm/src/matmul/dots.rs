@@ -10,9 +10,11 @@ use core::arch::wasm32::*;
 /// Dot products: `[t][half]`, lanes are output rows.
 pub type Dots<const T: usize> = [[v128; 2]; T];
 
-/// Activation layout that the kernel of a family reads.
-pub const fn format_of(family: Family) -> Format {
+/// Activation layout that the kernel of a family reads where codes come in so many parts.
+pub const fn format_of(family: Family, _parts: usize) -> Format {
     match family {
+        #[cfg(target_feature = "relaxed-simd")]
+        Family::Nibble if _parts == 1 => Format::Byte,
         #[cfg(target_feature = "relaxed-simd")]
         Family::Nibble => Format::Bytes,
         #[cfg(not(target_feature = "relaxed-simd"))]
@@ -23,9 +25,9 @@ pub const fn format_of(family: Family) -> Format {
 
 /// i32 dot products of `layout.block` inputs.
 #[inline(always)]
-pub unsafe fn dots<const T: usize>(layout: &Layout, codes: *const u8, x: *const u8, c: &Constants) -> Dots<T> {
+pub unsafe fn dots<const T: usize, const PARTS: usize>(layout: &Layout, codes: *const u8, x: *const u8, c: &Constants) -> Dots<T> {
     match layout.family {
-        Family::Nibble => nibble_dots::<T>(codes, x, c),
+        Family::Nibble => nibble_dots::<T, PARTS>(codes, x, c),
         _ => byte_dots::<T>(layout.block, codes, x, c),
     }
 }
@@ -70,13 +72,13 @@ unsafe fn byte_dots<const T: usize>(block: usize, codes: *const u8, x: *const u8
     sums
 }
 
-/// Nibbles times both bytes of codes. Pairs of products are summed in i16 over the whole record: at most 8 * 2 * 15 * 128 = 30,720.
+/// Nibbles times the bytes of codes. Pairs of products are summed in i16 over the whole record: at most 8 * 2 * 15 * 128 = 30,720.
 #[cfg(target_feature = "relaxed-simd")]
 #[inline(always)]
-unsafe fn nibble_dots<const T: usize>(codes: *const u8, x: *const u8, c: &Constants) -> Dots<T> {
-    let mut sums = [[[i16x8_splat(0); 2]; T]; 2];
+unsafe fn nibble_dots<const T: usize, const PARTS: usize>(codes: *const u8, x: *const u8, c: &Constants) -> Dots<T> {
+    let mut sums = [[[i16x8_splat(0); 2]; T]; PARTS];
     for four in 0..BLOCK / 16 {
-        let x: [_; 2] = core::array::from_fn(|part| four_steps::<T>(x.add(T * (BLOCK * part + 16 * four))));
+        let x: [_; PARTS] = core::array::from_fn(|part| four_steps::<T>(x.add(T * (BLOCK * part + 16 * four))));
         for two in 0..2 {
             let at = codes.add(64 * four + 32 * two);
             let bytes = [load(at), load(at.add(16))];
@@ -116,7 +118,7 @@ pub fn add_part<const T: usize>(dots: &mut Dots<T>, sums: &Dots<T>, counts: v128
 /// Nibbles times i16 pairs: an i16 lane holds four nibbles, one shift each.
 #[cfg(not(target_feature = "relaxed-simd"))]
 #[inline(always)]
-unsafe fn nibble_dots<const T: usize>(codes: *const u8, x: *const u8, c: &Constants) -> Dots<T> {
+unsafe fn nibble_dots<const T: usize, const PARTS: usize>(codes: *const u8, x: *const u8, c: &Constants) -> Dots<T> {
     let mut sums = [[i32x4_splat(0); 2]; T];
     // 15 in every i16.
     let mask = u16x8_shr(c.nibble, 8);

@@ -12,7 +12,10 @@ mod quantised;
 mod tile;
 
 use crate::pack::{Family, F32, LAYOUTS};
-use activations::{quantise_rows, BLOCK, RECORD};
+pub use activations::choose_eight_bits;
+#[cfg(target_feature = "relaxed-simd")]
+use activations::are_eight_bits;
+use activations::{quantise_rows, Format, BLOCK};
 use dots::format_of;
 
 /// Threads that share one matmul; more do nothing.
@@ -47,8 +50,17 @@ pub struct MatmulArgs {
 pub fn activation_format(ty: u32) -> u32 {
     match LAYOUTS[ty as usize].family {
         Family::Float => 0,
-        family => format_of(family) as u32 + 1,
+        family => format_now(family) as u32 + 1,
     }
+}
+
+/// The format that the kernel of a family reads under the bits that are chosen.
+fn format_now(family: Family) -> Format {
+    #[cfg(target_feature = "relaxed-simd")]
+    if are_eight_bits() {
+        return format_of(family, 1);
+    }
+    format_of(family, 2)
 }
 
 /// Bytes of scratch for any number of threads.
@@ -57,8 +69,8 @@ pub fn scratch_bytes(ty: u32, m: usize, _n: usize, k: usize) -> usize {
         Family::Float if ty == F32 || m < activations::TILE => 0,
         Family::Float => MAX_THREADS * float::PANEL_BYTES,
         #[cfg(target_feature = "relaxed-simd")]
-        Family::Nibble if m >= panel::MIN_ROWS => panel::panels_at(m, k).saturating_add(MAX_THREADS * panel::PANEL_BYTES),
-        _ => m.saturating_mul(k / BLOCK).saturating_mul(RECORD),
+        Family::Nibble if m >= panel::MIN_ROWS => panel::panels_at(m, k, format_now(Family::Nibble)).saturating_add(MAX_THREADS * panel::PANEL_BYTES),
+        family => m.saturating_mul(k / BLOCK).saturating_mul(format_now(family).record()),
     }
 }
 
@@ -87,20 +99,29 @@ pub unsafe fn run(phase: u32, args: &MatmulArgs, thread: usize, threads: usize) 
     } else if phase > 0 {
         multiply_blocks(args, thread, threads);
     } else {
-        quantise_rows(format_of(family), args, thread, threads);
+        quantise_rows(format_now(family), args, thread, threads);
     }
 }
 
-/// Picks the kernel of a quantised type; Q5_0 lies like Q8_0.
+/// Picks the kernel of a quantised type, nibbles also by the parts of a code; Q5_0 lies like Q8_0.
 unsafe fn multiply_blocks(args: &MatmulArgs, thread: usize, threads: usize) {
+    #[cfg(target_feature = "relaxed-simd")]
+    if are_eight_bits() {
+        match args.ty {
+            4 => return quantised::multiply::<4, 1>(args, thread, threads),
+            5 => return quantised::multiply::<5, 1>(args, thread, threads),
+            8 => return quantised::multiply::<8, 1>(args, thread, threads),
+            _ => {}
+        }
+    }
     let kernel = match args.ty {
-        3 | 6 => quantised::multiply::<3>,
-        4 => quantised::multiply::<4>,
-        5 => quantised::multiply::<5>,
-        7 => quantised::multiply::<7>,
-        8 => quantised::multiply::<8>,
-        9 => quantised::multiply::<9>,
-        _ => quantised::multiply::<10>,
+        3 | 6 => quantised::multiply::<3, 2>,
+        4 => quantised::multiply::<4, 2>,
+        5 => quantised::multiply::<5, 2>,
+        7 => quantised::multiply::<7, 2>,
+        8 => quantised::multiply::<8, 2>,
+        9 => quantised::multiply::<9, 2>,
+        _ => quantised::multiply::<10, 2>,
     };
     kernel(args, thread, threads);
 }

@@ -3,8 +3,8 @@
 //! A result is `seed + sum over blocks of (scale_w * scale_x) * dot + min_w * sum_x`, always in this order, so its bits depend
 //! neither on the number of threads nor on which rows of x are multiplied together.
 
-use super::activations::{BLOCK, RECORD, TILE};
-use super::dots::{dots, Dots};
+use super::activations::{BLOCK, TILE};
+use super::dots::{dots, format_of, Dots};
 use super::lanes::{constants, fma, load_pair, widen_halves, words, Constants};
 #[cfg(target_feature = "relaxed-simd")]
 use super::panel;
@@ -61,21 +61,22 @@ pub unsafe fn add_block<const T: usize>(sums: &mut Sums<T>, dot: Dots<T>, heads:
 
 /// T rows of x from row m times the group of weights that gives outputs from n.
 #[inline(always)]
-unsafe fn tile<const TY: usize, const T: usize>(args: &MatmulArgs, m: usize, n: usize) {
+unsafe fn tile<const TY: usize, const T: usize, const PARTS: usize>(args: &MatmulArgs, m: usize, n: usize) {
     let layout = const { LAYOUTS[TY] };
+    let format = const { format_of(LAYOUTS[TY].family, PARTS) };
     let blocks = args.k / BLOCK;
     let mut w = args.w.add(n / ROW_INTERLEAVE * (args.k / layout.block) * layout.record());
-    let mut x: *const u8 = args.scratch.add(m * blocks * RECORD);
+    let mut x: *const u8 = args.scratch.add(m * blocks * format.record());
     let c = constants();
     let mut sums = seed::<T>(args, m, n, true);
     for _ in 0..blocks {
         for part in 0..BLOCK / layout.block {
-            let dot = dots::<T>(&layout, w.add(layout.head()), x.add(part * layout.block * 2 * T), &c);
-            let tail = x.add(2 * BLOCK * T);
+            let dot = dots::<T, PARTS>(&layout, w.add(layout.head()), x.add(part * format.words() * 2 * T), &c);
+            let tail = x.add(format.words() * 4 * T);
             add_block(&mut sums, dot, heads::<TY>(w, &c), tail, layout.minimum);
             w = w.add(layout.record());
         }
-        x = x.add(T * RECORD);
+        x = x.add(T * format.record());
     }
     store(args, m, n, &sums);
 }
@@ -83,26 +84,26 @@ unsafe fn tile<const TY: usize, const T: usize>(args: &MatmulArgs, m: usize, n: 
 /// Rows `from..to` of x, whole tiles, times a group of weights.
 #[cfg_attr(not(target_feature = "relaxed-simd"), allow(unused_variables))]
 #[inline(never)]
-unsafe fn tiles<const TY: usize>(args: &MatmulArgs, from: usize, to: usize, n: usize, thread: usize) {
+unsafe fn tiles<const TY: usize, const PARTS: usize>(args: &MatmulArgs, from: usize, to: usize, n: usize, thread: usize) {
     #[cfg(target_feature = "relaxed-simd")]
     if const { matches!(LAYOUTS[TY].family, Family::Nibble) } && to - from >= panel::MIN_ROWS {
-        return panel::multiply::<TY>(args, from, to, n, thread);
+        return panel::multiply::<TY, PARTS>(args, from, to, n, thread);
     }
     for m in (from..to).step_by(TILE) {
-        tile::<TY, TILE>(args, m, n);
+        tile::<TY, TILE, PARTS>(args, m, n);
     }
 }
 
 /// Rows `from..to` of x, one by one, times a group of weights.
 #[inline(never)]
-unsafe fn singles<const TY: usize>(args: &MatmulArgs, from: usize, to: usize, n: usize) {
+unsafe fn singles<const TY: usize, const PARTS: usize>(args: &MatmulArgs, from: usize, to: usize, n: usize) {
     for m in from..to {
-        tile::<TY, 1>(args, m, n);
+        tile::<TY, 1, PARTS>(args, m, n);
     }
 }
 
 /// This thread's share of the outputs.
-pub unsafe fn multiply<const TY: usize>(args: &MatmulArgs, thread: usize, threads: usize) {
+pub unsafe fn multiply<const TY: usize, const PARTS: usize>(args: &MatmulArgs, thread: usize, threads: usize) {
     let (first, last) = share(args.n.div_ceil(ROW_INTERLEAVE), thread, threads);
     let mut m = 0;
     while m < args.m {
@@ -110,9 +111,9 @@ pub unsafe fn multiply<const TY: usize>(args: &MatmulArgs, thread: usize, thread
         let full = m + (to - m) / TILE * TILE;
         for n in (first * ROW_INTERLEAVE..last * ROW_INTERLEAVE).step_by(ROW_INTERLEAVE) {
             if full > m {
-                tiles::<TY>(args, m, full, n, thread);
+                tiles::<TY, PARTS>(args, m, full, n, thread);
             }
-            singles::<TY>(args, full, to, n);
+            singles::<TY, PARTS>(args, full, to, n);
         }
         m = to;
     }
