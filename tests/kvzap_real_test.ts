@@ -43,9 +43,9 @@ const margins = (one: Kept, other: Kept, scores: Kept, threshold: number): Reado
       .map((p) => Math.abs((scores[h]?.scores.get(p) ?? NaN) - threshold))
   );
 
-// Hidden states that are read in other chunks, or by another build, differ by the rounding of 4-bit products through 30 layers; scores are
-// logarithms between -12 and 0, and were found to move by less than this.
-const margin = 0.25;
+// Hidden states that are read in other chunks, or by another build, differ by the order of f32 sums through 30 layers; of scores, which are
+// logarithms between -12 and 0, one was found 5e-5 from the threshold on the other side.
+const margin = 2e-3;
 
 Deno.test({
   name: "SmolLM2, dense prefill: any chunk, and both builds, keep the same rows but for scores at the threshold",
@@ -65,7 +65,7 @@ Deno.test({
     for (const other of [...kept.slice(1), portable]) {
       const moved = margins(whole, other, scores, threshold);
       assert(moved.every((m) => m < margin), `a row moved at a distance of ${Math.max(...moved)} from the threshold`);
-      assert(moved.length < rows(scores) / 50, `${moved.length} of ${rows(scores)} rows moved`);
+      assert(moved.length < rows(scores) / 1000, `${moved.length} of ${rows(scores)} rows moved`);
     }
     assert(rows(whole) > rows(scores) / 10 && rows(whole) < 0.9 * rows(scores), "the threshold takes some rows and leaves some");
   },
