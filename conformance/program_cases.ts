@@ -18,10 +18,10 @@ interface Named {
 }
 
 /** An op and the names of its operands in the order of the op table of the call, "-" for an absent one. */
-type Step = readonly [call: Call, operands: string];
+export type Step = readonly [call: Call, operands: string];
 
 /** A case that counts as one of `op`. */
-function programCase(op: OpName, label: string, named: Named, steps: ReadonlyArray<Step>): Case {
+export function programCase(op: OpName, label: string, named: Named, steps: ReadonlyArray<Step>): Case {
   const values = new Map<string, Value>([
     ...Object.keys(named.buffers).map((name): [string, Value] => [name, { _tag: "Bound", name }]),
     ...named.weights.map(({ name }): [string, Value] => [name, { _tag: "Weight", name }]),

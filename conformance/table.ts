@@ -21,6 +21,7 @@ import {
 } from "./column_cases.ts";
 import { argmaxCases, embedCases, gluCases, mapCases, matmulCases, normCases, ropeCases } from "./dense_cases.ts";
 import { sinkGateCases } from "./gate_cases.ts";
+import { grownLayoutCases, keptScoresCases, staleScoresCases } from "./kept_cases.ts";
 import { evictionCases, sharedInputCases, temporaryCases, tiedCases } from "./program_cases.ts";
 import { appendCases, compactCases, copyRowsCases, extendCases, sliceCases, slideCases, truncateCases } from "./row_cases.ts";
 import { blockRankCases, foldValuesCases, lagSpreadCases, obeyCases, profileCases, promoteCases } from "./rule_cases.ts";
@@ -40,7 +41,13 @@ const table: Readonly<Record<OpName, (seed: number) => ReadonlyArray<Case>>> = {
   append: appendCases,
   extend: extendCases,
   attend: (seed) => [...attendCases(seed), ...blockCases(seed)],
-  attendReduce: (seed) => [...attendReduceCases(seed), ...blockReduceCases(seed)],
+  attendReduce: (seed) => [
+    ...attendReduceCases(seed),
+    ...blockReduceCases(seed),
+    ...keptScoresCases(seed),
+    ...staleScoresCases(seed),
+    ...grownLayoutCases(seed),
+  ],
   reduce: reduceCases,
   meanUnit: meanUnitCases,
   similarity: similarityCases,

@@ -8,6 +8,7 @@ import { opNames, ops, type ParamSpec } from "../ops.ts";
 import { operandSizes } from "../sizes.ts";
 import { type Life, place } from "./arena.ts";
 import type { Kernels } from "./instance.ts";
+import { keptScores } from "./scores.ts";
 
 /** What the encoder must know of a weight. */
 export interface WeightForm {
@@ -25,7 +26,7 @@ export interface Need {
   readonly index: number;
 }
 
-/** A program ready to be written into memory. Slots are the program's values, then scratch of single ops. */
+/** A program ready to be written into memory. Slots are the program's values, then scores that are kept, then scratch of single ops. */
 export interface Encoded {
   readonly words: Uint32Array<ArrayBuffer>;
   readonly slots: number;
@@ -43,6 +44,7 @@ export type Sizes = Pick<
   | "activationFormat"
   | "attendScratch"
   | "attendReduceScratch"
+  | "keptScores"
   | "pageScoresScratch"
   | "newestLikeScratch"
   | "groupVotesScratch"
@@ -66,8 +68,10 @@ interface Scratch {
 
 /** Encodes a program that passed `checkProgram`. */
 export function encode(context: Context): Encoded {
-  const { program: { values, body } } = context;
-  const lives = values.map((value): Life => ({ bytes: value._tag === "Temp" ? value.bytes : 0, from: Infinity, to: -1 }));
+  const { program, sizes, program: { values, body } } = context;
+  const kept = keptScores(program, sizes.keptScores);
+  const lives = [...values.map((value) => value._tag === "Temp" ? value.bytes : 0), ...kept.bytes]
+    .map((bytes): Life => ({ bytes, from: Infinity, to: -1 }));
   const words: number[] = [body.length];
   let previous = NONE;
   for (const [index, instr] of body.entries()) {
@@ -77,6 +81,7 @@ export function encode(context: Context): Encoded {
       previous = scratch.continues ? previous : lives.push({ bytes: 0, from: index, to: index }) - 1;
       slots.push(previous);
     }
+    slots.push(...kept.operands.get(index) ?? []);
     for (const slot of slots) touch(lives, slot, index, slot === previous ? scratch?.bytes ?? 0 : 0);
     const params = [...encodeParams(instr), ...extraParams(context, instr, scratch?.continues ?? false)];
     words.push(opNames.indexOf(instr.op), 1 + slots.length + params.length, slots.length, ...slots.map((slot) => slot >>> 0), ...params);

@@ -36,6 +36,7 @@ export interface Kernels {
   readonly tilesScratch: (dim: number, threads: number) => number;
   readonly transferScratch: (dim: number, threads: number) => number;
   readonly pageScoresScratch: (heads: number, kvHeads: number, page: number, capacity: number) => number;
+  readonly keptScores: (slots: number, group: number) => number;
   readonly attendReduceScratch: (queries: number, heads: number, kvHeads: number, keyDim: number, threads: number) => number;
 }
 
@@ -127,5 +128,6 @@ const kernelsOf = (exports: WebAssembly.Exports): Kernels => ({
   tilesScratch: call(exports, "kf_tiles_scratch"),
   pageScoresScratch: call(exports, "kf_page_scores_scratch"),
   attendReduceScratch: call(exports, "kf_attend_reduce_scratch"),
+  keptScores: call(exports, "kf_kept_scores"),
   transferScratch: call(exports, "kf_transfer_scratch"),
 });

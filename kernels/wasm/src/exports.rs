@@ -100,6 +100,12 @@ pub extern "C" fn kf_attend_reduce_scratch(queries: usize, heads: usize, kv_head
     4 * attend::reduce::floats(queries, heads, kv_heads, dim, threads)
 }
 
+/// Bytes of the scores that an attend keeps for an attendReduce.
+#[no_mangle]
+pub extern "C" fn kf_kept_scores(slots: usize, group: usize) -> usize {
+    attend::kept::bytes(slots, group)
+}
+
 /// Scratch bytes of a `newestLike`.
 #[no_mangle]
 pub extern "C" fn kf_newest_like_scratch(dim: usize, threads: usize) -> usize {

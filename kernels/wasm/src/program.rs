@@ -41,6 +41,15 @@ impl Instr<'_> {
     pub fn has(&self, i: usize) -> bool {
         self.args[i] != u32::MAX
     }
+    /// Operands, absent ones too.
+    pub fn operands(&self) -> usize {
+        self.args.len()
+    }
+    /// Do operands i and j share no byte?
+    pub fn apart(&self, i: usize, j: usize) -> bool {
+        let ([a, a_bytes], [b, b_bytes]) = (self.entry(i), self.entry(j));
+        a as u64 + a_bytes as u64 <= b as u64 || b as u64 + b_bytes as u64 <= a as u64
+    }
     /// Parameter i as a count.
     pub fn u(&self, i: usize) -> usize {
         self.params[i] as usize

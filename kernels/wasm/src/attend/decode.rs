@@ -1,6 +1,7 @@
 //! One query: the visible rows of a KV head, or those that are named, are cut into at most [`CHUNKS`] chunks (fixed by the length alone), all query heads
 //! of the group read a chunk in one pass, and partial softmaxes are merged in chunk order.
 
+use super::kept::Kept;
 use super::tile::{self, Tiles};
 use super::{visible, Attend};
 use crate::layout::Segment;
@@ -10,9 +11,9 @@ use crate::team::Team;
 
 /// Chunks per KV head at most.
 pub const CHUNKS: usize = 32;
-/// Rows per chunk are a multiple of this, and of a block of rows stored together.
-const LEAST: usize = 96;
-/// Rows per tile of scores at most: sums of so many products of 15-bit weights and 8-bit codes fit 31 bits.
+/// Rows per tile of scores at most: sums of so many products of 15-bit weights and 8-bit codes fit 31 bits. Rows per chunk are a multiple of it,
+/// since what a chunk does before its first row (rounding queries, finding the rows that are seen) should be little beside a tile; and of a block of
+/// rows stored together.
 pub const TILE: usize = 192;
 const _: () = assert!(TILE as u64 * 32767 * 255 < 1 << 31);
 /// Scores of one query in a tile, in fours.
@@ -128,15 +129,15 @@ pub fn floats(heads: usize, kv_heads: usize, key_dim: usize, value_dim: usize, t
 
 /// Chunks that the longest of some segments has at most.
 pub fn chunks(rows: usize) -> usize {
-    CHUNKS.min(rows.div_ceil(LEAST))
+    CHUNKS.min(rows.div_ceil(TILE))
 }
 
-/// Chunk number `chunk` of KV head h for all query heads of its group.
-pub unsafe fn chunk(a: &Attend, s: &Segment, h: usize, chunk: usize, thread: usize) {
+/// Chunk number `chunk` of KV head h for all query heads of its group, whose scores are kept if there is a place for them.
+pub unsafe fn chunk(a: &Attend, s: &Segment, h: usize, chunk: usize, thread: usize, kept: Option<Kept>) {
     let (from, to) = visible(a.position, s, *a.query_position, a.window);
     let named = a.named(s, h);
     let count = named.map_or(to - from, |named| named.len());
-    let size = LEAST.max(count.div_ceil(CHUNKS).next_multiple_of(LEAST));
+    let size = TILE.max(count.div_ceil(CHUNKS).next_multiple_of(TILE));
     let first = chunk * size;
     let last = count.min(first + size);
     let work = Work::of(a, h * CHUNKS + chunk);
@@ -148,7 +149,7 @@ pub unsafe fn chunk(a: &Attend, s: &Segment, h: usize, chunk: usize, thread: usi
         return;
     }
     let own = a.scratch.add(floats(a.heads, a.kv_heads, a.key_dim, a.value_dim, thread));
-    let tile = Tiles::of(a, work, own);
+    let tile = Tiles::of(a, work, own).keeping(kept);
     for g in 0..a.group {
         tile.prepare(h * a.group + g, g);
     }

@@ -4,6 +4,7 @@
 pub mod coded;
 pub mod decode;
 pub mod gemm;
+pub mod kept;
 pub mod plain;
 pub mod prefill;
 pub mod raw;
@@ -12,12 +13,14 @@ pub mod single;
 pub mod tile;
 
 use crate::codec::Codec;
+use kept::Kept;
 use crate::layout::{code, segment, Segment};
 use crate::math::*;
 use crate::program::Instr;
 use crate::team::Team;
 
-/// Operands q, keys, values, position, layout, queryPosition, out, lse, with `attendRows` keep and counts, then scratch.
+/// Operands q, keys, values, position, layout, queryPosition, out, lse, with `attendRows` keep and counts, then scratch, of
+/// `attend` what keeps its scores.
 #[derive(Clone, Copy)]
 pub struct Attend {
     pub m: usize,
@@ -182,7 +185,8 @@ pub unsafe fn run(instr: &Instr, phase: u32, team: &Team) {
         }
         return team.each(a.kv_heads * chunks, |item| {
             let h = item / chunks;
-            decode::chunk(&a, &segment(instr, 4, h), h, item % chunks, team.thread);
+            let kept = if a.keep.is_null() { Kept::of(instr, kept::OF_ATTEND, 4, h) } else { None };
+            decode::chunk(&a, &segment(instr, 4, h), h, item % chunks, team.thread, kept);
         });
     }
     let blocks = a.m.div_ceil(prefill::tokens(a.group));

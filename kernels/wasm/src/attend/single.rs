@@ -1,6 +1,8 @@
-//! Attention mass per row of one query: rows are scored in tiles as [`super::decode`] does, straight from codes where they are codes.
+//! Attention mass per row of one query: rows are scored in tiles as [`super::decode`] does, straight from codes where they are codes, unless the
+//! attention to them has kept its scores.
 
 use super::decode::{Work, LANES, TILE};
+use super::kept;
 use super::reduce::{settle, LEAST};
 use super::tile::{self, Tiles};
 use super::{cap, visible, Attend};
@@ -38,16 +40,20 @@ unsafe fn rows(instr: &Instr, a: &Attend, s: &Segment, h: usize, first: usize, l
     let work = Work::at(a, own);
     let tiles = Tiles::of(a, work, own.add(Work::floats(a.group, a.key_dim, 0)));
     let masses = own.add(Work::floats(a.group, a.key_dim, 0) + tile::floats(a.group, a.key_dim, 0));
-    for g in 0..a.group {
-        tiles.prepare(h * a.group + g, g);
+    let kept = kept::taken(instr, 3, h);
+    if kept.is_none() {
+        (0..a.group).for_each(|g| tiles.prepare(h * a.group + g, g));
     }
     let mut t = first;
     while t < last {
         let slot = s.from() + t;
         let rows = tiles.most(slot).min(TILE).min(last - t);
-        passes!(a.group, g, R => tiles.scores::<R>(g, slot, rows, masses.add(g * LANES)));
+        if kept.is_none() {
+            passes!(a.group, g, R => tiles.scores::<R>(g, slot, rows, masses.add(g * LANES)));
+        }
         for g in 0..a.group {
-            weigh(instr, a, h * a.group + g, masses.add(g * LANES), rows, tiles.factor());
+            let to = masses.add(g * LANES);
+            weigh(instr, a, h * a.group + g, kept.map_or(to, |kept| kept.at(g, slot)), to, rows, tiles.factor());
         }
         let (start, end) = (from.clamp(t, t + rows) - t, to.clamp(t, t + rows) - t);
         if (start, end) == (0, rows) && !instr.has(8) {
@@ -60,18 +66,18 @@ unsafe fn rows(instr: &Instr, a: &Attend, s: &Segment, h: usize, first: usize, l
     }
 }
 
-/// Turns raw scores into exp(score - lse), divided where there is a divisor; nothing where the softmax was empty.
-unsafe fn weigh(instr: &Instr, a: &Attend, head: usize, s: *mut f32, rows: usize, factor: f32) {
+/// From raw scores exp(score - lse), divided where there is a divisor; nothing where the softmax was empty.
+unsafe fn weigh(instr: &Instr, a: &Attend, head: usize, scores: *const f32, to: *mut f32, rows: usize, factor: f32) {
     let lse = *instr.ptr::<f32>(5).add(head);
     if lse == SENTINEL {
-        return core::slice::from_raw_parts_mut(s, rows).fill(0.0);
+        return core::slice::from_raw_parts_mut(to, rows).fill(0.0);
     }
     let shift = if instr.has(7) { lse + ln((*instr.ptr::<f32>(7)).max(LEAST)) } else { lse };
-    let (factor, shift) = (f32x4_splat(factor), f32x4_splat(shift));
+    let (factor, most) = (f32x4_splat(factor), f32x4_splat(shift + 88.0));
     for t in (0..rows).step_by(4) {
-        let x = f32x4_sub(cap(f32x4_mul(load(s.add(t)), factor), a.softcap), shift);
-        store(s.add(t), exp_negative(f32x4_pmin(f32x4_splat(88.0), x)));
+        store(to.add(t), f32x4_pmin(most, cap(f32x4_mul(load(scores.add(t)), factor), a.softcap)));
     }
+    exponentials(to, rows.div_ceil(4), shift, 1.0);
 }
 
 /// Writes what the query heads of a group have gathered for rows that are all seen, without gains.

@@ -1,12 +1,14 @@
 //! A tile of rows through scores, softmax and sums of values, for the queries of a pass, in whatever way the rows are stored.
 
 use super::decode::{Query, Sums, Work, LANES, LINES, TILE};
+use super::kept::Kept;
 use super::raw::Pairs;
 use super::{cap, coded, plain, raw, Attend};
 use crate::codec::Codec;
 use crate::half::{Rows, F16, F32};
 use crate::math::*;
 use core::mem::MaybeUninit;
+use core::ops::Range;
 use core::ptr::copy_nonoverlapping;
 
 /// How rows are read.
@@ -62,13 +64,20 @@ pub struct Tiles<'a> {
     own_values: *mut f32,
     /// Queries in raw order.
     raw: *mut f32,
+    /// Where scores are kept.
+    kept: Option<Kept>,
 }
 
 impl Tiles<'_> {
     pub unsafe fn of(a: &Attend, work: Work, own: *mut f32) -> Tiles<'_> {
         let (own_values, raw) = (own.add((TILE + 2) * a.key_dim), own.add((TILE + 2) * (a.key_dim + a.value_dim)));
         let (keys, values) = (Form::of(a.key_codec, a.key_dim, false), Form::of(a.value_codec, a.value_dim, true));
-        Tiles { a, work, keys, values, own_keys: own, own_values, raw }
+        Tiles { a, work, keys, values, own_keys: own, own_values, raw, kept: None }
+    }
+
+    /// The same with a place where scores are kept, or without.
+    pub fn keeping(self, kept: Option<Kept>) -> Self {
+        Tiles { kept, ..self }
     }
 
     /// Rows from `slot` on that one tile may take. Values are read across the rows of a tile, some channels at a time: they stay in the nearest
@@ -87,7 +96,7 @@ impl Tiles<'_> {
     }
 
     /// Copies those of the named rows of a segment that are seen behind each other; attention over the copies, and how many they are.
-    pub unsafe fn gather(&self, segment: usize, named: &[u32], seen: core::ops::Range<usize>) -> (Attend, usize) {
+    pub unsafe fn gather(&self, segment: usize, named: &[u32], seen: Range<usize>) -> (Attend, usize) {
         let (keys, values) = (self.own_keys as *mut u8, self.own_values as *mut u8);
         let (key, value) = (self.a.key_codec.bytes(self.a.key_dim), self.a.value_codec.bytes(self.a.value_dim));
         let mut count = 0;
@@ -123,6 +132,9 @@ impl Tiles<'_> {
         let mut s = MaybeUninit::<[[f32; LANES]; R]>::uninit();
         let p = s.as_mut_ptr() as *mut f32;
         self.scores::<R>(g, slot, rows, p);
+        if let Some(kept) = self.kept {
+            keep(kept, g..g + R, slot, rows, p);
+        }
         for i in 0..R {
             let alpha = softmax(p.add(i * LANES), rows, self.a.softcap, self.keys.factor(), self.values.lift(), self.work.state(g + i));
             if alpha != 1.0 {
@@ -202,6 +214,14 @@ impl Tiles<'_> {
             }
             Form::Codes => coded::values::<R>(codec, p, rows_at, dim, rows, o, offsets, Pairs::at(self.own_values, 0)),
         }
+    }
+}
+
+/// Copies the scores of some queries, LANES apart, to where they are kept.
+#[inline(never)]
+unsafe fn keep(kept: Kept, queries: Range<usize>, slot: usize, rows: usize, scores: *const f32) {
+    for (i, g) in queries.enumerate() {
+        unary(scores.add(i * LANES), kept.at(g, slot), rows, |x| x);
     }
 }
 
