@@ -59,11 +59,11 @@ const queryPositions = (random: Random, newest: number, m: number): Uint32Array<
   Uint32Array.from({ length: m }, (_, i) => i % 5 === 4 ? noQuery : Math.max(0, newest - (m - 1 - i) * (1 + random.integer(2))));
 
 /** What is allowed of one query over rows that are codes. Queries and weights may be whole numbers of 16 bits there: their rounding is 2e-5 of a
- * score's scale |q| |k| and of the largest weight, some hundred times less than that of codes. The log-sum-exp of one row is its score,
- * which may be near zero and still has the error of its scale. */
+ * score's scale |q| |k|, and of the largest weight among some hundred rows, which one peak raises for all of them; some hundred times less than
+ * that of codes. The log-sum-exp of one row is its score, which may be near zero and still has the error of its scale. */
 export const withinCodes = (m: number, codecs: ReadonlyArray<RowCodec>): { readonly out: Within; readonly lse: Within } =>
   m === 1 && codecs.some((codec) => codec.startsWith("q"))
-    ? { out: withNmse(1e-8), lse: withNmse(1e-8, 1) }
+    ? { out: withNmse(2e-8), lse: withNmse(1e-8, 1) }
     : { out: (data) => data, lse: (data) => data };
 
 type Within = (data: Data) => Data;

@@ -13,11 +13,11 @@ pub mod single;
 pub mod tile;
 
 use crate::codec::Codec;
-use kept::Kept;
 use crate::layout::{code, segment, Segment};
 use crate::math::*;
 use crate::program::Instr;
 use crate::team::Team;
+use kept::Kept;
 
 /// Operands q, keys, values, position, layout, queryPosition, out, lse, with `attendRows` keep and counts, then scratch, of
 /// `attend` what keeps its scores.
@@ -149,6 +149,10 @@ pub unsafe fn visible(position: *const u32, s: &Segment, query: u32, window: u32
     }
     let first = |beyond: &dyn Fn(u32) -> bool| {
         let (mut from, mut to) = (0, s.rows());
+        // A decoding step's query sees all rows: one look at the last says so.
+        if to > 0 && !beyond(*position.add(s.from() + to - 1)) {
+            return to;
+        }
         while from < to {
             let mid = (from + to) / 2;
             if beyond(*position.add(s.from() + mid)) { to = mid } else { from = mid + 1 }
