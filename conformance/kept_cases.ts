@@ -56,7 +56,7 @@ function tierOf(random: Random, form: Form, name: string, merge: boolean): Tier 
   const attend: OpParams["attend"] = { ...alike, m: queries, valueDim: 32, valueCodec: "f32", merge };
   const reduce: OpParams["attendReduce"] = { ...alike, queries, overQueries: "sum", overGroup: "max", accumulate: false };
   const of = (what: string): string => `${name}.${what}`;
-  const within = withinCodes(1, lengths.length * group, [codec]);
+  const within = withinCodes(1, [codec]);
   return {
     form,
     layout,
@@ -81,7 +81,7 @@ function tierOf(random: Random, form: Form, name: string, merge: boolean): Tier 
 /** The query of all tiers, which sees what is not newer than `at`, and what attention gives it. */
 function queryOf(random: Random, { lengths, codec, group }: Form, at: number): Readonly<Record<string, Data>> {
   const heads = lengths.length * group;
-  const within = withinCodes(1, heads, [codec]);
+  const within = withinCodes(1, [codec]);
   return {
     q: input(random.normals(heads * dim)),
     at: input(Uint32Array.of(at)),

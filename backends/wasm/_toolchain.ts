@@ -4,6 +4,6 @@ export const toolchain: Readonly<Record<"rustc" | "linker" | "wasmBindgen" | "fa
   rustc: "rustc 1.96.0 (ac68faa20 2026-05-25) (built from a source tarball)",
   linker: "Debian LLD 19.1.7",
   wasmBindgen: "wasm-bindgen 0.2.130",
-  fast: "331ab9545147ee0069258513ebb47b0214069ee26cb66a243d3ce6c649a859a4",
-  simd128: "75e46c182a88de7dbd6299a3a1e27e6695fc30a3e9ba580fd4737694d193ed9e",
+  fast: "98ad78d5991b45ef6bd5eff717402ce6270df567be3269a9db1a5fa9edc371a4",
+  simd128: "1389e6fc4a8fb351c184d9ec2beac7b7f9b1c3ab11d7989ac0c780c4fd888ee4",
 };
