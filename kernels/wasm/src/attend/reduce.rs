@@ -56,8 +56,8 @@ pub fn floats(queries: usize, heads: usize, kv_heads: usize, dim: usize, threads
     shape.blocks * kv_heads * shape.block() + threads * shape.thread()
 }
 
-/// Operands q, keys, position, layout, queryPosition, lse, out, divisor, gain, scratch, kept scores, what was written since; parameters queries, heads, kvHeads, keyDim, keyCodec, scale,
-/// window, softcap, overQueries, overGroup, accumulate.
+/// Operands q, keys, position, layout, queryPosition, lse, out, divisor, gain, scratch, kept scores, what was written since they were; parameters
+/// queries, heads, kvHeads, keyDim, keyCodec, scale, window, softcap, overQueries, overGroup, accumulate.
 pub unsafe fn run(instr: &Instr, phase: u32, team: &Team) {
     if instr.u(0) == 1 {
         return single::run(instr, team);
