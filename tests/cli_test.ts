@@ -108,6 +108,11 @@ Deno.test("logits --json prints one number per token of the vocabulary", async (
   assertEquals([logits.length, logits.indexOf(Math.max(...logits))], [258, 8]);
 });
 
+Deno.test("activations of other bits than 8 and 16 are refused", async () => {
+  const { code, err } = await kvfold("logits", ...induction, "--tokens", "256", "--activations", "12");
+  assertEquals({ code, err }, { code: 1, err: 'kvfold: argument --activations: found "12", allowed is 8 or 16\n' });
+});
+
 Deno.test("inspect and estimate read a model file of your own", async () => {
   const model = written("tiny.gguf", tinyFile(tiny("qwen2")));
   const facts = JSON.parse((await kvfold("inspect", "--model", model, "--json")).out);
