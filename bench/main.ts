@@ -41,8 +41,8 @@ const tables: ReadonlyArray<{ readonly build: Build; readonly threads: number }>
   { build: "fast", threads: 2 },
 ];
 
-/** A machine that others use too is fast in one second and slow in the next, so the peak of one thread is read after every so-manieth part of the time that an
- * op gets, and the share is the median of what the parts give. */
+/** Parts of the time that an op gets. A machine that others use too is fast in one second and slow in the next, so the peak of one thread is read
+ * after each part, and the share is the median of what the parts give. */
 const PARTS = 8;
 
 async function ops(build: Build, threads: number, peaks: Peaks, seconds: number): Promise<ReadonlyArray<OpResult>> {

@@ -48,13 +48,10 @@ function tierOf(random: Random, form: Form, name: string, merge: boolean): Tier 
   const block = blockRows(codecOf(codec));
   const ragged = layoutOf(random, lengths, 2);
   const layout = block === 1 ? ragged : blocked(ragged, block);
-  const { valueCodec: _, valueDim: __, m: queries, merge: ___, ...alike } = {
-    ...plainAttend(1, lengths.length, group, dim, codec, "f32"),
-    window,
-    softcap,
-  };
-  const attend: OpParams["attend"] = { ...alike, m: queries, valueDim: 32, valueCodec: "f32", merge };
-  const reduce: OpParams["attendReduce"] = { ...alike, queries, overQueries: "sum", overGroup: "max", accumulate: false };
+  const attend = { ...plainAttend(1, lengths.length, group, dim, codec, "f32"), valueDim: 32, window, softcap, merge };
+  const { m: queries, heads, kvHeads, keyDim, keyCodec, scale } = attend;
+  const alike = { queries, heads, kvHeads, keyDim, keyCodec, scale, window, softcap };
+  const reduce: OpParams["attendReduce"] = { ...alike, overQueries: "sum", overGroup: "max", accumulate: false };
   const of = (what: string): string => `${name}.${what}`;
   const within = withinCodes(1, [codec]);
   return {
