@@ -4,6 +4,6 @@ export const toolchain: Readonly<Record<"rustc" | "linker" | "wasmBindgen" | "fa
   rustc: "rustc 1.96.0 (ac68faa20 2026-05-25) (built from a source tarball)",
   linker: "Debian LLD 19.1.7",
   wasmBindgen: "wasm-bindgen 0.2.130",
-  fast: "98ad78d5991b45ef6bd5eff717402ce6270df567be3269a9db1a5fa9edc371a4",
-  simd128: "1389e6fc4a8fb351c184d9ec2beac7b7f9b1c3ab11d7989ac0c780c4fd888ee4",
+  fast: "43f992f4a07c8f9b7b3f81808b854be00f9472b40ae463160d20544737f637df",
+  simd128: "f6de655b64a71495de10f20f0f5500de6d67decc8caf5412c46084dc7e337fbf",
 };

@@ -11,11 +11,13 @@ export interface Pace {
   readonly isLight: boolean;
   /** Runs so far. */
   readonly runs: number;
-  /** Seconds of a run on one thread, NaN until it was tried: a mean in which the newest run counts an eighth. */
+  /** Seconds of a run on one thread, NaN until it was tried: the mean of the newest such runs in a row, of many the newest eight or so. */
   readonly alone: number;
-  /** The same on all threads, since they took part again. */
+  /** The same on all threads. */
   readonly together: number;
-  /** Runs on all threads in a row. */
+  /** How many runs in a row `alone` is of. */
+  readonly solo: number;
+  /** How many runs in a row `together` is of: 0 while one thread runs. */
   readonly joined: number;
   /** Runs before this one are on one thread. */
   readonly aloneUntil: number;
@@ -31,6 +33,10 @@ const few = 8;
 const sudden = 3;
 /** Runs on all threads before they are judged. */
 const fair = 4;
+/** Runs of a try on one thread. */
+const tried = 1;
+/** So many runs later a try is too old to judge by: a machine whose speed changes would seem slower together than it was alone. */
+const fresh = 2 * fair;
 const leastPatience = 16;
 const mostPatience = 512;
 
@@ -40,6 +46,7 @@ export const newPace = (tokens: number): Pace => ({
   runs: 0,
   alone: NaN,
   together: NaN,
+  solo: 0,
   joined: 0,
   aloneUntil: 0,
   patience: leastPatience,
@@ -54,22 +61,23 @@ export const newPace = (tokens: number): Pace => ({
  */
 export const threadsFor = ({ runs, aloneUntil }: Pace, threads: number): number => runs < aloneUntil ? 1 : threads;
 
-/** One run that was held up says little: it counts as at most twice the mean. */
-const mean = (before: number, seconds: number): number =>
-  Number.isNaN(before) ? seconds : before + (Math.min(seconds, 2 * before) - before) / 8;
+/** The mean of `count` runs, the newest of which took so many seconds. One that was held up says little: it counts as at most twice the mean. */
+const mean = (before: number, seconds: number, count: number): number =>
+  count === 1 ? seconds : before + (Math.min(seconds, 2 * before) - before) / Math.min(count, 8);
 
 /** What is known after a run of so many seconds, on one thread or on all. */
 export function paced(pace: Pace, isAlone: boolean, seconds: number): Pace {
   const runs = pace.runs + 1;
   if (isAlone) {
-    return { ...pace, runs, alone: mean(pace.alone, seconds), joined: 0, together: runs < pace.aloneUntil ? pace.together : NaN };
+    const solo = pace.joined > 0 ? 1 : pace.solo + 1;
+    return { ...pace, runs, solo, alone: mean(pace.alone, seconds, solo), joined: 0 };
   }
-  const [together, joined] = [mean(pace.together, seconds), pace.joined + 1];
+  const joined = pace.joined + 1;
+  const together = mean(pace.together, seconds, joined);
   const next = { ...pace, runs, together, joined, patience: joined > mostPatience ? leastPatience : pace.patience };
-  if (joined >= fair && together > pace.alone) {
-    return { ...next, aloneUntil: runs + pace.patience, patience: Math.min(mostPatience, 2 * pace.patience) };
-  }
+  const isBehind = joined >= fair && together > pace.alone;
+  if (isBehind && joined <= fresh) return { ...next, aloneUntil: runs + pace.patience, patience: Math.min(mostPatience, 2 * pace.patience) };
   const isUntried = pace.isLight && Number.isNaN(pace.alone) && runs >= warm;
   const isSudden = joined > fair && seconds > sudden * pace.together;
-  return isUntried || isSudden ? { ...next, aloneUntil: runs + 1 } : next;
+  return isBehind || isUntried || isSudden ? { ...next, aloneUntil: runs + tried } : next;
 }

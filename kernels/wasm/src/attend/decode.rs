@@ -3,14 +3,15 @@
 
 use super::kept::Kept;
 use super::tile::{self, Tiles};
-use super::{visible, Attend};
+use super::{ahead, visible, Attend};
 use crate::layout::Segment;
 use crate::math::*;
 use crate::passes;
 use crate::team::Team;
+use core::ops::Range;
 
-/// Chunks per KV head at most.
-pub const CHUNKS: usize = 32;
+/// Chunks per KV head at most: enough for threads to share, few enough for a chunk to be read ahead in one go.
+pub const CHUNKS: usize = 16;
 /// Rows per tile of scores at most: sums of so many products of 15-bit weights and 8-bit codes fit 31 bits. Rows per chunk are a multiple of it,
 /// since what a chunk does before its first row (rounding queries, finding the rows that are seen) should be little beside a tile; and of a block of
 /// rows stored together.
@@ -153,34 +154,54 @@ pub unsafe fn chunk(a: &Attend, s: &Segment, h: usize, chunk: usize, thread: usi
     for g in 0..a.group {
         tile.prepare(h * a.group + g, g);
     }
-    let mut t = first;
-    while t < last {
-        let (row, rows) = match named {
-            None => (from + t, TILE.min(last - t)),
-            Some(named) => run(&named[t..last]),
-        };
-        if let Some(named) = named.filter(|_| rows < SHORT && tile.are_floats()) {
-            let rows = &named[t..last.min(t + tile.most(0))];
+    match named {
+        None => neighbours(&tile, s.from() + from + first, last - first),
+        Some(named) => named_rows(&tile, s.from(), &named[first..last], from..to),
+    }
+}
+
+/// Takes rows that lie behind each other, each part of them read ahead.
+unsafe fn neighbours(tile: &Tiles, slot: usize, rows: usize) {
+    let part = ahead::rows_at_once(tile.attend());
+    for from in (0..rows).step_by(part) {
+        let to = rows.min(from + part);
+        ahead::read_ahead(tile.attend(), slot + from, to - from);
+        let mut t = from;
+        while t < to {
+            let count = tile.most(slot + t).min(TILE).min(to - t);
+            all_heads(tile, slot + t, count);
+            t += count;
+        }
+    }
+}
+
+/// Takes those of the named rows of a segment that are seen.
+unsafe fn named_rows(tile: &Tiles, segment: usize, named: &[u32], seen: Range<usize>) {
+    let mut t = 0;
+    while t < named.len() {
+        let (row, rows) = run(&named[t..]);
+        if rows < SHORT && tile.are_floats() {
+            let rows = &named[t..named.len().min(t + tile.most(0))];
+            let (apart, count) = tile.gather(segment, rows, seen.clone());
+            all_heads(&tile.over(&apart), 0, count);
             t += rows.len();
-            let (apart, seen) = tile.gather(s.from(), rows, from..to);
-            all_heads(&Tiles::of(&apart, work, own), a.group, 0, seen);
             continue;
         }
-        let rows = tile.most(s.from() + row).min(rows);
-        // Of named rows all of a run are seen, or none of it, or a part that needs the ends taken off.
-        let (start, end) = (row.max(from), (row + rows).min(to));
+        let rows = tile.most(segment + row).min(rows);
+        // Of a run all rows are seen, or none, or a part that needs the ends taken off.
+        let (start, end) = (row.max(seen.start), (row + rows).min(seen.end));
         t += rows;
         if start < end {
-            all_heads(&tile, a.group, s.from() + start, end - start);
+            all_heads(tile, segment + start, end - start);
         }
     }
 }
 
 /// Takes rows into the states of all queries of a group.
 #[inline(never)]
-unsafe fn all_heads(tile: &Tiles, group: usize, slot: usize, rows: usize) {
+unsafe fn all_heads(tile: &Tiles, slot: usize, rows: usize) {
     if rows > 0 {
-        passes!(group, g, R => tile.take::<R>(g, slot, rows));
+        passes!(tile.attend().group, g, R => tile.take::<R>(g, slot, rows));
     }
 }
 

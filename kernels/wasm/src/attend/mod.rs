@@ -1,6 +1,7 @@
 //! Softmax attention over one tier of ragged rows. One query: [`decode`], split over chunks of rows. Several: [`prefill`], split
 //! over blocks of queries. [`reduce`] sums attention per row, [`single`] that of one query. Scores never leave a cache-sized tile.
 
+mod ahead;
 pub mod coded;
 pub mod decode;
 pub mod gemm;

@@ -80,6 +80,17 @@ impl Tiles<'_> {
         Tiles { kept, ..self }
     }
 
+    /// The same over copies of rows, whose scores are not kept.
+    pub fn over<'b>(&self, copies: &'b Attend) -> Tiles<'b> {
+        let Tiles { work, keys, values, own_keys, own_values, raw, .. } = *self;
+        Tiles { a: copies, work, keys, values, own_keys, own_values, raw, kept: None }
+    }
+
+    /// What attends.
+    pub fn attend(&self) -> &Attend {
+        self.a
+    }
+
     /// Rows from `slot` on that one tile may take. Values are read across the rows of a tile, some channels at a time: they stay in the nearest
     /// cache meanwhile. Values stored in blocks are taken block by block.
     pub fn most(&self, slot: usize) -> usize {
