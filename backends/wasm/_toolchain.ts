@@ -4,6 +4,6 @@ export const toolchain: Readonly<Record<"rustc" | "linker" | "wasmBindgen" | "fa
   rustc: "rustc 1.96.0 (ac68faa20 2026-05-25) (built from a source tarball)",
   linker: "Debian LLD 19.1.7",
   wasmBindgen: "wasm-bindgen 0.2.130",
-  fast: "43f992f4a07c8f9b7b3f81808b854be00f9472b40ae463160d20544737f637df",
-  simd128: "f6de655b64a71495de10f20f0f5500de6d67decc8caf5412c46084dc7e337fbf",
+  fast: "331687e63362f1ca4d39e9643ccc624f19ba7f7ddac7c2dada7bae4dac785f11",
+  simd128: "f8cd114239548ca78f82e3e639957137f242088a3779fdfd7f1130f733f8b4a3",
 };

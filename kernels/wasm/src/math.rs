@@ -69,6 +69,18 @@ pub unsafe fn largest_word(p: *const u32, count: usize) -> u32 {
     (whole..count).fold(lanes, |most, i| most.max(*p.add(i)))
 }
 
+/// The least of `count` words, `u32::MAX` of none, and how often it occurs.
+#[inline(never)]
+pub unsafe fn least_word(p: *const u32, count: usize) -> (u32, usize) {
+    let (whole, four) = (count & !3, |i: usize| v128_load(p.add(i) as *const v128));
+    let rest = || (whole..count).map(|i| *p.add(i));
+    let least = (0..whole).step_by(4).fold(u32x4_splat(u32::MAX), |least, i| u32x4_min(least, four(i)));
+    let halves = u32x4_min(least, i32x4_shuffle::<2, 3, 0, 1>(least, least));
+    let least = rest().fold(u32x4_extract_lane::<0>(halves).min(u32x4_extract_lane::<1>(halves)), u32::min);
+    let times = (0..whole).step_by(4).fold(i32x4_splat(0), |times, i| i32x4_sub(times, i32x4_eq(four(i), u32x4_splat(least))));
+    (least, whole_sum(times) as usize + rest().filter(|word| *word == least).count())
+}
+
 /// Sums of the lanes of a, b, c, d.
 #[inline(always)]
 pub fn sums(a: v128, b: v128, c: v128, d: v128) -> v128 {
@@ -231,6 +243,18 @@ pub fn sqrt1(x: f32) -> f32 {
 #[inline(always)]
 pub unsafe fn unary(a: *const f32, out: *mut f32, count: usize, f: impl Fn(v128) -> v128) {
     binary(a, a, out, count, |x, _| f(x))
+}
+
+/// Copies some hundred bytes, of which a call of the engine that copies memory makes more work.
+#[inline(never)]
+pub unsafe fn copy_few(from: *const u8, to: *mut u8, bytes: usize) {
+    let whole = bytes & !15;
+    for i in (0..whole).step_by(16) {
+        v128_store(to.add(i) as *mut v128, v128_load(from.add(i) as *const v128));
+    }
+    for i in whole..bytes {
+        *to.add(i) = *from.add(i);
+    }
 }
 
 /// out[i] = f(a[i], b[i]); out may be a or b. The last, partial vector goes through a copy.

@@ -9,7 +9,6 @@ use crate::half::{Rows, F16, F32};
 use crate::math::*;
 use core::mem::MaybeUninit;
 use core::ops::Range;
-use core::ptr::copy_nonoverlapping;
 
 /// How rows are read.
 #[derive(Clone, Copy, PartialEq)]
@@ -112,8 +111,8 @@ impl Tiles<'_> {
         let (key, value) = (self.a.key_codec.bytes(self.a.key_dim), self.a.value_codec.bytes(self.a.value_dim));
         let mut count = 0;
         for row in named.iter().map(|row| *row as usize).filter(|row| seen.contains(row)) {
-            copy_nonoverlapping(self.a.keys.add((segment + row) * key), keys.add(count * key), key);
-            copy_nonoverlapping(self.a.values.add((segment + row) * value), values.add(count * value), value);
+            copy_few(self.a.keys.add((segment + row) * key), keys.add(count * key), key);
+            copy_few(self.a.values.add((segment + row) * value), values.add(count * value), value);
             count += 1;
         }
         (Attend { keys, values, ..*self.a }, count)
@@ -229,10 +228,9 @@ impl Tiles<'_> {
 }
 
 /// Copies the scores of some queries, LANES apart, to where they are kept.
-#[inline(never)]
 unsafe fn keep(kept: Kept, queries: Range<usize>, slot: usize, rows: usize, scores: *const f32) {
     for (i, g) in queries.enumerate() {
-        unary(scores.add(i * LANES), kept.at(g, slot), rows, |x| x);
+        copy_few(scores.add(i * LANES) as *const u8, kept.at(g, slot) as *mut u8, 4 * rows);
     }
 }
 

@@ -113,6 +113,14 @@ impl Cut {
         if wanted == 0 {
             return Cut { key: MARK, ties: 0 };
         }
+        // While decoding a row or two leave at a time: where no more leave than have the least key, that is where to cut.
+        let (rows, least, times) = heads.clone().fold((0, MARK, 0), |(rows, least, times), head| {
+            let (own, count) = least_word(head.keys, head.rows);
+            (rows + head.rows, least.min(own), count * (own <= least) as usize + times * (least <= own) as usize)
+        });
+        if rows <= wanted + times {
+            return Cut { key: least, ties: times + wanted - rows };
+        }
         for shift in [24u32, 16, 8, 0] {
             let mut histogram = [0u32; 256];
             for head in heads.clone() {

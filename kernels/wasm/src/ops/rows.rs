@@ -5,7 +5,7 @@ use crate::layout::{segment, Segment};
 use crate::math::*;
 use crate::program::Instr;
 use crate::team::Team;
-use core::ptr::{copy, copy_nonoverlapping};
+use core::ptr::copy;
 
 /// Tokens per work item of `append`.
 const TOKENS: usize = 32;
@@ -101,13 +101,13 @@ pub unsafe fn copy_rows(instr: &Instr, team: &Team) {
 /// Shifts the ring by m rows and fills its end from x. Items are columns, so no row is needed by two threads.
 pub unsafe fn slide(instr: &Instr, team: &Team) {
     let (m, window, width) = (instr.u(0), instr.u(1), instr.u(2));
-    let (x, ring) = (instr.ptr::<u32>(0), instr.ptr::<u32>(1));
+    let (x, ring) = (instr.ptr::<f32>(0), instr.ptr::<f32>(1));
     let fresh = m.min(window);
     team.chunks(width, WORDS, |from, to| {
         for r in 0..window {
             let after = r + fresh;
             let source = if after < window { ring.add(after * width) } else { x.add((m - fresh + after - window) * width) };
-            copy_nonoverlapping(source.add(from), ring.add(r * width + from), to - from);
+            copy_few(source.add(from) as *const u8, ring.add(r * width + from) as *mut u8, 4 * (to - from));
         }
     });
 }
