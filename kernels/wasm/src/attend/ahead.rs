@@ -1,5 +1,5 @@
 //! Rows that memory sends ahead of their use. Values are read across rows, some channels at a time, in an order that processors do not foresee:
-//! from memory, attention of one query took half as long again as over rows in a cache. In a straight line a processor reads ahead by itself.
+//! from memory, attention of one query took 1.6 times as long as over rows in a cache. In a straight line a processor reads ahead by itself.
 
 use super::decode::TILE;
 use super::Attend;
