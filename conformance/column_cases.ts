@@ -170,10 +170,13 @@ const protections = [
   { sinks: 0, recent: 0xFFFFFFFF },
 ];
 
+/** Of the longest head one row leaves, as while decoding. */
+const allButOne = (lengths: ReadonlyArray<number>): number => Math.max(1, ...lengths) - 1;
+
 export const rankCases = (seed: number): ReadonlyArray<Case> =>
   lengthsToTry.flatMap((lengths, i) =>
     Object.entries(scores).flatMap(([label, score], j) =>
-      [0, 1, 31, 200].flatMap((count, k) =>
+      [...new Set([0, 1, 31, 200, allButOne(lengths)])].flatMap((count, k) =>
         (["perHead", "pooled"] as const).map((mode) => {
           const protection = protections[(i + j + k) % 4] ?? { sinks: 0, recent: 0 };
           const floor = [0, 2, 50][(j + k) % 3] ?? 0;
