@@ -76,7 +76,9 @@ export function paced(pace: Pace, isAlone: boolean, seconds: number): Pace {
   const together = mean(pace.together, seconds, joined);
   const next = { ...pace, runs, together, joined, patience: joined > mostPatience ? leastPatience : pace.patience };
   const isBehind = joined >= fair && together > pace.alone;
-  if (isBehind && joined <= fresh) return { ...next, aloneUntil: runs + pace.patience, patience: Math.min(mostPatience, 2 * pace.patience) };
+  if (isBehind && joined <= fresh) {
+    return { ...next, aloneUntil: runs + pace.patience, patience: Math.min(mostPatience, 2 * pace.patience) };
+  }
   const isUntried = pace.isLight && Number.isNaN(pace.alone) && runs >= warm;
   const isSudden = joined > fair && seconds > sudden * pace.together;
   return isBehind || isUntried || isSudden ? { ...next, aloneUntil: runs + tried } : next;
