@@ -168,7 +168,7 @@ unsafe fn neighbours(tile: &Tiles, slot: usize, rows: usize) {
         ahead::read_ahead(tile.attend(), slot + from, to - from);
         let mut t = from;
         while t < to {
-            let count = tile.most(slot + t).min(TILE).min(to - t);
+            let count = tile.most(slot + t).min(to - t);
             all_heads(tile, slot + t, count);
             t += count;
         }

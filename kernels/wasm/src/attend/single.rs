@@ -1,7 +1,7 @@
 //! Attention mass per row of one query: rows are scored in tiles as [`super::decode`] does, straight from codes where they are codes, unless the
 //! attention to them has kept its scores.
 
-use super::decode::{Work, LANES, TILE};
+use super::decode::{Work, LANES};
 use super::kept;
 use super::reduce::{settle, LEAST};
 use super::tile::{self, Tiles};
@@ -47,7 +47,7 @@ unsafe fn rows(instr: &Instr, a: &Attend, s: &Segment, h: usize, first: usize, l
     let mut t = first;
     while t < last {
         let slot = s.from() + t;
-        let rows = tiles.most(slot).min(TILE).min(last - t);
+        let rows = tiles.most(slot).min(last - t);
         if kept.is_none() {
             passes!(a.group, g, R => tiles.scores::<R>(g, slot, rows, masses.add(g * LANES)));
         }

@@ -90,8 +90,8 @@ impl Tiles<'_> {
         self.a
     }
 
-    /// Rows from `slot` on that one tile may take. Values are read across the rows of a tile, some channels at a time: they stay in the nearest
-    /// cache meanwhile. Values stored in blocks are taken block by block.
+    /// Rows from `slot` on that one tile may take, [`TILE`] at most. Values are read across the rows of a tile, some channels at a time: they stay
+    /// in the nearest cache meanwhile. Values stored in blocks are taken block by block.
     pub fn most(&self, slot: usize) -> usize {
         let codec = self.a.value_codec;
         match codec.block() {
