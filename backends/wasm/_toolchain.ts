@@ -4,6 +4,6 @@ export const toolchain: Readonly<Record<"rustc" | "linker" | "wasmBindgen" | "fa
   rustc: "rustc 1.96.0 (ac68faa20 2026-05-25) (built from a source tarball)",
   linker: "Debian LLD 19.1.7",
   wasmBindgen: "wasm-bindgen 0.2.130",
-  fast: "331687e63362f1ca4d39e9643ccc624f19ba7f7ddac7c2dada7bae4dac785f11",
-  simd128: "f8cd114239548ca78f82e3e639957137f242088a3779fdfd7f1130f733f8b4a3",
+  fast: "5f9661f6a1658942a6ac2dde6f9ceb5fdcc94de532613de987b35a9099e3372c",
+  simd128: "273514888c16c488dda027298092f9c5e91d051019a9df326b93475f6d075d36",
 };

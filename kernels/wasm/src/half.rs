@@ -25,6 +25,8 @@ pub trait Rows: Copy {
     const LIFT: f32;
     /// Raw values at p, p + 1, .. p + 7 in this codec's own order.
     unsafe fn load8(p: *const u8, parts: Parts) -> (v128, v128);
+    /// The four raw values of step `step` of a row at p: first and second half of the first `load8`, of the second one, and so on.
+    unsafe fn four(p: *const u8, step: usize, parts: Parts) -> v128;
     /// Raw values at b where the bits of a stored value at `which` are set, at a where not, in the order of `load8`.
     unsafe fn pick8(a: *const u8, b: *const u8, which: *const u8, parts: Parts) -> (v128, v128);
     /// What `load8` wants beside the address: constants, from a place where the compiler cannot see them, so that engines keep them
@@ -53,6 +55,10 @@ impl Rows for F32 {
     #[inline(always)]
     unsafe fn load8(p: *const u8, _: Parts) -> (v128, v128) {
         (v128_load(p as *const v128), v128_load(p.add(16) as *const v128))
+    }
+    #[inline(always)]
+    unsafe fn four(p: *const u8, step: usize, _: Parts) -> v128 {
+        v128_load(p.add(16 * step) as *const v128)
     }
     #[inline(always)]
     unsafe fn pick8(a: *const u8, b: *const u8, which: *const u8, _: Parts) -> (v128, v128) {
@@ -88,6 +94,12 @@ impl Rows for F16 {
     #[inline(always)]
     unsafe fn load8(p: *const u8, parts: Parts) -> (v128, v128) {
         F16::widen(v128_load(p as *const v128), parts)
+    }
+    /// The low halves are the high ones of words two bytes before: the same two instructions, and no vector to be kept from one step to the next.
+    #[inline(always)]
+    unsafe fn four(p: *const u8, step: usize, parts: Parts) -> v128 {
+        let words = p.wrapping_add(16 * (step / 2)).wrapping_sub(if step % 2 == 0 { 2 } else { 0 });
+        v128_and(i32x4_shr(v128_load(words as *const v128), 3), parts.keep)
     }
     #[inline(always)]
     unsafe fn pick8(a: *const u8, b: *const u8, which: *const u8, parts: Parts) -> (v128, v128) {

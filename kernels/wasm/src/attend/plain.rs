@@ -4,55 +4,88 @@ use super::decode::{Query, Sums, LANES};
 use crate::half::Rows;
 use crate::math::*;
 
-/// Scores of R queries and `rows` rows. Four queries times four rows are more sums than registers: two and two again take half the time.
+/// Channels whose queries stay at hand for a whole tile.
+const SPAN: usize = 64;
+
+/// Scores of R queries and `rows` rows: s[g][t] = raw dot of query g and row t. Four queries are more sums than registers: two and two.
 pub unsafe fn scores<K: Rows, const R: usize>(q: Query, keys: *const u8, dim: usize, rows: usize, s: *mut f32) {
-    if R < 4 {
-        return dots::<K, R>(q, keys, dim, rows, s);
+    if R == 4 {
+        scores::<K, 2>(q, keys, dim, rows, s);
+        return scores::<K, 2>(q.after(2), keys, dim, rows, s.add(2 * LANES));
     }
-    dots::<K, 2>(q, keys, dim, rows, s);
-    dots::<K, 2>(q.after(2), keys, dim, rows, s.add(2 * LANES));
-}
-
-/// s[g][t] = raw dot of query g and row t; four rows at a time, so scores behind the last are repeats of it.
-#[inline(never)]
-unsafe fn dots<K: Rows, const R: usize>(q: Query, keys: *const u8, dim: usize, rows: usize, s: *mut f32) {
-    let (parts, bytes) = (K::parts(), dim * K::BYTES);
-    let (mut first, last) = (keys, keys.add((rows - 1) * bytes));
-    for t in (0..rows).step_by(4) {
-        let mut row = [first; 4];
-        for i in 1..4 {
-            row[i] = row[i - 1].add(if row[i - 1] < last { bytes } else { 0 });
+    let (whole, bytes) = (dim & !7, dim * K::BYTES);
+    if whole == 0 {
+        (0..R).for_each(|g| core::slice::from_raw_parts_mut(s.add(g * LANES), rows).fill(0.0));
+    }
+    for c in (0..whole).step_by(SPAN) {
+        let part = Part { q: Query { at: q.at.add(c / 8 * q.step), ..q }, steps: SPAN.min(whole - c) / 4, more: c > 0 };
+        let keys = keys.add(c * K::BYTES);
+        match R {
+            3 => dots::<K, R, 3>(part, keys, bytes, rows, s),
+            _ => dots::<K, R, 4>(part, keys, bytes, rows, s),
         }
-        first = row[3].add(bytes);
-        let mut acc = [[f32x4_splat(0.0); 4]; R];
-        let mut at = q.at;
-        for _ in 0..dim / 8 {
-            for i in 0..4 {
-                let (x, y) = K::load8(row[i], parts);
-                for g in 0..R {
-                    acc[g][i] = fma(y, load(at.add(8 * g + 4)), fma(x, load(at.add(8 * g)), acc[g][i]));
-                }
-                row[i] = row[i].add(8 * K::BYTES);
-            }
-            at = at.add(q.step);
-        }
+    }
+    for d in whole..dim {
         for g in 0..R {
-            let mut total = sums(acc[g][0], acc[g][1], acc[g][2], acc[g][3]);
-            if dim % 8 > 0 {
-                total = rest::<K>(row, at.add(8 * g), dim % 8, total);
-            }
-            store(s.add(g * LANES + t), total);
+            let weight = *q.at.add(whole / 8 * q.step + 8 * g + d - whole);
+            (0..rows).for_each(|t| *s.add(g * LANES + t) += weight * K::one(keys.add(t * bytes + d * K::BYTES)));
         }
     }
 }
 
-/// Adds what `count` more channels give to the dots of four rows.
+/// Some channels of queries, four a step, and whether their dots are added to what is there.
+struct Part {
+    q: Query,
+    steps: usize,
+    more: bool,
+}
+
+/// Dots of some channels, N rows at a time, so scores behind the last are repeats of it. The queries are read into variables once: more than there
+/// are registers, but an engine keeps the others on its own stack, which it reads without the check of bounds that every access to memory takes. That
+/// each step ends in a question keeps compilers from taking channels in another order, in which sums would lie there too.
 #[inline(never)]
-unsafe fn rest<K: Rows>(row: [*const u8; 4], q: *const f32, count: usize, dots: v128) -> v128 {
-    (0..count).fold(dots, |dots, d| {
-        let [x, y, z, w] = row.map(|row| K::one(row.add(d * K::BYTES)));
-        fma(f32x4(x, y, z, w), splat(q.add(d)), dots)
-    })
+unsafe fn dots<K: Rows, const R: usize, const N: usize>(part: Part, keys: *const u8, bytes: usize, rows: usize, s: *mut f32) {
+    let (parts, Part { q, steps, more }) = (K::parts(), part);
+    let queries: [[v128; R]; SPAN / 4] = core::array::from_fn(|step| {
+        let at = q.at.add(step.min(steps - 1) / 2 * q.step + step % 2 * 4);
+        core::array::from_fn(|g| load(at.add(8 * g)))
+    });
+    let last = keys.add((rows - 1) * bytes);
+    let (mut first, mut s) = (keys, s);
+    loop {
+        let mut row = [first; N];
+        for i in 1..N {
+            row[i] = if row[i - 1] == last { last } else { row[i - 1].add(bytes) };
+        }
+        let mut acc = [[f32x4_splat(0.0); N]; R];
+        macro_rules! steps {
+            ($($step:literal)*) => {
+                'steps: {
+                    $(for i in 0..N {
+                        let x = K::four(row[i], $step, parts);
+                        for g in 0..R {
+                            acc[g][i] = if $step == 0 { f32x4_mul(x, queries[0][g]) } else { fma(x, queries[$step][g], acc[g][i]) };
+                        }
+                    }
+                    if steps == $step + 1 {
+                        break 'steps;
+                    })*
+                }
+            };
+        }
+        steps!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
+        for g in 0..R {
+            // Of three rows, nothing for the fourth, whose own sum comes next.
+            let fourth = if N > 3 { acc[g][N - 1] } else { f32x4_splat(0.0) };
+            let (to, total) = (s.add(g * LANES), sums(acc[g][0], acc[g][1], acc[g][2], fourth));
+            store(to, if more { f32x4_add(load(to), total) } else { total });
+        }
+        if row[N - 1] == last {
+            break;
+        }
+        first = row[N - 1].add(bytes);
+        s = s.add(N);
+    }
 }
 
 /// o[g] += sum over rows of p[g][t] * row t, in raw order. `count` is at least 1. Weights are read for four rows at once; that each row ends in
