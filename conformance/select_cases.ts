@@ -53,10 +53,30 @@ export const boundQueryCases = (seed: number): ReadonlyArray<Case> =>
     )
   );
 
+/** Weights [minima, maxima] of which the heads of a group have one alone in each channel, and of every fifth none, as queries give. */
+const oneSided = (weights: Float32Array<ArrayBuffer>, dim: number, perGroup: number): Float32Array<ArrayBuffer> =>
+  weights.map((x, n) => {
+    const [channel, side, group] = [n % dim, Math.floor(n / dim) % 2, Math.floor(n / perGroup)];
+    return channel % 5 !== 0 && (channel * 7 + group) % 3 % 2 === side ? x : 0;
+  });
+
+/** How promises become scores, whether some rows alone take part, and whether weights are one-sided. */
+const scoreForms = [
+  ["max", false, false],
+  ["softmax", false, false],
+  ["max", true, false],
+  ["softmax", true, false],
+  ["softmax", false, true],
+  ["softmax", true, true],
+] as const;
+
 export const pageScoresCases = (seed: number): ReadonlyArray<Case> =>
   plainForms.flatMap(({ lengths, dim, codec }, i) =>
-    ([["max", false], ["softmax", false], ["max", true], ["softmax", true]] as const).map(([by, isPartial], j) => {
-      const random = randomOf(`pageScores ${lengths} ${dim} ${codec} ${by}${isPartial ? " within" : ""}`, seed);
+    scoreForms.map(([by, isPartial, isSided], j) => {
+      const random = randomOf(
+        `pageScores ${lengths} ${dim} ${codec} ${by}${isPartial ? " within" : ""}${isSided ? " one side" : ""}`,
+        seed,
+      );
       const [layout, kvHeads] = [layoutOf(random, lengths, 2), lengths.length];
       const [page, group] = [[16, 3, 1, 4][(i + j) % 4] ?? 1, [1, 3, 7][i % 3] ?? 1];
       const rowBytes = page === 1 ? 0 : boundBytes(dim, codec, page);
@@ -66,17 +86,24 @@ export const pageScoresCases = (seed: number): ReadonlyArray<Case> =>
       // Runs of rows that take no part, longer than a page, and single ones.
       const within = random.normals(layout.slots).map((x, slot) => slot % 60 < 25 ? -1 : x + 1);
       const which = isPartial ? "some rows of " : "";
-      return caseOf(`${by} of ${group} heads, ${which}pages of ${page} rows of ${dim} ${codec}, ${layout.label}`, {
-        op: "pageScores",
-        params,
-      }, {
-        weights: input(random.normals(kvHeads * group * 2 * dim, 0.3)),
-        keys: input(rowsOf(random, layout, dim, codec)),
-        layout: input(layoutWords(layout)),
-        ...(page === 1 ? {} : { bounds: input(held) }),
-        ...(isPartial ? { within: input(within) } : {}),
-        out: outputIn("pageScores", layout.slots, rowRanges(layout, 4)),
-      });
+      const weights = random.normals(kvHeads * group * 2 * dim, 0.3);
+      return caseOf(
+        `${by} of ${group} heads${
+          isSided ? " that look at one side" : ""
+        }, ${which}pages of ${page} rows of ${dim} ${codec}, ${layout.label}`,
+        {
+          op: "pageScores",
+          params,
+        },
+        {
+          weights: input(isSided ? oneSided(weights, dim, 2 * group * dim) : weights),
+          keys: input(rowsOf(random, layout, dim, codec)),
+          layout: input(layoutWords(layout)),
+          ...(page === 1 ? {} : { bounds: input(held) }),
+          ...(isPartial ? { within: input(within) } : {}),
+          out: outputIn("pageScores", layout.slots, rowRanges(layout, 4)),
+        },
+      );
     })
   );
 

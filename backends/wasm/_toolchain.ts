@@ -4,6 +4,6 @@ export const toolchain: Readonly<Record<"rustc" | "linker" | "wasmBindgen" | "fa
   rustc: "rustc 1.96.0 (ac68faa20 2026-05-25) (built from a source tarball)",
   linker: "Debian LLD 19.1.7",
   wasmBindgen: "wasm-bindgen 0.2.130",
-  fast: "5f9661f6a1658942a6ac2dde6f9ceb5fdcc94de532613de987b35a9099e3372c",
-  simd128: "273514888c16c488dda027298092f9c5e91d051019a9df326b93475f6d075d36",
+  fast: "b14540420f3581559fef2e19965b377fdcfcc4b2e82f9cb9275f42dc1abcbb97",
+  simd128: "4226cf758f44e0b490bda313155c3159d31e925a61cea189b05adbd753b11a00",
 };

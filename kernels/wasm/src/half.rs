@@ -27,8 +27,12 @@ pub trait Rows: Copy {
     unsafe fn load8(p: *const u8, parts: Parts) -> (v128, v128);
     /// The four raw values of step `step` of a row at p: first and second half of the first `load8`, of the second one, and so on.
     unsafe fn four(p: *const u8, step: usize, parts: Parts) -> v128;
-    /// Raw values at b where the bits of a stored value at `which` are set, at a where not, in the order of `load8`.
-    unsafe fn pick8(a: *const u8, b: *const u8, which: *const u8, parts: Parts) -> (v128, v128);
+    /// Bits of eight stored values.
+    type Bits: Copy;
+    /// All bits of those whose words are set.
+    fn bits8(words: [v128; 2]) -> Self::Bits;
+    /// Raw values at b where the bits of a stored value are set, at a where not, in the order of `load8`.
+    unsafe fn pick8(a: *const u8, b: *const u8, which: Self::Bits, parts: Parts) -> (v128, v128);
     /// What `load8` wants beside the address: constants, from a place where the compiler cannot see them, so that engines keep them
     /// in registers instead of building them for every load.
     fn parts() -> Parts;
@@ -60,10 +64,14 @@ impl Rows for F32 {
     unsafe fn four(p: *const u8, step: usize, _: Parts) -> v128 {
         v128_load(p.add(16 * step) as *const v128)
     }
+    type Bits = [v128; 2];
     #[inline(always)]
-    unsafe fn pick8(a: *const u8, b: *const u8, which: *const u8, _: Parts) -> (v128, v128) {
-        let four = |i: usize| pick(a.add(i), b.add(i), which.add(i));
-        (four(0), four(16))
+    fn bits8(words: [v128; 2]) -> [v128; 2] {
+        words
+    }
+    #[inline(always)]
+    unsafe fn pick8(a: *const u8, b: *const u8, which: [v128; 2], _: Parts) -> (v128, v128) {
+        (pick(a, b, which[0]), pick(a.add(16), b.add(16), which[1]))
     }
     #[inline(always)]
     unsafe fn one(p: *const u8) -> f32 {
@@ -101,8 +109,13 @@ impl Rows for F16 {
         let words = p.wrapping_add(16 * (step / 2)).wrapping_sub(if step % 2 == 0 { 2 } else { 0 });
         v128_and(i32x4_shr(v128_load(words as *const v128), 3), parts.keep)
     }
+    type Bits = v128;
     #[inline(always)]
-    unsafe fn pick8(a: *const u8, b: *const u8, which: *const u8, parts: Parts) -> (v128, v128) {
+    fn bits8([lo, hi]: [v128; 2]) -> v128 {
+        i16x8_narrow_i32x4(lo, hi)
+    }
+    #[inline(always)]
+    unsafe fn pick8(a: *const u8, b: *const u8, which: v128, parts: Parts) -> (v128, v128) {
         F16::widen(pick(a, b, which), parts)
     }
     #[inline(always)]
@@ -120,11 +133,10 @@ impl Rows for F16 {
     }
 }
 
-/// Bits at b where those at `which` are set, at a where not.
+/// Bits at b where those of `which` are set, at a where not.
 #[inline(always)]
-unsafe fn pick(a: *const u8, b: *const u8, which: *const u8) -> v128 {
-    let at = |p: *const u8| v128_load(p as *const v128);
-    v128_bitselect(at(b), at(a), at(which))
+unsafe fn pick(a: *const u8, b: *const u8, which: v128) -> v128 {
+    v128_bitselect(v128_load(b as *const v128), v128_load(a as *const v128), which)
 }
 
 impl F16 {

@@ -248,8 +248,12 @@ pub unsafe fn unary(a: *const f32, out: *mut f32, count: usize, f: impl Fn(v128)
 /// Copies some hundred bytes, of which a call of the engine that copies memory makes more work.
 #[inline(never)]
 pub unsafe fn copy_few(from: *const u8, to: *mut u8, bytes: usize) {
-    let whole = bytes & !15;
-    for i in (0..whole).step_by(16) {
+    let (lines, whole) = (bytes & !63, bytes & !15);
+    for i in (0..lines).step_by(64) {
+        let line: [v128; 4] = core::array::from_fn(|k| v128_load(from.add(i + 16 * k) as *const v128));
+        (0..4).for_each(|k| v128_store(to.add(i + 16 * k) as *mut v128, line[k]));
+    }
+    for i in (lines..whole).step_by(16) {
         v128_store(to.add(i) as *mut v128, v128_load(from.add(i) as *const v128));
     }
     for i in whole..bytes {

@@ -22,9 +22,26 @@ pub unsafe fn read_ahead(a: &Attend, slot: usize, rows: usize) {
     }
 }
 
+/// Brings rows `bytes` long that lie apart near, the one of `slot` and so on: many are under way at once, where copies would wait for one after
+/// another.
+#[inline(never)]
+pub unsafe fn read_apart(a: &Attend, slots: impl Iterator<Item = usize>) {
+    let sides = [(a.values, a.value_codec.bytes(a.value_dim)), (a.keys, a.key_codec.bytes(a.key_dim))];
+    let words = slots.fold(0, |words, slot| {
+        sides.iter().fold(words, |words, (base, bytes)| words ^ lines(base.add(slot * bytes), *bytes))
+    });
+    (&raw const words).read_volatile();
+}
+
 /// Reads a word of every line. They go into one number that is looked at, so that no compiler leaves them out.
 #[inline(never)]
 unsafe fn read_lines(from: *const u8, bytes: usize) {
-    let words = (0..bytes / LINE).fold(0, |words, i| words ^ (from.add(i * LINE) as *const u32).read_unaligned());
+    let words = lines(from, bytes);
     (&raw const words).read_volatile();
+}
+
+/// A word of every line, all in one number.
+#[inline(always)]
+unsafe fn lines(from: *const u8, bytes: usize) -> u32 {
+    (0..bytes / LINE).fold(0, |words, i| words ^ (from.add(i * LINE) as *const u32).read_unaligned())
 }

@@ -3,6 +3,7 @@
 use super::decode::{Query, Sums, Work, LANES, LINES, TILE};
 use super::kept::Kept;
 use super::raw::Pairs;
+use super::ahead::read_apart;
 use super::{cap, coded, plain, raw, Attend};
 use crate::codec::Codec;
 use crate::half::{Rows, F16, F32};
@@ -110,7 +111,9 @@ impl Tiles<'_> {
         let (keys, values) = (self.own_keys as *mut u8, self.own_values as *mut u8);
         let (key, value) = (self.a.key_codec.bytes(self.a.key_dim), self.a.value_codec.bytes(self.a.value_dim));
         let mut count = 0;
-        for row in named.iter().map(|row| *row as usize).filter(|row| seen.contains(row)) {
+        let rows = || named.iter().map(|row| *row as usize).filter(|row| seen.contains(row));
+        read_apart(self.a, rows().map(|row| segment + row));
+        for row in rows() {
             copy_few(self.a.keys.add((segment + row) * key), keys.add(count * key), key);
             copy_few(self.a.values.add((segment + row) * value), values.add(count * value), value);
             count += 1;

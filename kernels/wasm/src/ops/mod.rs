@@ -16,6 +16,7 @@ pub mod rank;
 pub mod rows;
 pub mod rules;
 pub mod select;
+mod sides;
 pub mod votes;
 pub mod transfer;
 pub mod woven;

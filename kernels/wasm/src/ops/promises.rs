@@ -1,6 +1,8 @@
 //! What the bounds of pages promise a query: pageScores.
 
 use super::select::{Page, ROWS};
+use super::sides::{Sides, Stored};
+use crate::attend::decode::Sums;
 use crate::half::{Rows, F16, F32};
 use crate::layout::segment;
 use crate::math::*;
@@ -9,10 +11,8 @@ use crate::program::Instr;
 use crate::team::Team;
 use core::mem::MaybeUninit;
 
-/// Pages whose promises are worked out side by side: weights are then read once for all.
-const SIDE: usize = 3;
-/// Channels at most, for which sides are worked out.
-const WIDEST: usize = 512;
+/// Pages of a work item at most.
+const MOST: usize = ROWS.next_multiple_of(4);
 
 /// Floats of scratch by softmax: per KV head a plane of rows that take part by page, and one of promises per query head; then a share per
 /// query head. Planes are whole vectors.
@@ -118,11 +118,22 @@ impl Head {
         self.weights.add(2 * g * self.dim)
     }
 
-    /// Bounds of page p.
+    /// Bounds that are stored page by page; of single rows the rows themselves.
+    fn stored<C: Rows>(&self) -> Stored {
+        let past = self.dim * C::BYTES;
+        if self.page > 1 {
+            Stored { first: self.bounds, apart: self.page * self.row_bytes, past }
+        } else {
+            Stored { first: self.keys, apart: past, past: 0 }
+        }
+    }
+
+    /// Bounds of page p: stored ones where it is full.
     unsafe fn found<C: Rows>(&self, p: usize) -> Page {
         let (rows, width) = (self.rows_of(p), self.dim * C::BYTES);
-        if self.page > 1 && rows.len() == self.page {
-            Page { at: self.bounds.add(rows.start * self.row_bytes), rows: 1, step: 0, past: width }
+        if rows.len() == self.page {
+            let stored = self.stored::<C>();
+            Page { at: stored.first.add(p * stored.apart), rows: 1, step: 0, past: stored.past }
         } else {
             Page { at: self.keys.add(rows.start * width), rows: rows.len(), step: width, past: 0 }
         }
@@ -147,39 +158,31 @@ impl Head {
     /// takes part, promises are as small as can be.
     #[inline(never)]
     unsafe fn promise<C: Rows, const R: usize>(&self, g: usize, pages: core::ops::Range<usize>) {
-        let mut room = MaybeUninit::<Sides<R>>::uninit();
-        let sides = Sides::<R>::of::<C>(room.as_mut_ptr(), self.weights(g), self.dim);
-        let (mut waiting, mut count) = ([0; SIDE], 0);
-        let is_last = !pages.is_empty() && pages.end == self.pages();
-        // The rest of a plane is of pages without rows.
-        for p in pages.start..if is_last { padded(self.rows, self.page) } else { pages.end } {
-            let rows = if p < pages.end { self.rows_in(p) } else { 0 };
+        let mut room = MaybeUninit::<Sides<C, R>>::uninit();
+        let sides = Sides::<C, R>::of(room.as_mut_ptr(), self.weights(g), self.dim);
+        let (mut full, mut count) = ([0u32; MOST], 0);
+        for p in pages.clone() {
+            let rows = self.rows_in(p);
             *self.plane(self.group).add(p) = rows as f32;
-            if rows > 0 {
-                waiting[count] = p;
+            if rows > 0 && sides.is_some() && self.rows_of(p).len() == self.page {
+                full[count] = p as u32;
                 count += 1;
-            } else {
-                (0..R).for_each(|i| *self.plane(g + i).add(p) = SENTINEL);
+                continue;
             }
-            if count == SIDE || p + 1 == pages.end {
-                self.work_out::<C, R>(g, sides, &waiting, count);
-                count = 0;
+            for i in g..g + R {
+                *self.plane(i).add(p) = if rows > 0 { self.found::<C>(p).dot::<C>(self.weights(i), self.dim) } else { SENTINEL };
             }
         }
-    }
-
-    /// Works out what the first `count` of these pages promise.
-    #[inline(always)]
-    unsafe fn work_out<C: Rows, const R: usize>(&self, g: usize, sides: Option<*const Sides<R>>, pages: &[usize; SIDE], count: usize) {
-        let found = pages.map(|p| self.found::<C>(p));
-        let promised = match sides {
-            Some(sides) if count == SIDE && found[SIDE - 1].rows == 1 => products::<C, R>(found, sides, self.dim),
-            _ => core::array::from_fn(|i| {
-                core::array::from_fn(|head| if i < count { found[i].dot::<C>(self.weights(g + head), self.dim) } else { 0.0 })
-            }),
-        };
-        for (p, promised) in pages.iter().zip(promised).take(count) {
-            (0..R).for_each(|i| *self.plane(g + i).add(*p) = promised[i]);
+        if let (Some(sides), true) = (sides, count > 0) {
+            let to = Sums { at: self.plane(g), step: padded(self.rows, self.page) };
+            (*sides).products(self.dim, self.stored::<C>(), &full[..count], to);
+        }
+        if pages.end == self.pages() {
+            // The rest of a plane is of pages without rows.
+            for p in pages.end..padded(self.rows, self.page) {
+                (g..g + R).for_each(|i| *self.plane(i).add(p) = SENTINEL);
+                *self.plane(self.group).add(p) = 0.0;
+            }
         }
     }
 
@@ -221,57 +224,4 @@ impl Head {
 /// Pages of so many rows, in whole vectors.
 fn padded(rows: usize, page: usize) -> usize {
     rows.div_ceil(page).next_multiple_of(4)
-}
-
-/// Weights of R heads that all look at the same bound of a channel: by eight channels, head by head, in raw order.
-struct Sides<const R: usize> {
-    weights: [[f32; WIDEST]; R],
-    /// All bits of a channel, as it is stored, whose maximum counts.
-    upper: [u32; WIDEST],
-}
-
-impl<const R: usize> Sides<R> {
-    /// Written to `room`; none if heads look at different bounds, or channels do not come in eights.
-    unsafe fn of<C: Rows>(room: *mut Sides<R>, weights: *const f32, dim: usize) -> Option<*const Sides<R>> {
-        if dim % 8 != 0 || dim > WIDEST {
-            return None;
-        }
-        let (to, upper) = (&raw mut (*room).weights as *mut f32, &raw mut (*room).upper as *mut u8);
-        for c in 0..dim {
-            let looks = |side: usize| (0..R).any(|g| *weights.add((2 * g + side) * dim + c) != 0.0);
-            if looks(0) && looks(1) {
-                return None;
-            }
-            let bits = if looks(1) { u32::MAX } else { 0 };
-            core::ptr::copy_nonoverlapping((&raw const bits) as *const u8, upper.add(c * C::BYTES), C::BYTES);
-        }
-        for d in (0..dim).step_by(8) {
-            for g in 0..R {
-                let at = weights.add(2 * g * dim + d);
-                let both = |i: usize| f32x4_mul(f32x4_add(load(at.add(i)), load(at.add(dim + i))), f32x4_splat(C::LIFT));
-                let (lo, hi) = C::to_raw(both(0), both(4));
-                store(to.add(R * d + 8 * g), lo);
-                store(to.add(R * d + 8 * g + 4), hi);
-            }
-        }
-        Some(room)
-    }
-}
-
-/// Weights times the bounds that they look at.
-#[inline(always)]
-unsafe fn products<C: Rows, const R: usize>(pages: [Page; SIDE], sides: *const Sides<R>, dim: usize) -> [[f32; R]; SIDE] {
-    let (parts, weights, upper) = (C::parts(), &raw const (*sides).weights as *const f32, &raw const (*sides).upper as *const u8);
-    let mut acc = [[f32x4_splat(0.0); R]; SIDE];
-    for d in (0..dim).step_by(8) {
-        for (page, acc) in pages.iter().zip(&mut acc) {
-            let least = page.at.add(d * C::BYTES);
-            let (x, y) = C::pick8(least, least.add(page.past), upper.add(d * C::BYTES), parts);
-            for (g, acc) in acc.iter_mut().enumerate() {
-                let w = weights.add(R * d + 8 * g);
-                *acc = fma(y, load(w.add(4)), fma(x, load(w), *acc));
-            }
-        }
-    }
-    acc.map(|heads| heads.map(|a| sum(a) * (C::SCALE / C::LIFT)))
 }
