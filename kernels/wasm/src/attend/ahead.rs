@@ -22,8 +22,7 @@ pub unsafe fn read_ahead(a: &Attend, slot: usize, rows: usize) {
     }
 }
 
-/// Brings rows `bytes` long that lie apart near, the one of `slot` and so on: many are under way at once, where copies would wait for one after
-/// another.
+/// Brings the rows of these slots near, which lie apart: many are under way at once, where copies would wait for one after another.
 #[inline(never)]
 pub unsafe fn read_apart(a: &Attend, slots: impl Iterator<Item = usize>) {
     let sides = [(a.values, a.value_codec.bytes(a.value_dim)), (a.keys, a.key_codec.bytes(a.key_dim))];
