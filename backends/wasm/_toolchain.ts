@@ -4,6 +4,6 @@ export const toolchain: Readonly<Record<"rustc" | "linker" | "wasmBindgen" | "fa
   rustc: "rustc 1.96.0 (ac68faa20 2026-05-25) (built from a source tarball)",
   linker: "Debian LLD 19.1.7",
   wasmBindgen: "wasm-bindgen 0.2.130",
-  fast: "b14540420f3581559fef2e19965b377fdcfcc4b2e82f9cb9275f42dc1abcbb97",
-  simd128: "4226cf758f44e0b490bda313155c3159d31e925a61cea189b05adbd753b11a00",
+  fast: "1fb94f7a91f69068a8cd739498fea94cfb019f1e23b45c58dcbe78fba670b644",
+  simd128: "900f45010b57b0d672584ecf83f6c6aa9561323a572f0af734d4a8d6668b467f",
 };

@@ -4,8 +4,8 @@ use super::decode::{Query, Sums, LANES};
 use crate::half::Rows;
 use crate::math::*;
 
-/// Channels whose queries stay at hand for a whole tile.
-const SPAN: usize = 64;
+/// Channels of which what all rows are multiplied with stays at hand.
+pub const SPAN: usize = 64;
 
 /// Scores of R queries and `rows` rows: s[g][t] = raw dot of query g and row t. Four queries are more sums than registers: two and two.
 pub unsafe fn scores<K: Rows, const R: usize>(q: Query, keys: *const u8, dim: usize, rows: usize, s: *mut f32) {
@@ -40,7 +40,7 @@ struct Part {
     more: bool,
 }
 
-/// Dots of some channels, N rows at a time, so scores behind the last are repeats of it. The queries are read into variables once: more than there
+/// Dots of some channels, N rows at a time; scores behind the last mean nothing. The queries are read into variables once: more than there
 /// are registers, but an engine keeps the others on its own stack, which it reads without the check of bounds that every access to memory takes. That
 /// each step ends in a question keeps compilers from taking channels in another order, in which sums would lie there too.
 #[inline(never)]

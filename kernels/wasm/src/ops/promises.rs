@@ -158,6 +158,9 @@ impl Head {
     /// takes part, promises are as small as can be.
     #[inline(never)]
     unsafe fn promise<C: Rows, const R: usize>(&self, g: usize, pages: core::ops::Range<usize>) {
+        if pages.is_empty() {
+            return;
+        }
         let mut room = MaybeUninit::<Sides<C, R>>::uninit();
         let sides = Sides::<C, R>::of(room.as_mut_ptr(), self.weights(g), self.dim);
         let (mut full, mut count) = ([0u32; MOST], 0);

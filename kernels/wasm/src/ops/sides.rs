@@ -1,13 +1,12 @@
 //! Weights of heads that look at the same bound of each channel, times bounds of pages.
 
 use crate::attend::decode::Sums;
+use crate::attend::plain::SPAN;
 use crate::half::Rows;
 use crate::math::*;
 
 /// Pages that are multiplied side by side.
 const SIDE: usize = 2;
-/// Channels whose weights stay at hand for all pages.
-const SPAN: usize = 64;
 /// Channels at most.
 const WIDEST: usize = 512;
 
